@@ -1,0 +1,5 @@
+"""`python -m repmedsam_infer`."""
+
+from repmedsam_infer.cli import main
+
+main()

@@ -1,0 +1,41 @@
+"""Files that are either whole or not there: written beside their place, then renamed into it."""
+
+import contextlib
+import glob
+import os
+import secrets
+from pathlib import Path
+
+SUFFIX = ".part"
+
+
+def write_atomic(path: Path, content: bytes | memoryview) -> None:
+    """Put `content` at `path`, replacing what is there in one step.
+
+    A failure leaves `path` as it was and nothing beside it; a kill may leave a hidden `.part` file, never a torn
+    `path` (`sweep` removes it).
+
+    Raises:
+        OSError: no space, no permission, ...
+
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{SUFFIX}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def sweep(path: Path) -> None:
+    """Remove what a killed `write_atomic(path, ...)` left behind."""
+    pattern = f".{glob.escape(path.name)}.????????{SUFFIX}"
+    for leftover in path.parent.glob(pattern):
+        with contextlib.suppress(OSError):
+            leftover.unlink()

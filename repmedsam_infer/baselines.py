@@ -1,0 +1,49 @@
+"""Two segmentations that anyone gets for free of the boxes alone: what a network has to beat."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Baseline = Literal["box", "ellipse"]
+
+
+def fill_boxes(shape: tuple[int, ...], boxes: NDArray[np.integer], kind: Baseline) -> NDArray[np.uint16]:
+    """Labels of the filled boxes, or of the ellipses (ellipsoids) inscribed in them.
+
+    Args:
+        shape: (H, W) or (D, H, W).
+        boxes: (N, 4) or (N, 6), x first, ends inclusive; box i writes label i + 1 over earlier ones.
+
+    """
+    segs = np.zeros(shape, np.uint16)
+    axes = len(shape)
+    for label, box in enumerate(boxes, 1):
+        low, high = box[:axes][::-1], box[axes:][::-1]
+        window = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
+        if kind == "box":
+            segs[window] = label
+            continue
+        sides = [s.stop - s.start for s in window]
+        # Distance from the centre in half-sides, at the pixels' centres; 1 on the ellipse.
+        distance = sum(
+            np.square((np.arange(side) + 0.5 - side / 2) / (side / 2)).reshape(
+                [-1 if a == i else 1 for a in range(axes)]
+            )
+            for i, side in enumerate(sides)
+        )
+        segs[window][distance <= 1] = label
+    return segs
+
+
+def tight_boxes(gts: NDArray[np.integer]) -> NDArray[np.int64]:
+    """(N, 4) or (N, 6) inclusive extents of the labels 1..N; a label that is not there gets an inverted, empty box."""
+    count = int(gts.max(initial=0))
+    low = np.full((count + 1, gts.ndim), max(gts.shape), np.int64)
+    high = np.full((count + 1, gts.ndim), -1, np.int64)
+    where = np.nonzero(gts)
+    labels = gts[where].astype(np.int64)
+    for axis, position in enumerate(where[::-1]):
+        np.minimum.at(low[:, axis], labels, position)
+        np.maximum.at(high[:, axis], labels, position)
+    return np.concatenate([low, high], 1)[1:]

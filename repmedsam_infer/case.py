@@ -1,0 +1,139 @@
+"""A case in, a segmentation out: the challenge's npz contract, checked.
+
+The file's name decides: `3D*` is a volume, anything else a picture. Input arrays are `imgs`, `boxes` and, for
+volumes, `spacing`; the output has the same file name and one array, `segs`.
+"""
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.atomic import write_atomic
+from repmedsam_infer.boxes import Boxes, check_boxes
+from repmedsam_infer.errors import CaseReadError, CaseWriteError
+from repmedsam_infer.npz import open_npz
+
+Segmentation = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One input, ready to be segmented.
+
+    name: the file's name.
+    imgs: uint8; a picture (H, W) or (H, W, 3), a volume (D, H, W) or (D, H, W, 3).
+    boxes: the usable ones.
+    spacing: (3,) float64 z y x in mm, or None.
+    warnings: what was odd about the input, for the user.
+    """
+
+    name: str
+    imgs: NDArray[np.uint8]
+    boxes: Boxes
+    spacing: NDArray[np.float64] | None
+    warnings: tuple[str, ...]
+    is_volume: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W) or (D, H, W): the segmentation's shape."""
+        return self.imgs.shape[: 3 if self.is_volume else 2]
+
+    def empty_segmentation(self) -> Segmentation:
+        """All background; uint8 where the labels fit, else uint16."""
+        return np.zeros(self.shape, np.uint8) if self.boxes.count <= 255 else np.zeros(self.shape, np.uint16)
+
+
+def is_volume_name(name: str) -> bool:
+    return name.startswith("3D")
+
+
+def read_case(path: Path) -> Case:
+    """Read and check the case at `path`.
+
+    Raises:
+        CaseReadError: the file is unsafe, damaged or not what the contract says.
+
+    """
+    name = path.name
+    is_volume = is_volume_name(name)
+    with open_npz(path) as npz:
+        raw_boxes = npz.read("boxes")
+        imgs = check_images(name, npz.read("imgs"), is_volume)
+        raw_spacing = npz.read("spacing") if is_volume and "spacing" in npz else None
+    shape = imgs.shape[: 3 if is_volume else 2]
+    boxes, warnings = check_boxes(name, raw_boxes, shape)
+    spacing = None
+    if raw_spacing is not None:
+        spacing = check_spacing(raw_spacing)
+        if spacing is None:
+            warnings.append(f"spacing {raw_spacing.tolist()} is not three positive numbers and was ignored")
+    if imgs.min() == imgs.max():
+        warnings.append("the image is constant everywhere: its masks mean nothing")
+    return Case(name, imgs, boxes, spacing, tuple(warnings), is_volume)
+
+
+def check_images(name: str, imgs: NDArray[Any], is_volume: bool) -> NDArray[np.uint8]:
+    """`imgs` as uint8, a picture (H, W[, 3]) or a volume (D, H, W[, 3]).
+
+    Other number types are taken where their values are whole grey levels of the contract, 0 to 255; rescaling anything
+    else would be a guess (which window?) that changes the mask.
+    """
+    kind, axes = ("3D", "(D, H, W) or (D, H, W, 3)") if is_volume else ("2D", "(H, W, 3) or (H, W)")
+    ranks = (3, 4) if is_volume else (2, 3)
+    if imgs.ndim == ranks[1] and imgs.shape[-1] == 1:
+        imgs = imgs[..., 0]
+    if imgs.ndim not in ranks or (imgs.ndim == ranks[1] and imgs.shape[-1] != 3):
+        raise CaseReadError(f"{name}: imgs of shape {imgs.shape} in a {kind} case; {axes} is needed")
+    if imgs.size == 0:
+        raise CaseReadError(f"{name}: imgs of shape {imgs.shape} is empty")
+    if imgs.dtype.kind not in "iufb":
+        raise CaseReadError(f"{name}: imgs is of type {imgs.dtype}; uint8 is needed")
+    if imgs.dtype == np.uint8:
+        return np.ascontiguousarray(imgs)
+    if imgs.dtype.kind == "f" and not np.isfinite(imgs).all():
+        bad = int(np.count_nonzero(~np.isfinite(imgs)))
+        raise CaseReadError(f"{name}: imgs has {bad:,} values that are NaN or infinite")
+    low, high = imgs.min(), imgs.max()
+    if low < 0 or high > 255:
+        raise CaseReadError(
+            f"{name}: imgs is {imgs.dtype} with values from {low:g} to {high:g}; 0 to 255 is needed. "
+            "Choose an intensity window and rescale to uint8 first"
+        )
+    if imgs.dtype.kind in "fb" and 0 < high <= 1:
+        raise CaseReadError(f"{name}: imgs is {imgs.dtype} with values up to {high:g}; multiply by 255 first")
+    return np.ascontiguousarray(np.rint(imgs) if imgs.dtype.kind == "f" else imgs).astype(np.uint8)
+
+
+def check_spacing(raw: NDArray[Any]) -> NDArray[np.float64] | None:
+    if raw.shape != (3,) or raw.dtype.kind not in "iuf":
+        return None
+    spacing = raw.astype(np.float64)
+    return spacing if np.isfinite(spacing).all() and (spacing > 0).all() else None
+
+
+def write_segmentation(path: Path, segs: Segmentation) -> None:
+    """Write `segs` as npz to `path`: whole, or not at all.
+
+    Raises:
+        CaseWriteError: the disk is full, the folder read-only, ...
+
+    """
+    buffer = io.BytesIO()
+    # Level 1: label maps are long runs of equal bytes, which higher levels spend seconds on for a few per cent.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        member = zipfile.ZipInfo("segs.npy")  # fixed time stamp: equal segmentations give equal files
+        member.compress_type = zipfile.ZIP_DEFLATED
+        with archive.open(member, "w", force_zip64=True) as stream:
+            np.lib.format.write_array(stream, segs, allow_pickle=False)
+    try:
+        write_atomic(path, buffer.getbuffer())
+    except OSError as error:
+        raise CaseWriteError(
+            f"{path.name}: the segmentation could not be written to {path.parent} ({error.strerror})"
+        ) from error

@@ -1,0 +1,174 @@
+"""The command line. Everything heavy is imported inside the command that needs it, so that --help is instant."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from repmedsam_infer import __version__
+from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, RepMedSAMError, UsageError
+
+EXIT_CODES = "Exit codes: 0 all well; 1 some case failed; 2 wrong usage; 3 weights or environment."
+
+PURPOSE = "Segment what boxes mark on medical images, on an ordinary CPU. For research, not for diagnosis."
+
+app = typer.Typer(
+    name="repmedsam",
+    help=f"{PURPOSE}\n\n{EXIT_CODES}",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def predict(
+    inputs: Annotated[Path, typer.Option("--inputs", "-i", help="Folder of npz cases (imgs, boxes).")],
+    outputs: Annotated[Path, typer.Option("--outputs", "-o", help="Folder for the segmentations and reports.")],
+    engine: Annotated[str, typer.Option(help="What runs the network: openvino, or torch (an extra).")] = "openvino",
+    threads: Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")] = 0,
+    weights: Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Skip cases whose results are already there.")] = False,
+    overlay: Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw every result, as PNG, here.")] = None,
+) -> None:
+    """Segment every case of a folder.
+
+    A file whose name begins with 3D is a volume, any other a picture. Beside the segmentations go efficiency.csv and
+    report.json. A case that fails is reported and leaves the others alone.
+
+    Example: repmedsam predict -i cases -o segs --overlay pictures
+    """
+    from repmedsam_infer.run import Job, find_cases
+
+    if overwrite and resume:
+        raise UsageError("--overwrite and --resume exclude each other")
+    job = Job(inputs, outputs, overwrite, resume, overlay)
+    paths = find_cases(job)
+
+    import time
+
+    import cv2
+
+    from repmedsam_infer.engines import load_engine
+    from repmedsam_infer.report import now, processor, write_reports
+    from repmedsam_infer.run import run
+    from repmedsam_infer.threads import available_threads
+    from repmedsam_infer.weights import find_weights
+
+    started, start = now(), time.perf_counter()
+    threads = threads or available_threads()
+    cv2.setNumThreads(threads)
+    found = find_weights(weights)
+    loaded = load_engine(engine, found, threads)  # type: ignore[arg-type]  # checked there
+    setting = {
+        "repmedsam": __version__,
+        "engine": {"name": loaded.name, "version": loaded.version, "precision": "fp32", "grid": loaded.grid},
+        "weights": found.sha256,
+        "processor": processor(),
+        "threads": threads,
+        "started": started,
+        "load_seconds": round(time.perf_counter() - start, 4),
+    }
+    from repmedsam_infer.progress import follow
+
+    reports = []
+    try:
+        reports.extend(follow(run(job, paths, loaded), len(paths)))
+    finally:  # what was done is put down even where the run was interrupted
+        try:
+            write_reports(outputs, reports, setting)
+        except OSError as error:
+            typer.echo(f"error: the reports could not be written to {outputs} ({error.strerror})", err=True)
+            raise typer.Exit(EXIT_CASE_FAILED) from None
+    failed = sum(report.status == "failed" for report in reports)
+    if failed:
+        typer.echo(f"{failed} of {len(reports)} cases failed", err=True)
+        raise typer.Exit(EXIT_CASE_FAILED)
+
+
+@app.command()
+def evaluate(
+    segs: Annotated[Path, typer.Option("--segs", "-s", help="Folder of segmentations (npz with segs).")],
+    gts: Annotated[Path, typer.Option("--gts", "-g", help="Folder of ground truth (npz with gts) of the same names.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="CSV", help="Also write a row a case.")
+    ] = None,
+    challenge: Annotated[
+        bool, typer.Option("--challenge", help="Score pictures exactly as the challenge did.")
+    ] = False,
+    baselines: Annotated[bool, typer.Option("--baselines", help="Also score the filled box and its ellipse.")] = False,
+) -> None:
+    """DSC and NSD (tolerance 2 mm) per modality and overall, as a Markdown table.
+
+    A missing segmentation scores 0. With --challenge, the NSD of a picture is that of a one-slice volume, and it is 0
+    for every case of a mean DSC up to 0.2.
+
+    Example: repmedsam evaluate -s segs -g cases --baselines -o scores.csv
+    """
+    try:
+        from repmedsam_infer import evaluate as evaluation
+    except ImportError as error:
+        typer.echo(f"error: evaluate needs the package {error.name}: pip install 'repmedsam[evaluate]'", err=True)
+        raise typer.Exit(EXIT_ENVIRONMENT) from None
+    cases = []
+    for case in evaluation.evaluate(segs, gts, challenge, baselines):
+        cases.append(case)
+        if case.error:
+            typer.echo(f"warning: {case.error}; it scores 0", err=True)
+    typer.echo(evaluation.markdown(evaluation.table(cases)))
+    if output is not None:
+        try:
+            evaluation.write_csv(output, cases)
+        except OSError as error:
+            raise UsageError(f"{output} could not be written ({error.strerror})") from error
+    if any(case.error for case in cases):
+        raise typer.Exit(EXIT_CASE_FAILED)
+
+
+@app.command()
+def samples(folder: Annotated[Path, typer.Argument(help="Where to put them.")]) -> None:
+    """Make sample cases with ground truth: drawn phantoms of several modalities, two of them volumes."""
+    from repmedsam_infer.samples import write_samples
+
+    try:
+        paths = write_samples(folder)
+    except OSError as error:
+        raise UsageError(f"samples could not be written to {folder} ({error.strerror})") from error
+    typer.echo(f"{len(paths)} cases in {folder}")
+
+
+@app.command()
+def info(
+    weights: Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")] = None,
+) -> None:
+    """Versions, engines, weights and machine, as JSON."""
+    import json
+
+    from repmedsam_infer.info import describe
+
+    typer.echo(json.dumps(describe(weights), indent=2))
+
+
+def version(value: bool) -> None:
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; every error of ours becomes one line and its exit code."""
+    try:
+        app()
+    except RepMedSAMError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,54 @@
+"""The reference engine: the network's own definition, in torch. An optional extra."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.engines import in_batches
+from repmedsam_infer.errors import SetupError
+from repmedsam_infer.weights import Weights
+
+F32 = NDArray[np.float32]
+FILE = "repmedsam.safetensors"  # the re-parameterized network, fp16
+
+
+class TorchEngine:
+    """See `engines.Engine`."""
+
+    name = "torch"
+
+    def __init__(self, weights: Weights, threads: int) -> None:
+        try:
+            import torch
+            from safetensors import safe_open
+
+            from repmedsam_infer.network import RepMedSAM, reparameterize
+        except ImportError as error:
+            raise SetupError("the engine 'torch' is not installed: pip install 'repmedsam[torch]'") from error
+        self.version = str(torch.__version__)
+        (path,) = weights.verified(FILE)
+        torch.set_num_threads(threads)
+        with safe_open(path, framework="pt") as file:
+            grid = int((file.metadata() or {}).get("grid", "0"))
+            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (no mapping)
+        try:
+            model = reparameterize(RepMedSAM(grid))  # type: ignore[arg-type]
+            model.load_state_dict(state)
+        except (ValueError, RuntimeError) as error:
+            raise SetupError(f"{path} does not fit the network: {str(error).splitlines()[0]}") from error
+        self.torch = torch
+        self.model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.grid = grid
+
+    def encode(self, image: F32) -> F32:
+        with self.torch.inference_mode():
+            return self.model.encode(self.torch.from_numpy(image[None]))[0].contiguous().numpy()
+
+    def decode(self, embedding: F32, boxes: F32, image_index: NDArray[np.int64]) -> F32:
+        from_numpy = self.torch.from_numpy
+
+        def decode(boxes: F32, image_index: NDArray[np.int64]) -> F32:
+            with self.torch.inference_mode():
+                logits, _ = self.model.decode(from_numpy(embedding), from_numpy(boxes), from_numpy(image_index))
+            return logits[:, 0].numpy()
+
+        return in_batches(decode, boxes, image_index)

@@ -1,0 +1,187 @@
+"""DSC and NSD of a folder of segmentations against ground truth, per case, per modality and overall."""
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.atomic import write_atomic
+from repmedsam_infer.baselines import Baseline, fill_boxes, tight_boxes
+from repmedsam_infer.case import check_spacing, is_volume_name
+from repmedsam_infer.errors import CaseReadError, UsageError
+from repmedsam_infer.metrics import dsc, nsd, nsd_of_flat_volume
+from repmedsam_infer.npz import open_npz
+
+CHALLENGE_DSC_FLOOR = 0.2  # the challenge counts NSD as 0 for cases of a mean DSC up to this
+BASELINES: tuple[Baseline, ...] = ("box", "ellipse")
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean DSC and NSD over the labels of a case, or over cases."""
+
+    dsc: float
+    nsd: float
+
+
+@dataclass(frozen=True)
+class CaseScore:
+    """One case: how its segmentation scored, how the baselines did, what was wrong with it."""
+
+    case: str
+    modality: str
+    labels: int
+    score: Score
+    baselines: dict[str, Score]
+    error: str | None = None
+
+
+def modality_of(name: str) -> str:
+    """The second part of the name: 2DBox_CT_abdomen_0001.npz -> CT."""
+    parts = Path(name).stem.split("_")
+    return parts[1] if len(parts) > 1 else "unknown"
+
+
+def evaluate(segs: Path, gts: Path, challenge: bool, baselines: bool) -> Iterator[CaseScore]:
+    """Score every ground truth of `gts` against the segmentation of the same name in `segs`; a missing or unreadable
+    segmentation scores 0 and says why.
+
+    Raises:
+        UsageError: a folder is missing or holds no ground truth.
+        CaseReadError: a ground truth cannot be read.
+
+    """
+    for folder in (segs, gts):
+        if not folder.is_dir():
+            raise UsageError(f"the folder {folder} does not exist")
+    paths = sorted(gts.glob("*.npz"))
+    if not paths:
+        raise UsageError(f"there are no .npz files in {gts}")
+    for path in paths:
+        yield evaluate_case(path, segs / path.name, challenge, baselines)
+
+
+def evaluate_case(gt_path: Path, seg_path: Path, challenge: bool, baselines: bool) -> CaseScore:
+    gt, spacing = read_ground_truth(gt_path)
+    error = None
+    try:
+        with open_npz(seg_path) as npz:
+            seg = npz.read("segs")
+        if seg.shape != gt.shape or seg.dtype.kind not in "iu":
+            raise CaseReadError(f"{seg_path.name}: segs is {seg.dtype} {seg.shape}; integers {gt.shape} are needed")
+    except CaseReadError as problem:
+        seg, error = np.zeros_like(gt), str(problem)
+    by_baseline: dict[str, Score] = {}
+    if baselines:
+        boxes = tight_boxes(gt)
+        for kind in BASELINES:
+            filled = fill_boxes(gt.shape, boxes, kind)
+            by_baseline[kind] = score_labels(gt, filled, spacing, challenge)
+    labels = len(np.unique(gt)) - 1
+    score = score_labels(gt, seg, spacing, challenge)
+    return CaseScore(gt_path.name, modality_of(gt_path.name), labels, score, by_baseline, error)
+
+
+def read_ground_truth(path: Path) -> tuple[NDArray[Any], tuple[float, ...]]:
+    """Labels (H, W) or (D, H, W), and mm along each axis: 1 for pictures and where a volume does not say."""
+    is_volume = is_volume_name(path.name)
+    with open_npz(path) as npz:
+        gt = npz.read("gts")
+        raw_spacing = npz.read("spacing") if is_volume and "spacing" in npz else np.ones(3)
+    if gt.dtype.kind not in "iu" or gt.ndim != (3 if is_volume else 2):
+        raise CaseReadError(f"{path.name}: gts is {gt.dtype} {gt.shape}; a label map of the image's shape is needed")
+    if gt.size == 0 or gt.min() < 0:
+        raise CaseReadError(f"{path.name}: gts is empty or has negative labels")
+    spacing = check_spacing(raw_spacing) if is_volume else np.ones(2)
+    if spacing is None:
+        raise CaseReadError(f"{path.name}: spacing {raw_spacing.tolist()} is not three positive numbers")
+    return gt, tuple(spacing.tolist())
+
+
+def score_labels(
+    gt: NDArray[np.integer], seg: NDArray[np.integer], spacing: tuple[float, ...], challenge: bool
+) -> Score:
+    """Mean over the labels 1..max of the ground truth; a label that is in neither does not count."""
+    # Each label is scored within the extent of both its masks: the same result, much sooner.
+    extent_gt, extent_seg = tight_boxes(gt), tight_boxes(np.where(seg <= gt.max(), seg, 0))
+    dscs, nsds = [], []
+    for label, box in enumerate(extent_gt, 1):
+        other = extent_seg[label - 1] if label <= len(extent_seg) else box
+        axes = gt.ndim
+        low, high = np.minimum(box[:axes], other[:axes])[::-1], np.maximum(box[axes:], other[axes:])[::-1]
+        if (high < 0).any():
+            continue
+        window = tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))
+        one_gt, one_seg = gt[window] == label, seg[window] == label
+        dscs.append(dsc(one_gt, one_seg))
+        flat = challenge and axes == 2
+        nsds.append(nsd_of_flat_volume(one_gt, one_seg) if flat else nsd(one_gt, one_seg, spacing))
+    if not dscs:
+        return Score(math.nan, math.nan)
+    mean_dsc = float(np.mean(dscs))
+    floored = challenge and mean_dsc <= CHALLENGE_DSC_FLOOR
+    return Score(mean_dsc, 0.0 if floored else float(np.mean(nsds)))
+
+
+def mean_score(scores: list[Score]) -> Score:
+    """Mean over cases; cases without any label do not count."""
+    counted = [s for s in scores if not math.isnan(s.dsc)]
+    if not counted:
+        return Score(math.nan, math.nan)
+    return Score(float(np.mean([s.dsc for s in counted])), float(np.mean([s.nsd for s in counted])))
+
+
+def table(cases: list[CaseScore]) -> list[dict[str, str]]:
+    """A row a modality, then `mean` over modalities, then `all cases`; columns of baselines where there are any."""
+    modalities = sorted({case.modality for case in cases})
+    methods = ["score", *cases[0].baselines] if cases else ["score"]
+
+    def scores_of(group: list[CaseScore], method: str) -> list[Score]:
+        return [case.score if method == "score" else case.baselines[method] for case in group]
+
+    groups = {m: [case for case in cases if case.modality == m] for m in modalities}
+    means = {method: {m: mean_score(scores_of(group, method)) for m, group in groups.items()} for method in methods}
+    overall = {
+        "mean over modalities": {method: mean_score(list(means[method].values())) for method in methods},
+        "all cases": {method: mean_score(scores_of(cases, method)) for method in methods},
+    }
+
+    def row(name: str, group: list[CaseScore], scores: dict[str, Score]) -> dict[str, str]:
+        cells = {"modality": name, "cases": str(len(group)), "objects": str(sum(case.labels for case in group))}
+        for method, score in scores.items():
+            prefix = "" if method == "score" else f"{method} "
+            cells[f"{prefix}DSC"], cells[f"{prefix}NSD"] = f"{score.dsc:.4f}", f"{score.nsd:.4f}"
+        return cells
+
+    rows = [row(m, groups[m], {method: means[method][m] for method in methods}) for m in modalities]
+    return rows + [row(name, cases, scores) for name, scores in overall.items()]
+
+
+def markdown(rows: list[dict[str, str]]) -> str:
+    lines = ["| " + " | ".join(rows[0]) + " |", "| --- |" + " ---: |" * (len(rows[0]) - 1)]
+    return "\n".join(lines + ["| " + " | ".join(row.values()) + " |" for row in rows])
+
+
+def write_csv(path: Path, cases: list[CaseScore]) -> None:
+    """A row a case.
+
+    Raises:
+        OSError: it could not be written.
+
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    methods = list(cases[0].baselines) if cases else []
+    columns = ["dsc", "nsd", *(f"{method}_{score}" for method in methods for score in ("dsc", "nsd"))]
+    writer.writerow(["case", "modality", "labels", *columns, "error"])
+    for case in cases:
+        scores = [case.score, *case.baselines.values()]
+        cells = [f"{value:.6f}" for score in scores for value in (score.dsc, score.nsd)]
+        writer.writerow([case.case, case.modality, case.labels, *cells, case.error or ""])
+    write_atomic(path, buffer.getvalue().encode())

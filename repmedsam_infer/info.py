@@ -1,0 +1,39 @@
+"""What is installed and what the machine offers, without importing any of it."""
+
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from repmedsam_infer import __version__
+from repmedsam_infer.errors import SetupError
+from repmedsam_infer.report import processor
+from repmedsam_infer.threads import available_threads
+from repmedsam_infer.weights import find_weights
+
+ENGINES = ("openvino", "torch")
+
+
+def describe(weights_folder: Path | None) -> dict[str, Any]:
+    """Versions, engines with their versions (None: not installed), weights, machine; JSON-ready."""
+    try:
+        found = find_weights(weights_folder)
+        weights: dict[str, Any] = {"folder": str(found.folder), "sha256": found.sha256, "files": sorted(found.sums)}
+    except SetupError as error:
+        weights = {"error": str(error)}
+    return {
+        "repmedsam": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "threads": available_threads(),
+        "engines": {name: installed_version(name) for name in ENGINES},
+        "weights": weights,
+    }
+
+
+def installed_version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

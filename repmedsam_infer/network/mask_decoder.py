@@ -1,0 +1,64 @@
+"""SAM's mask decoder with a single mask a box: embedding and box tokens to low_res_logits and a predicted IoU."""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from repmedsam_infer.network.norm import LayerNorm2d
+from repmedsam_infer.network.transformer import TwoWayTransformer
+
+MASK_TOKENS = 4  # one for a single mask (used here), three for multi-mask output (kept for published checkpoints)
+SINGLE = 0
+
+
+class HeadMLP(nn.Module):
+    """`depth` linear layers with ReLUs between them."""
+
+    def __init__(self, in_channels: int, hidden: int, out_channels: int, depth: int = 3) -> None:
+        super().__init__()
+        widths = [in_channels, *[hidden] * (depth - 1), out_channels]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            x = torch.relu(layer(x))
+        return self.layers[-1](x)
+
+
+class MaskDecoder(nn.Module):
+    """(M, 256, G, G) embeddings and (N, 2, 256) box tokens -> (N, 1, 4G, 4G) logits and (N, 1) predicted IoU."""
+
+    def __init__(self, channels: int = 256) -> None:
+        super().__init__()
+        self.transformer = TwoWayTransformer(channels)
+        self.iou_token = nn.Embedding(1, channels)
+        self.mask_tokens = nn.Embedding(MASK_TOKENS, channels)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(channels, channels // 4, 2, 2),
+            LayerNorm2d(channels // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(channels // 4, channels // 8, 2, 2),
+            nn.GELU(),
+        )
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            HeadMLP(channels, channels, channels // 8) for _ in range(MASK_TOKENS)
+        )
+        self.iou_prediction_head = HeadMLP(channels, 256, MASK_TOKENS)
+
+    def forward(
+        self, embedding: Tensor, image_pe: Tensor, box_tokens: Tensor, no_mask: Tensor, image_index: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Embedding (M, C, G, G), image_pe (G * G, C), box_tokens (N, 2, C), no_mask (1, C), image_index (N,) int64."""
+        height, width = embedding.shape[-2:]
+        image = (embedding.flatten(2) + no_mask[:, :, None]).transpose(1, 2)  # (M, P, C)
+        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([output_tokens.expand(box_tokens.shape[0], -1, -1), box_tokens], 1)  # (N, T, C)
+
+        tokens, image = self.transformer(tokens, image, image_pe, image_index)
+
+        upscaled = self.output_upscaling(image.transpose(1, 2).unflatten(2, (height, width)))  # (N, C / 8, 4G, 4G)
+        kernel = self.output_hypernetworks_mlps[SINGLE](tokens[:, 1 + SINGLE])  # (N, C / 8)
+        logits = (kernel[:, None] @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
+        iou = self.iou_prediction_head(tokens[:, 0])[:, SINGLE : SINGLE + 1]
+        return logits, iou

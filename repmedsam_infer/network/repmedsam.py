@@ -1,0 +1,70 @@
+"""RepMedSAM: the whole network. Encode an image once, decode as many boxes on it as there are."""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from repmedsam_infer.network.mask_decoder import MaskDecoder
+from repmedsam_infer.network.prompt_encoder import PromptEncoder
+from repmedsam_infer.network.repvit import RepViT
+
+Grid = Literal[16, 32, 64]
+IMAGE_SIZE = 256
+
+
+class RepMedSAM(nn.Module):
+    """Box-prompted segmentation network.
+
+    `grid` is the side of the decoder's grid: the embedding, 16 x 16 for a 256 x 256 image, is upsampled to it after the
+    neck, without parameters, so the same weights load at any grid. Logits have four times its side.
+    """
+
+    def __init__(self, grid: Grid = 16) -> None:
+        super().__init__()
+        if grid not in get_args(Grid):
+            raise ValueError(f"grid must be one of {get_args(Grid)}, not {grid}")
+        self.grid = grid
+        self.image_encoder = RepViT()
+        self.prompt_encoder = PromptEncoder()
+        self.mask_decoder = MaskDecoder()
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(M, 3, S, S) float in [0, 1] -> (M, 256, G, G), G = `grid`; S = 256, or smaller in early training."""
+        embedding = self.image_encoder(images)
+        if embedding.shape[-1] != self.grid:
+            size = (self.grid, self.grid)
+            embedding = functional.interpolate(embedding, size=size, mode="bilinear", align_corners=False)
+        return embedding
+
+    def decode(self, embedding: Tensor, boxes: Tensor, image_index: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """All boxes in one batch.
+
+        Args:
+            embedding: (M, 256, G, G) from `encode`.
+            boxes: (N, 4) float, x_min y_min x_max y_max in pixels of the 256 x 256 frame, whatever S was.
+            image_index: (N,) int64, the embedding that each box belongs to; may be left out where M = 1.
+
+        Returns:
+            low_res_logits (N, 1, 4G, 4G), positive inside the mask, and iou (N, 1), the predicted IoU of each mask.
+
+        Raises:
+            ValueError: `image_index` is missing and M is not 1.
+
+        """
+        if image_index is None:
+            if embedding.shape[0] != 1:
+                raise ValueError("image_index is needed where there is more than one embedding")
+            image_index = torch.zeros(boxes.shape[0], dtype=torch.int64, device=boxes.device)
+        return self.mask_decoder(
+            embedding,
+            self.prompt_encoder.pe_layer.grid(*embedding.shape[-2:]),
+            self.prompt_encoder(boxes, IMAGE_SIZE),
+            self.prompt_encoder.no_mask_embed.weight,
+            image_index,
+        )
+
+    def forward(self, images: Tensor, boxes: Tensor, image_index: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`decode` of `encode`."""
+        return self.decode(self.encode(images), boxes, image_index)

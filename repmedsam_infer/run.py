@@ -1,0 +1,109 @@
+"""A folder of cases: find them, do each one apart from the others, put down what happened."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from repmedsam_infer.atomic import sweep
+from repmedsam_infer.case import read_case, write_segmentation
+from repmedsam_infer.engines import Engine
+from repmedsam_infer.errors import CaseError, SetupError, UsageError
+from repmedsam_infer.report import CaseReport
+from repmedsam_infer.segment import segment
+from repmedsam_infer.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do with a folder: inputs to outputs."""
+
+    inputs: Path
+    outputs: Path
+    overwrite: bool = False
+    resume: bool = False
+    overlays: Path | None = None
+
+
+def find_cases(job: Job) -> list[Path]:
+    """The npz files of the input folder in order of name, after making sure that the run can start.
+
+    Raises:
+        UsageError: no such folder, nothing in it, or results that would be lost.
+        SetupError: the output folder cannot be written.
+
+    """
+    if not job.inputs.is_dir():
+        raise UsageError(f"the input folder {job.inputs} does not exist")
+    try:
+        paths = sorted(p for p in job.inputs.iterdir() if p.suffix == ".npz" and not p.name.startswith("."))
+    except OSError as error:
+        raise UsageError(f"the input folder {job.inputs} cannot be read ({error.strerror})") from error
+    if not paths:
+        raise UsageError(f"there are no .npz files in {job.inputs}")
+    for folder in filter(None, (job.outputs, job.overlays)):
+        make_writable_folder(folder)
+    if job.inputs.resolve() == job.outputs.resolve():
+        raise UsageError("input and output folder are the same: the results would replace the cases")
+    existing = [p.name for p in paths if (job.outputs / p.name).exists()]
+    if existing and not (job.overwrite or job.resume):
+        raise UsageError(
+            f"{len(existing)} of {len(paths)} results are already in {job.outputs} ({existing[0]}, ...): "
+            "use --overwrite to replace them or --resume to keep them"
+        )
+    return paths
+
+
+def make_writable_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"the output folder {folder} cannot be made ({error.strerror})") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        user = f" by user {os.getuid()}" if hasattr(os, "getuid") else ""
+        raise SetupError(
+            f"the output folder {folder} cannot be written{user}: change its permissions, "
+            'or run the container with --user "$(id -u):$(id -g)"'
+        )
+
+
+def run(job: Job, paths: list[Path], engine: Engine) -> Iterator[CaseReport]:
+    """Do the cases one after the other, and tell of each as it ends; a failure is that case's own."""
+    for path in paths:
+        target = job.outputs / path.name
+        sweep(target)
+        if job.resume and target.exists():
+            report = CaseReport(path.name, "skipped")
+        else:
+            report = do_case(path, target, engine, job.overlays)
+        yield report
+
+
+def do_case(path: Path, target: Path, engine: Engine, overlays: Path | None = None) -> CaseReport:
+    """Read, segment and write one case; never raises but for KeyboardInterrupt and its like."""
+    watch = Stopwatch()
+    report = CaseReport(path.name, "ok", stages=watch.seconds)
+    start = time.perf_counter()
+    try:
+        with watch("read"):
+            case = read_case(path)
+        report.boxes = case.boxes.count
+        report.warnings += case.warnings
+        segs = segment(case, engine, watch)
+        with watch("write"):
+            write_segmentation(target, segs)
+        report.labels = len(case.boxes.labels)
+        if overlays is not None:
+            from repmedsam_infer.overlay import write_overlay
+
+            with watch("overlay"):
+                write_overlay(overlays / f"{path.stem}.png", case, segs)
+    except CaseError as error:
+        report.fail(str(error))
+    except MemoryError:
+        report.fail(f"{path.name}: there is not enough memory for this case; give the process or container more")
+    except Exception as error:  # a bug of ours, or of a library: this case's alone
+        report.fail(f"{path.name}: internal error, please report it: {type(error).__name__}: {error}")
+    report.seconds = time.perf_counter() - start
+    return report

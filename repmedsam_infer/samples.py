@@ -1,0 +1,226 @@
+"""Sample cases with ground truth, drawn by this code alone: phantoms in the manner of several modalities.
+
+They show that the program works and how cases look; they say nothing about accuracy on real images.
+"""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.atomic import write_atomic
+from repmedsam_infer.baselines import tight_boxes
+
+U8 = NDArray[np.uint8]
+F64 = NDArray[np.float64]
+Labels = NDArray[np.uint16]
+Rng = np.random.Generator
+
+
+def write_samples(folder: Path, seed: int = 0) -> list[Path]:
+    """Write every phantom as challenge npz (`imgs`, `gts`, `boxes`, volumes also `spacing`) into `folder`.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, (name, draw) in enumerate(PHANTOMS.items()):
+        imgs, gts, spacing = draw(np.random.default_rng([seed, number]))
+        arrays = {"imgs": imgs, "gts": gts, "boxes": tight_boxes(gts)}
+        if spacing is not None:
+            arrays["spacing"] = np.array(spacing)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+        path = folder / f"{name}.npz"
+        write_atomic(path, buffer.getbuffer())
+        paths.append(path)
+    return paths
+
+
+Phantom = tuple[U8, Labels, tuple[float, float, float] | None]
+
+
+def draw_dermoscopy(rng: Rng) -> Phantom:
+    """A pigmented lesion on skin, with hairs."""
+    shape = (448, 600)
+    gts = stack_labels(shape, [blob(shape, (220, 300), 95, rng, 0.18)])
+    image = colour(shape, (226, 178, 156)) + 14 * texture(shape, 24, rng)[..., None]
+    depth = soft(gts > 0, 6)[..., None] * (0.75 + 0.25 * texture(shape, 9, rng)[..., None])
+    image = image * (1 - depth) + colour(shape, (112, 66, 52)) * depth
+    canvas = to_uint8(image + rng.normal(0, 3, (*shape, 3)))
+    for _ in range(7):
+        x, y, dx, dy = rng.integers([0, 0, -220, -220], [600, 448, 220, 220])
+        cv2.line(canvas, (int(x), int(y)), (int(x + dx), int(y + dy)), (70, 50, 45), 1, cv2.LINE_AA)
+    return canvas, gts, None
+
+
+def draw_endoscopy(rng: Rng) -> Phantom:
+    """A polyp in a tube that darkens towards its middle."""
+    shape = (400, 480)
+    gts = stack_labels(shape, [blob(shape, (250, 180), 70, rng, 0.1)])
+    distance = radius(shape, (170, 300), (260, 320))
+    image = colour(shape, (205, 92, 70)) * np.clip(0.25 + 0.8 * distance, 0, 1)[..., None]
+    image += 16 * np.sin(18 * distance)[..., None] + 12 * texture(shape, 12, rng)[..., None]
+    inside = soft(gts > 0, 3)[..., None]
+    light = np.clip(1.25 - radius(shape, (225, 165), (90, 90)), 0.5, 1.25)[..., None]
+    image = image * (1 - inside) + colour(shape, (224, 128, 108)) * light * inside
+    return to_uint8(image + rng.normal(0, 3, (*shape, 3))), gts, None
+
+
+def draw_fundus(rng: Rng) -> Phantom:
+    """A bright optic disc on a red retina with vessels."""
+    shape = (512, 512)
+    gts = stack_labels(shape, [blob(shape, (250, 350), 42, rng, 0.04)])
+    field = (radius(shape, (256, 256), (245, 245)) < 1).astype(float)[..., None]
+    image = colour(shape, (176, 82, 38)) + 12 * texture(shape, 40, rng)[..., None]
+    inside = soft(gts > 0, 4)[..., None]
+    image = image * (1 - inside) + colour(shape, (246, 208, 138)) * inside
+    canvas = to_uint8(image)
+    for bend in (-1.6, -0.9, -0.35, 0.35, 0.9, 1.6):
+        along = np.linspace(0, 330, 40)
+        points = np.stack([350 - along * np.cos(bend / 2), 250 + along * np.sin(bend) * (1 - along / 900)], 1)
+        cv2.polylines(canvas, [points.round().astype(np.int32)], False, (118, 32, 22), 3, cv2.LINE_AA)
+    return to_uint8(canvas * field + rng.normal(0, 2, (*shape, 3)) * field), gts, None
+
+
+def draw_microscopy(rng: Rng) -> Phantom:
+    """Stained nuclei on pale tissue."""
+    shape = (384, 512)
+    masks: list[NDArray[np.bool_]] = []
+    taken = np.zeros(shape, bool)
+    while len(masks) < 40:
+        centre = (int(rng.integers(20, shape[0] - 20)), int(rng.integers(20, shape[1] - 20)))
+        mask = blob(shape, centre, rng.uniform(10, 17), rng, 0.12)
+        if not (taken & cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)).any():
+            masks.append(mask)
+            taken |= mask
+    gts = stack_labels(shape, masks)
+    image = colour(shape, (234, 196, 214)) + 12 * texture(shape, 8, rng)[..., None]
+    inside = soft(gts > 0, 1.2)[..., None] * (0.8 + 0.2 * texture(shape, 3, rng)[..., None])
+    image = image * (1 - inside) + colour(shape, (98, 62, 138)) * inside
+    return to_uint8(image + rng.normal(0, 4, (*shape, 3))), gts, None
+
+
+def draw_ultrasound(rng: Rng) -> Phantom:
+    """A dark cyst and a bright nodule in speckle."""
+    shape = (256, 256)
+    gts = stack_labels(shape, [blob(shape, (110, 95), 34, rng, 0.1), blob(shape, (165, 180), 24, rng, 0.12)])
+    echo = 0.5 + 0.12 * texture(shape, 20, rng)
+    echo = np.where(gts == 1, 0.12, np.where(gts == 2, 0.85, echo))
+    echo = cv2.GaussianBlur(echo, (0, 0), 1.5) * rng.rayleigh(0.8, shape)
+    image = to_uint8(255 * np.clip(np.asarray(cv2.GaussianBlur(echo, (0, 0), 0.8), np.float64), 0, 1))
+    return np.repeat(image[..., None], 3, -1), gts, None
+
+
+def draw_xray(rng: Rng) -> Phantom:
+    """Two lungs behind ribs."""
+    shape = (480, 512)
+    lungs = [radius(shape, (230, x), (165, 78)) + 0.12 * texture(shape, 60, rng) < 1 for x in (150, 362)]
+    gts = stack_labels(shape, lungs)
+    image = 175 * np.ones(shape) - 110 * soft(gts > 0, 7) + 10 * texture(shape, 30, rng)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    ribs = np.sin((y + 0.0012 * (x - 256) ** 2) / 9.5) > 0.75
+    image += 22 * soft(ribs & (np.abs(x - 256) < 210), 2) + 45 * soft(np.abs(x - 256) < 18, 6)
+    return np.repeat(to_uint8(image + rng.normal(0, 4, shape))[..., None], 3, -1), gts, None
+
+
+def draw_ct(rng: Rng) -> Phantom:
+    """A trunk with liver, two kidneys, aorta and spine, in an abdominal window."""
+    shape = (24, 192, 256)
+    liver = ball(shape, (12, 90, 85), (10, 42, 48), rng)
+    left, right = ball(shape, (11, 118, 92), (7, 16, 12), rng), ball(shape, (11, 118, 172), (7, 16, 12), rng)
+    aorta = ball(shape, (12, 104, 134), (200, 8, 8), rng)
+    gts = stack_labels(shape, [liver & ~left, left, right, aorta])
+    body = ball(shape, (12, 100, 128), (200, 78, 112), rng)
+    spine = ball(shape, (12, 138, 130), (200, 16, 15), rng)
+    image = 95.0 * body + 12 * body * np.stack([texture(shape[1:], 16, rng) for _ in range(shape[0])])
+    for mask, level in ((liver, 150), (left, 178), (right, 178), (aorta, 205), (spine, 245)):
+        image = np.where(mask & body, level, image)
+    return to_uint8(image + rng.normal(0, 7, shape)), gts, (5.0, 1.4, 1.4)
+
+
+def draw_mr(rng: Rng) -> Phantom:
+    """A head with a bright tumour and two dark ventricles."""
+    shape = (28, 176, 160)
+    brain = ball(shape, (14, 88, 80), (13, 68, 56), rng)
+    tumour = ball(shape, (15, 70, 108), (7, 17, 15), rng)
+    ventricles = [ball(shape, (14, 88, x), (6, 24, 7), rng) for x in (70, 88)]
+    gts = stack_labels(shape, [tumour, *ventricles])
+    skull = ball(shape, (14, 88, 80), (14, 80, 68), rng) & ~ball(shape, (14, 88, 80), (13.5, 74, 62), rng)
+    image = 120.0 * brain + 190 * skull
+    image += 14 * brain * np.stack([texture(shape[1:], 10, rng) for _ in range(shape[0])])
+    for mask, level in zip([*ventricles, tumour], (48, 48, 205), strict=True):
+        image = np.where(mask & brain, level, image)
+    bias = 0.85 + 0.3 * np.linspace(0, 1, shape[2])
+    return to_uint8(image * bias + rng.normal(0, 6, shape)), gts, (3.0, 1.1, 1.1)
+
+
+PHANTOMS: dict[str, Callable[[Rng], Phantom]] = {
+    "2DBox_Dermoscopy_phantom_0000": draw_dermoscopy,
+    "2DBox_Endoscopy_phantom_0000": draw_endoscopy,
+    "2DBox_Fundus_phantom_0000": draw_fundus,
+    "2DBox_Microscopy_phantom_0000": draw_microscopy,
+    "2DBox_US_phantom_0000": draw_ultrasound,
+    "2DBox_XRay_phantom_0000": draw_xray,
+    "3DBox_CT_phantom_0000": draw_ct,
+    "3DBox_MR_phantom_0000": draw_mr,
+}
+
+
+def radius(shape: tuple[int, int], centre: tuple[float, float], half_sides: tuple[float, float]) -> F64:
+    """Distance of every pixel from `centre`, in half-sides: 1 on the ellipse."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    return np.hypot((y - centre[0]) / half_sides[0], (x - centre[1]) / half_sides[1])
+
+
+def blob(
+    shape: tuple[int, int], centre: tuple[float, float], size: float, rng: Rng, roughness: float
+) -> NDArray[np.bool_]:
+    """A disc of radius `size` whose outline waves by about `roughness` of it."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    angle = np.arctan2(y - centre[0], x - centre[1])
+    outline = np.ones(shape)
+    for order in range(2, 7):
+        outline += roughness / order * rng.normal() * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
+    return np.hypot(y - centre[0], x - centre[1]) < size * outline
+
+
+def ball(
+    shape: tuple[int, int, int], centre: tuple[float, float, float], half_sides: tuple[float, float, float], rng: Rng
+) -> NDArray[np.bool_]:
+    """An ellipsoid, its surface lightly uneven."""
+    axes = np.mgrid[: shape[0], : shape[1], : shape[2]]
+    squares = [((a - c) / h) ** 2 for a, c, h in zip(axes, centre, half_sides, strict=True)]
+    return np.sqrt(sum(squares)) < 1 + 0.05 * texture(shape[1:], 12, rng)
+
+
+def texture(shape: tuple[int, ...], scale: float, rng: Rng) -> F64:
+    """Smooth noise of mean 0 and deviation 1 whose features are `scale` pixels wide."""
+    noise = np.asarray(cv2.GaussianBlur(rng.normal(0, 1, shape), (0, 0), scale), np.float64)
+    return (noise - noise.mean()) / noise.std()
+
+
+def soft(mask: NDArray[np.bool_], width: float) -> F64:
+    """0 to 1 with an edge of about `width` pixels."""
+    return np.asarray(cv2.GaussianBlur(mask.astype(np.float64), (0, 0), width), np.float64)
+
+
+def colour(shape: tuple[int, int], rgb: tuple[int, int, int]) -> F64:
+    return np.broadcast_to(np.array(rgb, float), (*shape, 3)).copy()
+
+
+def stack_labels(shape: tuple[int, ...], masks: list[NDArray[np.bool_]]) -> Labels:
+    """Label i + 1 where masks[i] is set, later masks over earlier ones."""
+    gts = np.zeros(shape, np.uint16)
+    for label, mask in enumerate(masks, 1):
+        gts[mask] = label
+    return gts
+
+
+def to_uint8(image: F64) -> U8:
+    return np.clip(image, 0, 255).astype(np.uint8)

@@ -1,0 +1,278 @@
+"""Training samples from challenge npz files: one random slice of a volume, random crop, flips, intensities, boxes."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.preprocess import FRAME_SIZE, Frame
+
+U8 = NDArray[np.uint8]
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How samples are varied; probabilities in [0, 1], lengths in pixels of the 256-pixel frame."""
+
+    box_jitter: float = 5.0  # paper section 3.2: up to 5 pixels a side
+    box_jitter_relative: float = 0.1  # but no more than this fraction of the box's side (at least 1 pixel)
+    tight_box: float = 0.3  # boxes left as they are
+    loose_box: float = 0.15  # boxes widened by 3 pixels a side, as in 3D propagation
+    volume_box: float = 0.3  # slices of a volume prompted with the 3D box's extent
+    flip: float = 0.5  # along each axis
+    crop: float = 0.6
+    smallest_crop: float = 0.4  # fraction of each side
+    rotation: float = 0.25  # by up to 25 degrees
+    transpose: float = 0.25
+    intensity: float = 0.6
+    inversion: float = 0.08
+    grey: float = 0.1
+    blur: float = 0.08
+    noise: float = 0.08
+
+
+@dataclass(frozen=True)
+class TrainingCase:
+    """A case in memory: imgs (D, H, W) or (1, H, W, 3) uint8, gts (D, H, W) integer labels."""
+
+    imgs: U8
+    gts: NDArray[np.integer]
+    slices: dict[int, NDArray[np.intp]]  # for each label, the slices where it can be seen
+    extents: dict[int, tuple[int, int, int, int]]  # for each label, x_min y_min x_max y_max over the volume
+
+
+@dataclass(frozen=True)
+class Sample:
+    """image (3, S, S) float32; boxes (K, 4) float32 in S-pixel coordinates; masks (K, S, S) uint8, 255 inside."""
+
+    image: F32
+    boxes: F32
+    masks: U8
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B samples: images (B, 3, S, S), boxes (N, 4), masks (N, S, S), image_index (N,)."""
+
+    images: F32
+    boxes: F32
+    masks: U8
+    image_index: NDArray[np.int64]
+
+
+def read_training_case(path: Path) -> TrainingCase:
+    with np.load(path, allow_pickle=False) as data:
+        imgs, gts = data["imgs"], data["gts"]
+    if gts.ndim == 2:
+        imgs, gts = imgs[None], gts[None]
+    slices, extents = {}, {}
+    for label in np.unique(gts)[1:]:
+        z, y, x = np.nonzero(gts == label)
+        slices[int(label)] = np.unique(z)
+        extents[int(label)] = (int(x.min()), int(y.min()), int(x.max()), int(y.max()))
+    return TrainingCase(imgs, gts, slices, extents)
+
+
+def modality_of(path: Path) -> str:
+    """2DBox_CT_abdomen_0001.npz -> CT."""
+    parts = path.stem.split("_")
+    return parts[1] if len(parts) > 1 else "unknown"
+
+
+class TrainingSet:
+    """All training cases of a folder; batch `step` is the same whenever it is asked for.
+
+    A case is drawn with probability proportional to the square root of how many cases its modality has, and within the
+    modality its data set: rare modalities are seen more often than their share, common ones still more often than rare.
+    Cases stay in memory once read.
+    """
+
+    def __init__(self, folder: Path, seed: int = 0, augmentation: Augmentation | None = None) -> None:
+        self.paths = sorted(folder.glob("*.npz"))
+        if not self.paths:
+            raise FileNotFoundError(f"no npz files in {folder}")
+        self.seed = seed
+        self.augmentation = augmentation or Augmentation()
+        self.probabilities = draw_probabilities(self.paths)
+        self.cases: dict[int, TrainingCase] = {}
+
+    def case(self, index: int) -> TrainingCase:
+        if index not in self.cases:
+            self.cases[index] = read_training_case(self.paths[index])
+        return self.cases[index]
+
+    def batch(self, step: int, batch_size: int, size: int, boxes_per_image: int) -> Batch:
+        rng = np.random.default_rng([self.seed, step])
+        samples: list[Sample] = []
+        while len(samples) < batch_size:
+            case = self.case(int(rng.choice(len(self.paths), p=self.probabilities)))
+            sample = draw_sample(case, rng, size, boxes_per_image, self.augmentation) if case.slices else None
+            if sample is not None:
+                samples.append(sample)
+        counts = [len(s.boxes) for s in samples]
+        return Batch(
+            np.stack([s.image for s in samples]),
+            np.concatenate([s.boxes for s in samples]),
+            np.concatenate([s.masks for s in samples]),
+            np.repeat(np.arange(len(samples)), counts),
+        )
+
+
+def draw_probabilities(paths: list[Path]) -> NDArray[np.float64]:
+    modalities = [modality_of(p) for p in paths]
+    datasets = [p.stem.rsplit("_", 1)[0] for p in paths]
+    in_modality, in_dataset = Counter(modalities), Counter(datasets)
+    roots: dict[str, float] = {}  # for each modality, the sum over its data sets of the square root of their sizes
+    for dataset, modality in set(zip(datasets, modalities, strict=True)):
+        roots[modality] = roots.get(modality, 0.0) + in_dataset[dataset] ** 0.5
+    weights = np.array(
+        [
+            in_modality[m] ** 0.5 * (in_dataset[d] ** 0.5 / roots[m]) / in_dataset[d]
+            for m, d in zip(modalities, datasets, strict=True)
+        ]
+    )
+    return weights / weights.sum()
+
+
+def draw_sample(
+    case: TrainingCase, rng: np.random.Generator, size: int, boxes_per_image: int, augmentation: Augmentation
+) -> Sample | None:
+    """A random view of a random slice with up to `boxes_per_image` of its objects; None where the view shows none."""
+    anchor = int(rng.choice(list(case.slices)))  # every object equally often, however many slices it has
+    z = int(rng.choice(case.slices[anchor]))
+    image, label = case.imgs[z], case.gts[z]
+    if rng.random() < augmentation.crop:
+        rows, columns = random_window(label == anchor, rng, augmentation.smallest_crop)
+    else:
+        rows, columns = slice(0, label.shape[0]), slice(0, label.shape[1])
+    offset = np.array([columns.start, rows.start, columns.start, rows.start])
+    image, label = image[rows, columns], label[rows, columns]
+
+    present = np.unique(label)
+    present = present[present > 0]
+    chosen = rng.permutation(present[present != anchor])[: boxes_per_image - 1]
+    objects: list[U8] = []
+    boxes: list[list[float]] = []
+    height, width = label.shape
+    for value in [anchor, *chosen]:
+        mask = (label == value).astype(np.uint8) * 255
+        x, y, w, h = cv2.boundingRect(mask)
+        if w == 0:
+            continue
+        box = np.array([x, y, x + w - 1, y + h - 1], float)
+        if len(case.gts) > 1 and rng.random() < augmentation.volume_box:
+            box = np.array(case.extents[int(value)], float) - offset
+            box = np.clip(box, 0, [width - 1, height - 1, width - 1, height - 1])
+        objects.append(mask)
+        boxes.append(box.tolist())
+    if not objects:
+        return None
+
+    image, masks, box_array = vary_geometry(image, np.stack(objects), np.array(boxes), rng, augmentation)
+    image = vary_intensity(image, rng, augmentation)
+    frame = Frame(image.shape[0], image.shape[1], size)
+    interpolation = cv2.INTER_AREA if frame.scale < 1 else cv2.INTER_LINEAR
+    placed = np.zeros((len(masks), size, size), np.uint8)
+    for target, mask in zip(placed, masks, strict=True):
+        target[: frame.new_height, : frame.new_width] = cv2.resize(
+            mask, (frame.new_width, frame.new_height), interpolation=interpolation
+        )
+    jittered = jitter_boxes(frame.place_boxes(box_array.astype(np.float32)), rng, size / FRAME_SIZE, augmentation)
+    limit = np.array([frame.new_width, frame.new_height] * 2, np.float32)
+    return Sample(frame.place_image(image), np.clip(jittered, 0, limit).astype(np.float32), placed)
+
+
+def random_window(mask: NDArray[np.bool_], rng: np.random.Generator, smallest: float) -> tuple[slice, slice]:
+    """Rows and columns of a random window that holds at least one pixel of the mask."""
+    ys, xs = np.nonzero(mask)
+    pick = int(rng.integers(len(ys)))
+    common = rng.uniform(smallest, 1)
+    window = []
+    for length, position in zip(mask.shape, (int(ys[pick]), int(xs[pick])), strict=True):
+        side = min(length, max(16, int(length * min(1.0, common * rng.uniform(0.8, 1.25)))))
+        first, last = max(0, position - side + 1), min(position, length - side)
+        start = int(rng.integers(first, last + 1))
+        window.append(slice(start, start + side))
+    return window[0], window[1]
+
+
+def vary_geometry(
+    image: U8, masks: U8, boxes: NDArray[np.float64], rng: np.random.Generator, augmentation: Augmentation
+) -> tuple[U8, U8, NDArray[np.float64]]:
+    """Flips, transposition and rotation of image (H, W[, 3]), masks (K, H, W) and boxes (K, 4) alike."""
+    height, width = masks.shape[1:]
+    if rng.random() < augmentation.flip:
+        image, masks = image[:, ::-1], masks[:, :, ::-1]
+        boxes = np.stack([width - 1 - boxes[:, 2], boxes[:, 1], width - 1 - boxes[:, 0], boxes[:, 3]], 1)
+    if rng.random() < augmentation.flip:
+        image, masks = image[::-1], masks[:, ::-1]
+        boxes = np.stack([boxes[:, 0], height - 1 - boxes[:, 3], boxes[:, 2], height - 1 - boxes[:, 1]], 1)
+    if rng.random() < augmentation.transpose:
+        image, masks = image.swapaxes(0, 1), masks.swapaxes(1, 2)
+        boxes = boxes[:, [1, 0, 3, 2]]
+        height, width = width, height
+    if rng.random() < augmentation.rotation:
+        matrix = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-25, 25), rng.uniform(0.85, 1.15))
+        turned = np.stack([cv2.warpAffine(np.ascontiguousarray(m), matrix, (width, height)) for m in masks])
+        if all((m > 127).any() for m in turned):  # else an object was turned out of sight
+            image = as_u8(cv2.warpAffine(np.ascontiguousarray(image), matrix, (width, height)))
+            masks = as_u8(turned)
+            rows = []
+            for mask in masks:  # tight boxes: the extent of a turned box would be loose by an unknown amount
+                x, y, w, h = cv2.boundingRect((mask > 127).astype(np.uint8))
+                rows.append([x, y, x + w - 1, y + h - 1])
+            boxes = np.array(rows, float)
+    return np.ascontiguousarray(image), np.ascontiguousarray(masks), boxes
+
+
+def vary_intensity(image: U8, rng: np.random.Generator, augmentation: Augmentation) -> U8:
+    """Gamma, contrast, inversion, colour, blur and noise of an (H, W) or (H, W, 3) image."""
+    grey = image.ndim == 2 or bool((image[..., 0] == image[..., -1]).all())
+    if not grey and rng.random() < augmentation.grey:
+        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, -1)
+    if rng.random() < augmentation.intensity:
+        ramp = np.linspace(0, 1, 256)[:, None]
+        channels = 1 if grey else 3
+        shared = rng.normal(0, 0.3)
+        gamma = np.exp(shared + rng.normal(0, 0.1, channels))
+        contrast = np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.08, channels))
+        curve = (ramp**gamma - 0.5) * contrast + 0.5 + rng.normal(0, 0.05)
+        table = (np.clip(curve, 0, 1) * 255).astype(np.uint8)
+        if image.ndim == 3 and channels == 3:
+            image = np.stack([table[:, c][image[..., c]] for c in range(3)], -1)
+        else:
+            image = table[:, 0][image]
+    if rng.random() < augmentation.inversion:
+        image = 255 - image
+    if rng.random() < augmentation.blur:
+        image = as_u8(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.2)))
+    if rng.random() < augmentation.noise:
+        noise = rng.normal(0, rng.uniform(2, 12), image.shape[:2])
+        noise = noise if image.ndim == 2 else noise[..., None]
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(image)
+
+
+def as_u8(image: object) -> U8:
+    return np.asarray(image, np.uint8)
+
+
+def jitter_boxes(boxes: F32, rng: np.random.Generator, scale: float, augmentation: Augmentation) -> F32:
+    """Move each side of (K, 4) frame boxes at random; `scale` is the frame's size over 256. May leave the frame."""
+    sides = np.stack([boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]] * 2, 1)
+    reach = np.clip(augmentation.box_jitter_relative * sides, 1 * scale, augmentation.box_jitter * scale)
+    kind = rng.random((len(boxes), 1))
+    shift = rng.uniform(-reach, reach)
+    outward = 3 * scale * np.array([-1, -1, 1, 1])
+    shift = np.where(kind < augmentation.loose_box, shift + outward, shift)
+    shift = np.where(kind > 1 - augmentation.tight_box, 0, shift)
+    # A side never crosses its opposite: half a pixel always remains.
+    moved = boxes + shift
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    low = np.minimum(moved[:, :2], centre - 0.25 * scale)
+    high = np.maximum(moved[:, 2:], centre + 0.25 * scale)
+    return np.concatenate([low, high], 1).astype(np.float32)
