@@ -1,6 +1,7 @@
 """Boxes as people send them, to boxes that can be segmented.
 
-A 2D box is x_min y_min x_max y_max, a 3D box x_min y_min z_min x_max y_max z_max, in pixels, ends inclusive. A box that cannot be used is dropped with a warning that names it; its label stays empty.
+A 2D box is x_min y_min x_max y_max, a 3D box x_min y_min z_min x_max y_max z_max, in pixels, ends inclusive.
+A box that cannot be used is dropped with a warning that names it; its label stays empty.
 """
 
 from dataclasses import dataclass

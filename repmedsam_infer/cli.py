@@ -53,7 +53,7 @@ def predict(
     import cv2
 
     from repmedsam_infer.engines import load_engine
-    from repmedsam_infer.report import now, processor, write_reports
+    from repmedsam_infer.report import CaseReport, now, processor, write_reports
     from repmedsam_infer.run import run
     from repmedsam_infer.threads import available_threads
     from repmedsam_infer.weights import find_weights
@@ -74,7 +74,7 @@ def predict(
     }
     from repmedsam_infer.progress import follow
 
-    reports = []
+    reports: list[CaseReport] = []
     try:
         reports.extend(follow(run(job, paths, loaded), len(paths)))
     finally:  # what was done is put down even where the run was interrupted

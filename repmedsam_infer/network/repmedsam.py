@@ -32,11 +32,8 @@ class RepMedSAM(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """(M, 3, S, S) float in [0, 1] -> (M, 256, G, G), G = `grid`; S = 256, or smaller in early training."""
-        embedding = self.image_encoder(images)
-        if embedding.shape[-1] != self.grid:
-            size = (self.grid, self.grid)
-            embedding = functional.interpolate(embedding, size=size, mode="bilinear", align_corners=False)
-        return embedding
+        size = (self.grid, self.grid)  # where the embedding has it already, this changes nothing
+        return functional.interpolate(self.image_encoder(images), size=size, mode="bilinear", align_corners=False)
 
     def decode(self, embedding: Tensor, boxes: Tensor, image_index: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """All boxes in one batch.

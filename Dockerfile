@@ -1,0 +1,32 @@
+# The container of the challenge: no network, no GPU, no torch, no root.
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+
+FROM ${BASE_IMAGE} AS packages
+COPY requirements.txt /tmp/requirements.txt
+# --no-deps: the lock is complete but for openvino-telemetry, which is left out on purpose (it would call home).
+RUN python3 -m pip install --no-cache-dir --no-compile --no-deps --require-hashes --only-binary :all: \
+        --target /opt/packages -r /tmp/requirements.txt
+# OpenVINO's other devices and model formats: only the CPU and its own format are used.
+RUN cd /opt/packages/openvino \
+    && rm -rf include cmake tools torch test_utils \
+    && find libs -name '*gpu*' -delete && find libs -name '*npu*' -delete \
+    && find libs \( -name '*hetero*' -o -name '*auto_plugin*' -o -name '*auto_batch*' \) -delete \
+    && find libs \( -name '*tensorflow*' -o -name '*pytorch*' -o -name '*paddle*' -o -name '*onnx*' -o -name '*jax*' \) -delete \
+    && rm -rf libs/cache.json libs/*gguf* libs/*.pc /opt/packages/cv2/data/*.xml /opt/packages/bin /opt/packages/numpy/*/tests /opt/packages/numpy/tests \
+    && find /opt/packages -name '*.pyi' -delete \
+    && python3 -m compileall -q -j 0 /opt/packages
+
+FROM ${BASE_IMAGE}
+LABEL org.opencontainers.image.title="RepMedSAM" \
+      org.opencontainers.image.description="Box-prompted segmentation of medical images on a CPU; for research, not for diagnosis" \
+      org.opencontainers.image.licenses="Apache-2.0 AND CC-BY-SA-4.0"
+COPY --from=packages /opt/packages /opt/packages
+WORKDIR /workspace
+COPY predict.sh LICENSE ./
+COPY weights weights
+COPY repmedsam_infer repmedsam_infer
+RUN python3 -m compileall -q repmedsam_infer && mkdir -p inputs outputs && chmod 777 outputs
+# Python neither writes bytecode (the file system may be read-only) nor needs a home.
+ENV PYTHONPATH=/workspace:/opt/packages PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 1000:1000
+CMD ["sh", "predict.sh"]

@@ -1,0 +1,94 @@
+"""A trained network to weights/: re-parameterized, rounded to fp16, in the form that each engine needs, with checksums.
+
+Both forms hold the same rounded numbers, so that both engines compute the same masks.
+"""
+
+import hashlib
+from pathlib import Path
+
+import openvino
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from repmedsam_infer.engines.openvino import DECODER, ENCODER
+from repmedsam_infer.engines.torch import FILE
+from repmedsam_infer.network import RepMedSAM, reparameterize
+from repmedsam_infer.network.repmedsam import IMAGE_SIZE
+from repmedsam_infer.network.repvit import EMBEDDING_CHANNELS
+from repmedsam_infer.weights import SUMS
+
+
+class Encoder(nn.Module):
+    """`RepMedSAM.encode` as a module of its own, for tracing."""
+
+    def __init__(self, model: RepMedSAM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.model.encode(image)
+
+
+class Decoder(nn.Module):
+    """`RepMedSAM.decode` as a module of its own, for tracing."""
+
+    def __init__(self, model: RepMedSAM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, embedding: Tensor, boxes: Tensor, image_index: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.decode(embedding, boxes, image_index)
+
+
+def load_trained(path: Path) -> RepMedSAM:
+    """The network in training form from a safetensors file of `finetune`."""
+    with safe_open(path, framework="pt") as file:
+        grid = int((file.metadata() or {})["grid"])
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    model = RepMedSAM(grid)  # type: ignore[arg-type]
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def export(model: RepMedSAM, folder: Path) -> None:
+    """Write safetensors, OpenVINO encoder and decoder, and SHA256SUMS into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fused = reparameterize(model)
+    fused.load_state_dict({name: tensor.half().float() for name, tensor in fused.state_dict().items()})
+    state = {name: tensor.half().contiguous() for name, tensor in fused.state_dict().items()}
+    save_file(state, folder / FILE, {"grid": str(fused.grid)})
+    (folder / FILE).chmod(0o644)  # safetensors makes it private
+
+    side = fused.grid
+    embedding = torch.zeros(2, EMBEDDING_CHANNELS, side, side)
+    boxes = torch.tensor([[8.0, 8.0, 64.0, 64.0]]).repeat(3, 1)
+    index = torch.tensor([0, 1, 1])
+    image_shape = (1, 3, IMAGE_SIZE, IMAGE_SIZE)
+    save_openvino(Encoder(fused), (torch.zeros(image_shape),), [("image", image_shape)], folder / ENCODER)
+    save_openvino(
+        Decoder(fused),
+        (embedding, boxes, index),
+        [("embedding", (-1, EMBEDDING_CHANNELS, side, side)), ("boxes", (-1, 4)), ("image_index", (-1,))],
+        folder / DECODER,
+    )
+    write_sums(folder)
+
+
+def save_openvino(
+    module: nn.Module, example: tuple[Tensor, ...], inputs: list[tuple[str, tuple[int, ...]]], stem: Path
+) -> None:
+    """Write `stem`.xml and .bin: the traced module with fp16 constants; -1 marks a side of any length."""
+    with torch.inference_mode():
+        converted = openvino.convert_model(module.eval(), example_input=example, input=[shape for _, shape in inputs])
+    for port, (name, _) in zip(converted.inputs, inputs, strict=True):
+        port.tensor.set_names({name})
+    openvino.save_model(converted, stem.with_suffix(".xml"), compress_to_fp16=True)
+
+
+def write_sums(folder: Path) -> None:
+    """SHA256SUMS of every weight file, in the format of sha256sum."""
+    names = [FILE, *(f"{part}{suffix}" for part in (ENCODER, DECODER) for suffix in (".xml", ".bin"))]
+    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(names)]
+    (folder / SUMS).write_text("".join(lines))
