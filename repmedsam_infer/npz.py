@@ -132,7 +132,8 @@ def _open_regular(path: Path) -> Iterator[IO[bytes]]:
         raise CaseReadError(f"{path.name}: the file is not there (any more)") from None
     except OSError as error:
         raise CaseReadError(f"{path.name}: cannot be opened ({error.strerror})") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise CaseReadError(f"{path.name}: is not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise CaseReadError(f"{path.name}: is not a regular file")
         yield file

@@ -1,0 +1,77 @@
+"""Both engines run the same network: the same masks, object by object."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from repmedsam_infer.case import read_case
+from repmedsam_infer.engines import Engine
+from repmedsam_infer.segment import segment
+from repmedsam_infer.stopwatch import Stopwatch
+from tests.conftest import write_npz
+
+PICTURES = ("Dermoscopy", "Endoscopy", "Fundus", "Microscopy", "US", "XRay")
+MIN_IOU = 0.999
+
+
+def assert_same_masks(path: Path, one: Engine, other: Engine) -> None:
+    case = read_case(path)
+    ours, theirs = (segment(case, engine, Stopwatch()) for engine in (one, other))
+    assert ours.any()
+    for label in case.boxes.labels:
+        union = ((ours == label) | (theirs == label)).sum()
+        if union:
+            assert ((ours == label) & (theirs == label)).sum() / union >= MIN_IOU, f"label {label}"
+
+
+@pytest.mark.parametrize("modality", PICTURES)
+def test_same_masks_of_pictures(modality: str, samples: Path, openvino_engine: Engine, torch_engine: Engine) -> None:
+    assert_same_masks(samples / f"2DBox_{modality}_phantom_0000.npz", openvino_engine, torch_engine)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_same_masks_of_volumes(modality: str, samples: Path, openvino_engine: Engine, torch_engine: Engine) -> None:
+    assert_same_masks(samples / f"3DBox_{modality}_phantom_0000.npz", openvino_engine, torch_engine)
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_same_masks_of_real_pictures(real_cases: Path, openvino_engine: Engine, torch_engine: Engine) -> None:
+    paths = sorted(real_cases.glob("2D*.npz"))
+    assert paths
+    for path in paths[:: max(1, len(paths) // 12)]:
+        assert_same_masks(path, openvino_engine, torch_engine)
+
+
+def test_results_belong_to_the_caller(openvino_engine: Engine) -> None:
+    """OpenVINO reuses its output tensors: what was returned must not change with the next call."""
+    rng = np.random.default_rng(0)
+    first = openvino_engine.encode(rng.random((3, 256, 256), dtype=np.float32))
+    kept = first.copy()
+    openvino_engine.encode(rng.random((3, 256, 256), dtype=np.float32))
+    np.testing.assert_array_equal(first, kept)
+
+    box, index = np.array([[10, 10, 90, 90]], np.float32), np.zeros(1, np.int64)
+    logits = openvino_engine.decode(first[None], box, index)
+    kept = logits.copy()
+    openvino_engine.decode(first[None], box + 50, index)
+    np.testing.assert_array_equal(logits, kept)
+
+
+def test_the_same_case_gives_the_same_mask_twice(samples: Path, openvino_engine: Engine) -> None:
+    case = read_case(samples / "2DBox_US_phantom_0000.npz")
+    once, again = (segment(case, openvino_engine, Stopwatch()) for _ in range(2))
+    np.testing.assert_array_equal(once, again)
+
+
+def test_many_boxes_decode_as_each_alone(openvino_engine: Engine, tmp_path: Path, samples: Path) -> None:
+    with np.load(samples / "2DBox_Microscopy_phantom_0000.npz") as data:
+        imgs, boxes = data["imgs"], data["boxes"]
+    together = segment(read_case(samples / "2DBox_Microscopy_phantom_0000.npz"), openvino_engine, Stopwatch())
+    for i in (0, 17, 39):
+        alone = read_case(write_npz(tmp_path / "one.npz", imgs=imgs, boxes=boxes[i : i + 1]))
+        mask = segment(alone, openvino_engine, Stopwatch()) == 1
+        covered = mask & (together > i + 1)  # by later boxes
+        assert ((mask & ~covered) != (together == i + 1)).mean() < 1e-4

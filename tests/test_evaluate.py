@@ -1,0 +1,116 @@
+"""Scores: the challenge's numbers where asked for, the true ones by default, nothing counted that should not be."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repmedsam_infer.baselines import fill_boxes, tight_boxes
+from repmedsam_infer.evaluate import evaluate_case, score_labels
+from repmedsam_infer.metrics import dsc, nsd, nsd_of_flat_volume
+from tests.conftest import PARITY, Repmedsam, write_npz
+
+
+@pytest.mark.parametrize("k", range(6))
+def test_metrics_are_the_challenges(k: int) -> None:
+    expected = np.load(PARITY / "metrics.npz")
+    gt, seg, spacing = (expected[f"{name}{k}"] for name in ("gt", "seg", "spacing"))
+    assert dsc(gt, seg) == pytest.approx(float(expected[f"dsc{k}"]), abs=1e-9)
+    ours = nsd_of_flat_volume(gt, seg) if gt.ndim == 2 else nsd(gt, seg, tuple(spacing.tolist()))
+    assert ours == pytest.approx(float(expected[f"nsd{k}"]), abs=1e-9)
+
+
+def square(offset: int, side: int = 20) -> np.ndarray:
+    mask = np.zeros((60, 60), bool)
+    mask[20 : 20 + side, 10 + offset : 10 + offset + side] = True
+    return mask
+
+
+def test_nsd_of_a_shift_up_to_the_tolerance_is_1() -> None:
+    assert nsd(square(0), square(2), (1, 1)) == 1
+    assert nsd(square(0), square(6), (1, 1)) < 0.9
+    assert nsd(square(0), square(2), (1, 2)) < 0.9  # twice the spacing, twice the distance
+
+
+def test_empty_masks() -> None:
+    nothing = np.zeros((60, 60), bool)
+    assert dsc(square(0), nothing) == nsd(square(0), nothing, (1, 1)) == 0
+    assert math.isnan(dsc(nothing, nothing))
+    assert math.isnan(nsd(nothing, nothing, (1, 1)))
+
+
+@given(seed=st.integers(0, 200), axes=st.sampled_from([2, 3]))
+def test_scoring_within_extents_is_scoring_the_whole(seed: int, axes: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = (14, 17, 11)[:axes]
+    gt, seg = (rng.integers(0, 4, shape) * (rng.random(shape) < 0.3) for _ in range(2))
+    spacing = (2.0, 1.5, 0.8)[:axes]
+    labels = [label for label in range(1, gt.max() + 1) if (gt == label).any() or (seg == label).any()]
+    score = score_labels(gt, seg, spacing, challenge=False)
+    if labels:
+        assert score.dsc == pytest.approx(np.mean([dsc(gt == v, seg == v) for v in labels]))
+        assert score.nsd == pytest.approx(np.mean([nsd(gt == v, seg == v, spacing) for v in labels]))
+
+
+def test_baselines_fill_their_boxes() -> None:
+    box = np.array([[10, 20, 29, 49]])
+    filled, ellipse = (fill_boxes((60, 60), box, kind) for kind in ("box", "ellipse"))
+    assert filled.sum() == 20 * 30
+    assert ellipse.sum() == pytest.approx(math.pi / 4 * 600, rel=0.02)
+    np.testing.assert_array_equal(tight_boxes(ellipse), box)
+    ball = fill_boxes((30, 30, 30), np.array([[0, 0, 0, 29, 29, 29]]), "ellipse")
+    assert ball.sum() == pytest.approx(math.pi / 6 * 27000, rel=0.02)
+
+
+def test_tight_boxes_of_missing_labels_are_empty() -> None:
+    gts = np.zeros((9, 9), np.uint8)
+    gts[2:5, 3:8] = 2
+    boxes = tight_boxes(gts)
+    assert boxes[1].tolist() == [3, 2, 7, 4]
+    assert (boxes[0, :2] > boxes[0, 2:]).all()
+    assert not (fill_boxes((9, 9), boxes, "box") == 1).any()
+
+
+def test_a_case_is_scored_per_label_and_a_missing_one_is_zero(tmp_path: Path) -> None:
+    gts = square(0) + 2 * square(25).astype(np.uint8)
+    gt_path = write_npz(tmp_path / "2DBox_US_x.npz", gts=gts)
+    half = write_npz(tmp_path / "half.npz", segs=np.where(gts == 1, 1, 0).astype(np.uint8))
+    score = evaluate_case(gt_path, half, challenge=False, baselines=True)
+    assert (score.score.dsc, score.score.nsd) == (0.5, 0.5)
+    assert score.baselines["box"].dsc == 1  # squares are their own boxes
+    assert score.modality == "US"
+    missing = evaluate_case(gt_path, tmp_path / "none.npz", challenge=False, baselines=False)
+    assert missing.score.dsc == 0
+    assert missing.error
+
+
+def test_the_challenge_counts_no_nsd_below_a_dsc_of_a_fifth() -> None:
+    gt, seg = square(0).astype(int), square(18).astype(int)
+    assert score_labels(gt, seg, (1, 1), challenge=False).nsd > 0
+    assert score_labels(gt, seg, (1, 1), challenge=True).nsd == 0
+
+
+def test_evaluate_prints_a_table_and_writes_a_row_a_case(tmp_path: Path, repmedsam: Repmedsam) -> None:
+    gts, segs = tmp_path / "gts", tmp_path / "segs"
+    gts.mkdir()
+    segs.mkdir()
+    for name in ("2DBox_US_a", "2DBox_US_b", "2DBox_CT_a"):
+        write_npz(gts / f"{name}.npz", gts=square(0).astype(np.uint8))
+    for name in ("2DBox_US_a", "2DBox_CT_a"):
+        write_npz(segs / f"{name}.npz", segs=square(0).astype(np.uint8))
+    result = repmedsam("evaluate", "-s", segs, "-g", gts, "-o", tmp_path / "scores.csv")
+    assert result.code == 1  # one segmentation is missing
+    assert "2DBox_US_b.npz" in result.err
+    assert "| CT | 1 | 1 | 1.0000 | 1.0000 |" in result.out
+    assert "| US | 2 | 2 | 0.5000 | 0.5000 |" in result.out
+    assert "| mean over modalities | 3 | 3 | 0.7500 | 0.7500 |" in result.out
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 4
+
+
+def test_a_segmentation_of_another_shape_scores_zero_and_says_so(tmp_path: Path) -> None:
+    gt_path = write_npz(tmp_path / "2DBox_US_x.npz", gts=square(0).astype(np.uint8))
+    seg_path = write_npz(tmp_path / "seg.npz", segs=np.zeros((3, 3), np.uint8))
+    assert "(60, 60)" in (evaluate_case(gt_path, seg_path, challenge=False, baselines=False).error or "")

@@ -1,0 +1,122 @@
+"""The network is the published one: same parameters, names, shapes and outputs, in both forms."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+
+from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
+from repmedsam_infer.network.repmedsam import Grid  # noqa: E402
+from tests.conftest import PARITY  # noqa: E402
+from tests.seeded import fill, seeded_image  # noqa: E402
+
+MAX_ENCODER_ERROR = 2e-3  # outputs are of order 5 and the encoder is 100 layers deep
+MAX_HEADS_ERROR = 1e-4
+
+
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def names_digest(module: nn.Module) -> str:
+    lines = [f"{name} {tuple(tensor.shape)}" for name, tensor in module.state_dict().items()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def heads_of(model: RepMedSAM) -> nn.Module:
+    return nn.ModuleDict({"prompt_encoder": model.prompt_encoder, "mask_decoder": model.mask_decoder})
+
+
+@pytest.fixture(scope="module")
+def model() -> RepMedSAM:
+    return RepMedSAM(16)
+
+
+@pytest.fixture(scope="module")
+def digests() -> dict[str, str]:
+    return dict(json.loads((PARITY / "state_dict_names.json").read_text()))
+
+
+def test_encoder_has_the_papers_parameters_in_both_forms(model: RepMedSAM) -> None:
+    assert count(model.image_encoder) == 23_158_920
+    assert count(reparameterize(model).image_encoder) == 23_040_480
+
+
+def test_state_dict_names_and_shapes_are_the_published_ones(model: RepMedSAM, digests: dict[str, str]) -> None:
+    assert names_digest(model.image_encoder) == digests["image_encoder"]
+    assert sorted(n.split(".")[0] for n in model.state_dict()) == sorted(
+        ["image_encoder"] * 1461 + ["prompt_encoder"] * 17 + ["mask_decoder"] * 120
+    )
+    assert names_digest(heads_of(model)) == digests["heads"]
+
+
+def test_encoder_computes_what_the_published_one_does_in_both_forms(model: RepMedSAM) -> None:
+    expected = np.load(PARITY / "encoder.npz")
+    fill(model.image_encoder, int(expected["seed"]))
+    image = seeded_image(int(expected["seed"]))
+    for form in (model, reparameterize(model)):
+        with torch.inference_mode():
+            embedding = form.encode(image).numpy()
+        assert embedding.shape == (1, 256, 16, 16)
+        assert np.abs(embedding[:, ::4] - expected["embedding_strided"]).max() < MAX_ENCODER_ERROR
+
+
+@pytest.mark.parametrize("grid", [16, 64])
+def test_heads_compute_what_the_published_ones_do(grid: Grid) -> None:
+    expected = np.load(PARITY / f"heads_{grid}.npz")
+    seed, stride = int(expected["seed"]), int(expected["stride"])
+    model = RepMedSAM(grid)
+    fill(heads_of(model), seed)
+    embedding = np.random.default_rng([seed, grid]).standard_normal((1, 256, grid, grid)).astype(np.float32)
+    with torch.inference_mode():
+        logits, iou = model.decode(torch.from_numpy(embedding), torch.from_numpy(expected["boxes"]))
+    assert logits.shape == (3, 1, 4 * grid, 4 * grid)
+    assert np.abs(logits.numpy()[..., ::stride, ::stride] - expected["logits_strided"]).max() < MAX_HEADS_ERROR
+    assert np.abs(iou.numpy() - expected["iou"]).max() < MAX_HEADS_ERROR
+
+
+def test_reparameterize_returns_a_copy_and_leaves_the_original_alone(model: RepMedSAM) -> None:
+    before = count(model)
+    fused = reparameterize(model)
+    assert count(model) == before
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in fused.modules())
+    assert {p.data_ptr() for p in fused.parameters()}.isdisjoint({p.data_ptr() for p in model.parameters()})
+
+
+def test_boxes_of_many_images_decode_in_one_batch_as_they_do_alone(model: RepMedSAM) -> None:
+    fill(model, 3)
+    generator = torch.Generator().manual_seed(0)
+    embedding = torch.randn(3, 256, 16, 16, generator=generator)
+    corners = torch.rand(7, 2, generator=generator) * 150
+    boxes = torch.cat([corners, corners + 10 + torch.rand(7, 2, generator=generator) * 90], 1)
+    index = torch.tensor([0, 2, 2, 1, 0, 1, 2])
+    with torch.inference_mode():
+        together, iou = model.decode(embedding, boxes, index)
+        for i in range(7):
+            alone, iou_alone = model.decode(embedding[index[i]][None], boxes[i][None])
+            torch.testing.assert_close(together[i], alone[0], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(iou[i], iou_alone[0], atol=1e-4, rtol=1e-4)
+
+
+def test_many_embeddings_without_an_index_are_refused(model: RepMedSAM) -> None:
+    with pytest.raises(ValueError, match="image_index"):
+        model.decode(torch.zeros(2, 256, 16, 16), torch.zeros(1, 4))
+
+
+@pytest.mark.parametrize("grid", [16, 32, 64])
+def test_the_grid_sets_the_logits_and_adds_no_parameter(grid: Grid) -> None:
+    model = RepMedSAM(grid).eval()
+    assert count(model) == 23_158_920 + 4_058_340 + 6_220
+    with torch.inference_mode():
+        logits, _ = model(torch.zeros(1, 3, 256, 256), torch.tensor([[10.0, 20.0, 100.0, 90.0]]))
+    assert logits.shape == (1, 1, 4 * grid, 4 * grid)
+
+
+def test_another_grid_is_refused() -> None:
+    with pytest.raises(ValueError, match="grid"):
+        RepMedSAM(48)  # type: ignore[arg-type]

@@ -1,0 +1,111 @@
+"""Preprocessing and postprocessing: parity with the challenge baseline, and what must hold for any image."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from repmedsam_infer.postprocess import extent, frame_logits, image_mask, paint
+from repmedsam_infer.preprocess import FRAME_SIZE, Frame
+from tests.conftest import PARITY
+
+SIDES = st.one_of(st.integers(1, 40), st.integers(200, 300), st.integers(1000, 6000))
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_image_is_placed_as_the_baseline_does(k: int) -> None:
+    expected = np.load(PARITY / "processing.npz")
+    image = expected[f"image{k}"]
+    frame = Frame(*image.shape[:2])
+    assert [frame.new_height, frame.new_width] == expected[f"new_size{k}"].tolist()
+    placed = np.moveaxis(frame.place_image(image), 0, -1)
+    np.testing.assert_allclose(placed[::4, ::4], expected[f"padded{k}"], atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_logits_become_the_baselines_mask(k: int) -> None:
+    expected = np.load(PARITY / "processing.npz")
+    height, width = expected[f"image{k}"].shape[:2]
+    frame = Frame(height, width)
+    mask = image_mask(frame_logits(expected[f"logits64_{k}"], frame), frame)
+    truth = np.unpackbits(expected[f"mask{k}"])[: height * width].reshape(height, width).astype(bool)
+    assert mask.shape == truth.shape
+    # Two bilinear implementations may round differently where a logit is 0 to the last digit.
+    assert (mask != truth).mean() < 1e-4
+
+
+@settings(max_examples=50)
+@given(height=SIDES, width=SIDES)
+def test_any_shape_fits_the_frame_and_comes_back(height: int, width: int) -> None:
+    frame = Frame(height, width)
+    assert max(frame.new_height, frame.new_width) == FRAME_SIZE
+    assert min(frame.new_height, frame.new_width) >= 1
+    logits = frame_logits(np.ones((64, 64), np.float32), frame)
+    assert logits.shape == (frame.new_height, frame.new_width)
+    mask = image_mask(logits, frame)
+    assert mask.shape == (height, width)
+    assert mask.all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1, 3), (3024, 4032, 3), (37, 53)])
+def test_extreme_images_are_placed(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    placed = Frame(*shape[:2]).place_image(image)
+    assert placed.shape == (3, 256, 256)
+    assert placed.dtype == np.float32
+    assert 0 <= placed.min() <= placed.max() <= 1
+
+
+def test_a_constant_image_is_zero_not_nan() -> None:
+    assert (Frame(30, 20).place_image(np.full((30, 20, 3), 200, np.uint8)) == 0).all()
+
+
+def test_a_grey_image_is_the_same_as_its_three_channels() -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (300, 200)).astype(np.uint8)
+    frame = Frame(300, 200)
+    np.testing.assert_array_equal(frame.place_image(grey), frame.place_image(np.repeat(grey[..., None], 3, -1)))
+
+
+def test_boxes_scale_with_the_image() -> None:
+    boxes = np.array([[10, 20, 100, 200]], np.float32)
+    np.testing.assert_allclose(Frame(512, 300).place_boxes(boxes), boxes / 2)
+
+
+def test_padding_is_bottom_right() -> None:
+    placed = Frame(256, 128).place_image(np.random.default_rng(0).integers(1, 256, (256, 128)).astype(np.uint8))
+    assert (placed[:, :, 128:] == 0).all()
+    assert placed[:, :, :128].any()
+
+
+def test_a_mask_comes_back_where_its_box_went() -> None:
+    """The whole loop: what is positive in a box's place in the frame covers that box in the image."""
+    frame = Frame(700, 1024)
+    box = np.array([[300, 200, 640, 520]], np.float32)
+    x_min, y_min, x_max, y_max = (frame.place_boxes(box)[0] / 4).round().astype(int)
+    logits = np.full((64, 64), -9, np.float32)
+    logits[y_min:y_max, x_min:x_max] = 9
+    ys, xs = np.nonzero(image_mask(frame_logits(logits, frame), frame))
+    found = [xs.min(), ys.min(), xs.max(), ys.max()]
+    np.testing.assert_allclose(found, box[0], atol=2 * 1024 / 64)
+
+
+@given(seed=st.integers(0, 1000))
+def test_the_later_box_wins_in_whatever_order_they_are_painted(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    masks = rng.random((4, 9, 9)) < 0.5
+    expected = np.zeros((9, 9), np.uint8)
+    for label, mask in enumerate(masks, 1):
+        expected[mask] = label
+    segs = np.zeros((9, 9), np.uint8)
+    for i in rng.permutation(4):
+        paint(segs, masks[i], int(i) + 1)
+    np.testing.assert_array_equal(segs, expected)
+
+
+def test_extent_is_inclusive_and_none_where_nothing_is() -> None:
+    logits = np.full((20, 30), -1, np.float32)
+    assert extent(logits) is None
+    logits[4:7, 10:21] = 1
+    found = extent(logits)
+    assert found is not None
+    assert found.tolist() == [10, 4, 20, 6]

@@ -1,0 +1,154 @@
+"""The pipeline's promises, with a network that can be seen through: its mask is the box it is given."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from repmedsam_infer.boxes import check_boxes
+from repmedsam_infer.case import Case
+from repmedsam_infer.engines import Engine, in_batches
+from repmedsam_infer.segment import MARGIN, segment
+from repmedsam_infer.stopwatch import Stopwatch
+
+F32 = NDArray[np.float32]
+
+
+class BoxEngine:
+    """Segments each box as itself, shrunk by `shrink` frame pixels a side; remembers what it was asked."""
+
+    name, version, grid = "box", "0", 64
+
+    def __init__(self, shrink: float = 0) -> None:
+        self.shrink = shrink
+        self.images: list[F32] = []
+        self.batches: list[list[int]] = []  # of each decoding, which image each box belongs to
+        self.prompts: list[F32] = []
+
+    def encode(self, image: F32) -> F32:
+        self.images.append(image)
+        return np.full((256, 1, 1), len(self.images) - 1, np.float32)
+
+    def decode(self, embedding: F32, boxes: F32, image_index: NDArray[np.int64]) -> F32:
+        self.batches.append([int(embedding[i, 0, 0, 0]) for i in image_index])
+        self.prompts += list(boxes)
+        y, x = np.mgrid[:256, :256]
+        low, high = boxes[:, :2] + self.shrink, boxes[:, 2:] - self.shrink
+        inside = [(x >= a[0]) & (x <= b[0]) & (y >= a[1]) & (y <= b[1]) for a, b in zip(low, high, strict=True)]
+        return np.where(inside, 5, -5).astype(np.float32)
+
+
+def make_case(imgs: NDArray[np.uint8], raw_boxes: list[list[float]], is_volume: bool) -> Case:
+    boxes, warnings = check_boxes("case", np.array(raw_boxes, float), imgs.shape[: 3 if is_volume else 2])
+    return Case("case", imgs, boxes, None, tuple(warnings), is_volume)
+
+
+def volume(depth: int, side: int = 256) -> NDArray[np.uint8]:
+    """Every slice different, each of full range."""
+    imgs = np.zeros((depth, side, side), np.uint8)
+    for z in range(depth):
+        imgs[z, 0, 0], imgs[z, 1, 1] = 255, z + 1
+    return imgs
+
+
+Z_RANGES = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)).map(sorted), min_size=1, max_size=4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(z_ranges=Z_RANGES)
+def test_each_needed_slice_is_encoded_exactly_once_and_each_box_fills_all_its_slices(z_ranges: list[list[int]]) -> None:
+    engine = BoxEngine()
+    boxes = [[20 * i + 5, 40, z[0], 20 * i + 14, 60, z[1]] for i, z in enumerate(z_ranges)]
+    segs = segment(make_case(volume(12), [[float(v) for v in b] for b in boxes], True), engine, Stopwatch())
+
+    needed = {z for first, last in z_ranges for z in range(first, last + 1)}
+    encoded = [round(float(image[0, 1, 1]) * 255) - 1 for image in engine.images]
+    assert sorted(encoded) == sorted(needed)
+    for label, (first, last) in enumerate(z_ranges, 1):
+        assert np.unique(np.nonzero(segs == label)[0]).tolist() == list(range(first, last + 1))
+    # One batch a step, whatever the number of boxes and directions.
+    assert len(engine.batches) == max((last - first + 1) // 2 + 1 for first, last in z_ranges)
+    assert sum(len(batch) for batch in engine.batches) == sum(last - first + 1 for first, last in z_ranges)
+
+
+def test_propagation_starts_in_the_middle_with_the_boxs_own_extent_and_follows_the_mask() -> None:
+    engine = BoxEngine(shrink=10)
+    segment(make_case(volume(5), [[50, 60, 0, 150, 160, 4]], True), engine, Stopwatch())
+    middle, up, down, *_ = engine.prompts
+    assert middle.tolist() == [50, 60, 150, 160]
+    assert up.tolist() == down.tolist() == [60 - MARGIN, 70 - MARGIN, 140 + MARGIN, 150 + MARGIN]
+    assert round(float(engine.images[0][0, 1, 1]) * 255) - 1 == 2
+
+
+def test_an_empty_mask_falls_back_to_the_boxs_own_extent() -> None:
+    engine = BoxEngine(shrink=1000)
+    segs = segment(make_case(volume(5), [[50, 60, 0, 150, 160, 4]], True), engine, Stopwatch())
+    assert not segs.any()
+    assert all(prompt.tolist() == [50, 60, 150, 160] for prompt in engine.prompts)
+
+
+def test_a_growing_mask_stays_near_its_box() -> None:
+    engine = BoxEngine(shrink=-8)
+    segs = segment(make_case(volume(9), [[50, 60, 0, 150, 160, 8]], True), engine, Stopwatch())
+    xs = np.nonzero(segs)[2]
+    assert xs.min() >= 50 - MARGIN - 8
+    assert xs.max() <= 150 + MARGIN + 8
+
+
+def test_a_picture_is_encoded_once_and_decoded_in_one_batch() -> None:
+    engine = BoxEngine()
+    image = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
+    boxes = [[10.0 * i, 20, 10 * i + 8, 60] for i in range(20)]
+    segs = segment(make_case(image, boxes, False), engine, Stopwatch())
+    assert len(engine.images) == len(engine.batches) == 1
+    assert np.unique(segs).tolist() == list(range(21))
+
+
+def test_unusable_boxes_leave_their_labels_empty_and_the_others_alone() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
+    boxes = [[10, 10, 40, 40], [np.nan, 1, 2, 3], [900, 900, 950, 950], [100, 100, 140, 150]]
+    case = make_case(image, boxes, False)
+    segs = segment(case, BoxEngine(), Stopwatch())
+    assert np.unique(segs).tolist() == [0, 1, 4]
+    assert len(case.warnings) == 2
+
+
+@pytest.mark.parametrize("is_volume", [False, True])
+def test_nothing_is_encoded_where_there_is_no_usable_box(is_volume: bool) -> None:
+    engine = BoxEngine()
+    imgs = volume(4) if is_volume else volume(4)[0]
+    box = [np.nan] * (6 if is_volume else 4)
+    segs = segment(make_case(imgs, [box], is_volume), engine, Stopwatch())
+    assert not segs.any()
+    assert segs.shape == imgs.shape
+    assert not engine.images
+
+
+def test_three_hundred_boxes_have_three_hundred_labels() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (256, 256)).astype(np.uint8)
+    boxes = [[16.0 * (i % 16), 8.0 * (i // 16), 16 * (i % 16) + 10, 8 * (i // 16) + 5] for i in range(300)]
+    segs = segment(make_case(image, boxes, False), BoxEngine(), Stopwatch())
+    assert segs.dtype == np.uint16
+    assert np.unique(segs).tolist() == list(range(301))
+
+
+def test_batches_are_bounded_and_in_order() -> None:
+    sizes: list[int] = []
+
+    def decode(boxes: F32, image_index: NDArray[np.int64]) -> F32:
+        sizes.append(len(boxes))
+        return boxes[:, :1, None]
+
+    boxes = np.arange(150, dtype=np.float32)[:, None].repeat(4, 1)
+    out = in_batches(decode, boxes, np.zeros(150, np.int64))
+    assert sizes == [64, 64, 22]
+    np.testing.assert_array_equal(out[:, 0, 0], np.arange(150))
+
+
+def test_a_volumes_slices_in_colour_are_taken(openvino_engine: Engine, tmp_path: Path) -> None:
+    imgs = np.random.default_rng(0).integers(0, 256, (2, 40, 50, 3)).astype(np.uint8)
+    segs = segment(make_case(imgs, [[5, 5, 0, 30, 30, 1]], True), openvino_engine, Stopwatch())
+    assert segs.shape == (2, 40, 50)
