@@ -4,21 +4,19 @@ import csv
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from repmedsam_infer.network import RepMedSAM
-from repmedsam_infer.preprocess import FRAME_SIZE
 from repmedsam_train.data import Augmentation, Batch, TrainingSet
 from repmedsam_train.ema import EMA
-from repmedsam_train.losses import segmentation_loss
-from repmedsam_train.recipe import Recipe
+from repmedsam_train.heads import EmbeddingCache
+from repmedsam_train.objective import batch_loss
+from repmedsam_train.recipe import Place, Recipe
 
 NO_AUGMENTATION = Augmentation(
     tight_box=1, loose_box=0, volume_box=0, crop=0, rotation=0, transpose=0,
@@ -48,9 +46,11 @@ def finetune(train: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     held_out = TrainingSet(val, seed=1, augmentation=NO_AUGMENTATION) if val is not None else None
     log = Log(out / "log.csv", continued=first > 0)
 
-    def load(step: int) -> Batch:
-        phase = recipe.phase(step)
-        return dataset.batch(step, phase.batch, phase.size, recipe.boxes_per_image)
+    def load(step: int) -> Batch | None:
+        phase = recipe.place(step).phase
+        return None if phase.heads_only else dataset.batch(step, phase.batch, phase.size, recipe.boxes_per_image)
+
+    cache: EmbeddingCache | None = None
 
     with ThreadPoolExecutor(1) as loader:
         upcoming = loader.submit(load, first) if first < recipe.steps else None
@@ -58,10 +58,16 @@ def finetune(train: Path, out: Path, recipe: Recipe, val: Path | None = None, in
             assert upcoming is not None
             batch = upcoming.result()
             upcoming = loader.submit(load, step + 1) if step + 1 < recipe.steps else None
+            place = recipe.place(step)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, recipe)
+                group["lr"] = learning_rate(place, recipe)
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
-                loss, dice = batch_loss(model, batch, recipe, device)
+                if batch is None:
+                    cache = cache or EmbeddingCache(model, dataset, place.phase, recipe, device)
+                    loss, dice = cache.loss(model, step)
+                else:
+                    cache = None
+                    loss, dice = batch_loss(model, batch, recipe, device)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip)
@@ -69,27 +75,15 @@ def finetune(train: Path, out: Path, recipe: Recipe, val: Path | None = None, in
             ema.update(model, step)
 
             done = step + 1
-            log.add(done, recipe.phase(step).size, loss.item(), dice.item())
+            log.add(done, place.phase.size, loss.item(), dice.item())
             if done % recipe.checkpoint_every == 0 or done == recipe.steps:
                 save_checkpoint(out / "latest.pt", done, model, ema, optimizer)
             if held_out is not None and (done % recipe.validate_every == 0 or done == recipe.steps):
-                log.validated(done, validate(ema.model, held_out, recipe, recipe.phase(step).size, device))
+                log.validated(done, validate(ema.model, held_out, recipe, place.phase.size, device))
 
     path = out / "model.safetensors"
     save_file({k: v.contiguous() for k, v in ema.model.state_dict().items()}, path, {"grid": str(recipe.grid)})
     return path
-
-
-def batch_loss(model: RepMedSAM, batch: Batch, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Mean loss and mean hard Dice over the objects of a batch."""
-    size = batch.images.shape[-1]
-    images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last)
-    boxes = torch.from_numpy(batch.boxes).to(device)
-    masks = torch.from_numpy(batch.masks).to(device).float() / 255
-    index = torch.from_numpy(batch.image_index).to(device)
-    low_res_logits, iou = model(images, boxes * (FRAME_SIZE / size), index)
-    logits = functional.interpolate(low_res_logits.float(), (size, size), mode="bilinear", align_corners=False)
-    return segmentation_loss(logits[:, 0], iou[:, 0].float(), masks, boxes, recipe.loss)
 
 
 @torch.no_grad()
@@ -103,11 +97,14 @@ def validate(model: RepMedSAM, dataset: TrainingSet, recipe: Recipe, size: int, 
     return sum(dices) / len(dices)
 
 
-def learning_rate(step: int, recipe: Recipe) -> float:
-    """Linear warm-up, then a cosine to a hundredth of the peak."""
+def learning_rate(place: Place, recipe: Recipe) -> float:
+    """Linear warm-up, then a cosine to a hundredth of the peak over all joint steps; to a fifth in a heads phase."""
+    if place.phase.heads_only:
+        return recipe.heads_learning_rate * (0.2 + 0.8 * (1 + math.cos(math.pi * place.step / place.phase.steps)) / 2)
+    step = place.joint_step
     if step < recipe.warmup_steps:
         return recipe.learning_rate * (step + 1) / recipe.warmup_steps
-    progress = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
+    progress = (step - recipe.warmup_steps) / max(1, recipe.joint_steps - recipe.warmup_steps)
     return recipe.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
 
 
@@ -173,9 +170,3 @@ class Log:
 
     def validated(self, step: int, dice: float) -> None:
         self.row(step, "", "", "", f"{time.monotonic() - self.start:.0f}", f"{dice:.4f}")
-
-
-def shorten(recipe: Recipe, factor: float) -> Recipe:
-    """The same recipe with `factor` times the steps in every phase (at least one)."""
-    phases = tuple(replace(p, steps=max(1, round(p.steps * factor))) for p in recipe.phases)
-    return replace(recipe, phases=phases, warmup_steps=max(1, round(recipe.warmup_steps * factor)))

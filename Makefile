@@ -1,0 +1,57 @@
+# The same commands for people and for CI. demo and test set up all they need; only python3 is expected.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+BASE_IMAGE ?= python:3.11-slim-bookworm
+IMAGE ?= repmedsam
+HARDENED = --rm --network none --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
+	-m 8G --memory-swap 8G --user "$$(id -u):$$(id -g)"
+
+.PHONY: demo test fast check docker docker-demo lock clean
+
+demo: $(VENV)/run  ## masks on sample cases, as pictures
+	rm -rf demo
+	$(BIN)/repmedsam samples demo/cases
+	$(BIN)/repmedsam predict -i demo/cases -o demo/segs --overlay demo/pictures
+	$(BIN)/repmedsam evaluate -s demo/segs -g demo/cases
+	$(BIN)/python -m repmedsam_infer.collage demo/pictures demo/demo.png
+	@echo "Look at demo/demo.png"
+
+test: $(VENV)/dev  ## all tests that this machine can run
+	$(BIN)/pytest
+
+fast: $(VENV)/dev  ## the tests of every commit
+	$(BIN)/pytest -m "not slow and not container"
+
+check: $(VENV)/dev  ## what a change has to pass
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not slow and not container"
+
+docker:  ## the container image
+	docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) -t $(IMAGE) .
+
+docker-demo: docker  ## the image on sample cases, with everything shut that can be shut
+	rm -rf demo/docker && mkdir -p demo/docker/inputs demo/docker/outputs
+	docker run $(HARDENED) -v "$$PWD/demo/docker/inputs:/workspace/samples" $(IMAGE) python3 -m repmedsam_infer samples samples
+	docker run $(HARDENED) -v "$$PWD/demo/docker/inputs:/workspace/inputs:ro" \
+		-v "$$PWD/demo/docker/outputs:/workspace/outputs" $(IMAGE) sh predict.sh
+
+lock: $(VENV)/dev  ## requirements.txt of requirements.in
+	$(BIN)/pip install -q uv
+	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		--no-emit-package openvino-telemetry --no-annotate --no-header requirements.in -o requirements.txt
+
+$(VENV)/run: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt -e '.[evaluate]'
+	touch $@
+
+$(VENV)/dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/run
+
+clean:
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

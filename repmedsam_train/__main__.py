@@ -1,0 +1,5 @@
+"""`python -m repmedsam_train`."""
+
+from repmedsam_train.cli import main
+
+main()

@@ -1,0 +1,140 @@
+"""Training learns, resumes exactly, and its result becomes weights that segment."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from hypothesis import given  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from repmedsam_infer.engines import load_engine  # noqa: E402
+from repmedsam_infer.weights import find_weights  # noqa: E402
+from repmedsam_train.data import Augmentation, TrainingSet, draw_probabilities  # noqa: E402
+from repmedsam_train.export import export, load_trained  # noqa: E402
+from repmedsam_train.finetune import finetune, learning_rate  # noqa: E402
+from repmedsam_train.heads import ellipse_masks  # noqa: E402
+from repmedsam_train.losses import LossWeights, neighbourhood, segmentation_loss  # noqa: E402
+from repmedsam_train.recipe import Phase, Recipe, shortened  # noqa: E402
+
+TINY = Recipe(
+    phases=(Phase(64, 2, 2), Phase(64, 2, 2, heads_only=True), Phase(96, 2, 2)),
+    warmup_steps=1,
+    cached_batches=1,
+    checkpoint_every=3,
+    validate_every=6,
+    validation_samples=2,
+)
+
+
+@given(seed=st.integers(0, 500), size=st.sampled_from([64, 128, 256]))
+def test_samples_hold_their_promises(seed: int, size: int, samples: Path) -> None:
+    batch = TrainingSet(samples, seed).batch(0, 2, size, 4)
+    assert batch.images.shape == (2, 3, size, size)
+    assert 0 <= batch.images.min() <= batch.images.max() <= 1
+    assert len(batch.boxes) == len(batch.masks) == len(batch.image_index)
+    assert set(batch.image_index) == {0, 1}
+    assert (batch.boxes[:, :2] < batch.boxes[:, 2:]).all()
+    assert batch.boxes.min() >= 0
+    assert batch.boxes.max() <= size
+    assert batch.masks.any((1, 2)).all()
+
+
+@given(seed=st.integers(0, 500))
+def test_boxes_hold_their_objects_before_jitter(seed: int, samples: Path) -> None:
+    """Whatever was flipped, cropped or turned, image, mask and box stay in step."""
+    still = Augmentation(tight_box=1, loose_box=0, volume_box=0)
+    batch = TrainingSet(samples, seed, still).batch(0, 2, 256, 8)
+    for mask, (x_min, y_min, x_max, y_max) in zip(batch.masks, batch.boxes, strict=True):
+        ys, xs = np.nonzero(mask > 200)
+        if len(ys):
+            assert xs.min() >= x_min - 2
+            assert ys.min() >= y_min - 2
+            assert xs.max() <= x_max + 3
+            assert ys.max() <= y_max + 3
+
+
+def test_rare_modalities_are_drawn_more_often_than_their_share() -> None:
+    paths = [Path(f"2DBox_US_a_{i}.npz") for i in range(100)] + [Path(f"2DBox_OCT_b_{i}.npz") for i in range(4)]
+    probabilities = draw_probabilities(paths)
+    assert probabilities.sum() == pytest.approx(1)
+    assert probabilities[100:].sum() == pytest.approx(2 / 12)
+
+
+def test_the_loss_falls_to_nothing_for_the_truth() -> None:
+    masks = torch.zeros(2, 64, 64)
+    masks[:, 20:40, 10:50] = 1
+    boxes = torch.tensor([[10.0, 20, 49, 39]] * 2)
+    right, dice = segmentation_loss((masks * 2 - 1) * 20, torch.ones(2), masks, boxes, LossWeights())
+    wrong, none = segmentation_loss((1 - masks * 2) * 20, torch.ones(2), masks, boxes, LossWeights())
+    assert right < 1e-3
+    assert dice == 1
+    assert wrong > 2
+    assert none == 0
+
+
+def test_neighbourhoods_hold_their_boxes() -> None:
+    near = neighbourhood(torch.tensor([[10.0, 20, 30, 24]]), 64)[0]
+    assert near[20:25, 10:31].all()
+    assert near.sum() == (24 - 20 + 8 + 2 + 1) * (30 - 10 + 8 + 10 + 1)
+
+
+def test_drawn_ellipses_fill_their_boxes() -> None:
+    (mask,) = ellipse_masks(np.array([[10, 20, 49, 39]], np.float32), 64)
+    ys, xs = np.nonzero(mask > 127)
+    assert [xs.min(), ys.min(), xs.max(), ys.max()] == [10, 20, 49, 39]
+    assert (mask > 127).sum() == pytest.approx(np.pi / 4 * 800, rel=0.03)
+
+
+def test_the_learning_rate_warms_up_and_falls_over_joint_steps() -> None:
+    recipe = Recipe(
+        phases=(Phase(128, 100, 8), Phase(128, 50, 8, heads_only=True), Phase(256, 100, 8)), warmup_steps=10
+    )
+    rates = [learning_rate(recipe.place(step), recipe) for step in range(recipe.steps)]
+    joint = rates[:100] + rates[150:]
+    assert joint[9] == pytest.approx(recipe.learning_rate)
+    assert joint[10:] == sorted(joint[10:], reverse=True)
+    assert joint[-1] < 0.02 * recipe.learning_rate
+    assert rates[100] == pytest.approx(recipe.heads_learning_rate)
+
+
+def test_shortened_keeps_every_phase() -> None:
+    assert [p.steps for p in shortened(Recipe(), 1e-6).phases] == [1] * len(Recipe().phases)
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_exactly(samples: Path, tmp_path: Path) -> None:
+    whole = load_trained(finetune(samples, tmp_path / "whole", TINY, samples))
+    broken = tmp_path / "broken"
+    stopped = RuntimeError("killed")
+
+    def stop(*_: object) -> None:
+        raise stopped
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
+        patch.setattr("repmedsam_train.finetune.validate", stop)
+        finetune(samples, broken, replace(TINY, validate_every=4), samples)
+    resumed = load_trained(finetune(samples, broken, TINY, samples))
+    for (name, ours), theirs in zip(resumed.state_dict().items(), whole.state_dict().values(), strict=True):
+        torch.testing.assert_close(ours, theirs, msg=name)
+
+
+@pytest.mark.slow
+def test_a_trained_network_becomes_weights_for_both_engines(samples: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    trained = load_trained(finetune(samples, tmp_path / "run", replace(TINY, phases=(Phase(64, 1, 2),)), None))
+    export(trained, tmp_path / "weights")
+    found = find_weights(tmp_path / "weights")
+    image = np.random.default_rng(0).random((3, 256, 256), dtype=np.float32)
+    boxes, index = np.array([[10, 20, 90, 80], [0, 0, 255, 255]], np.float32), np.zeros(2, np.int64)
+    ours, theirs = (load_engine(name, found, 2) for name in ("openvino", "torch"))
+    with torch.inference_mode():
+        embedding = trained.encode(torch.from_numpy(image[None]))
+        logits, _ = trained.decode(embedding, torch.from_numpy(boxes))
+    expected = logits[:, 0].numpy()
+    for engine in (ours, theirs):
+        out = engine.decode(engine.encode(image)[None], boxes, index)
+        assert np.abs(out - expected).max() < 0.02 * max(1, np.abs(expected).max())  # fp16 storage
