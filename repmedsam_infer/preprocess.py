@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FRAME_SIZE = 256
+LAST_EDGE = np.array([0, 0, 1, 1], np.float32)  # from an inclusive last pixel to the edge behind it
 SMALLEST_RANGE = 1e-8  # what a constant image is divided by
 
 
@@ -48,5 +49,9 @@ class Frame:
         return placed
 
     def place_boxes(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, 4) x_min y_min x_max y_max in image pixels -> the same in frame pixels."""
-        return (boxes * self.scale).astype(np.float32)
+        """(N, 4) inclusive x_min y_min x_max y_max in image pixels -> the same in frame pixels.
+
+        The pixels first..last cover first..last + 1, and it is this extent that is scaled. (The baseline scales the
+        indices, which makes the box of an enlarged image too small at its right and bottom by up to a pixel of it.)
+        """
+        return (np.asarray(boxes, np.float32) + LAST_EDGE) * np.float32(self.scale) - LAST_EDGE

@@ -48,7 +48,7 @@ Phantom = tuple[U8, Labels, tuple[float, float, float] | None]
 def draw_dermoscopy(rng: Rng) -> Phantom:
     """A pigmented lesion on skin, with hairs."""
     shape = (448, 600)
-    gts = stack_labels(shape, [blob(shape, (220, 300), 95, rng, 0.18)])
+    gts = stack_labels(shape, [blob(shape, (220, 300), 95, rng, 0.6)])
     image = colour(shape, (226, 178, 156)) + 14 * texture(shape, 24, rng)[..., None]
     depth = soft(gts > 0, 6)[..., None] * (0.75 + 0.25 * texture(shape, 9, rng)[..., None])
     image = image * (1 - depth) + colour(shape, (112, 66, 52)) * depth
@@ -62,7 +62,7 @@ def draw_dermoscopy(rng: Rng) -> Phantom:
 def draw_endoscopy(rng: Rng) -> Phantom:
     """A polyp in a tube that darkens towards its middle."""
     shape = (400, 480)
-    gts = stack_labels(shape, [blob(shape, (250, 180), 70, rng, 0.1)])
+    gts = stack_labels(shape, [blob(shape, (250, 180), 70, rng, 0.5)])
     distance = radius(shape, (170, 300), (260, 320))
     image = colour(shape, (205, 92, 70)) * np.clip(0.25 + 0.8 * distance, 0, 1)[..., None]
     image += 16 * np.sin(18 * distance)[..., None] + 12 * texture(shape, 12, rng)[..., None]
@@ -75,7 +75,7 @@ def draw_endoscopy(rng: Rng) -> Phantom:
 def draw_fundus(rng: Rng) -> Phantom:
     """A bright optic disc on a red retina with vessels."""
     shape = (512, 512)
-    gts = stack_labels(shape, [blob(shape, (250, 350), 42, rng, 0.04)])
+    gts = stack_labels(shape, [blob(shape, (250, 350), 42, rng, 0.1)])
     field = (radius(shape, (256, 256), (245, 245)) < 1).astype(float)[..., None]
     image = colour(shape, (176, 82, 38)) + 12 * texture(shape, 40, rng)[..., None]
     inside = soft(gts > 0, 4)[..., None]
@@ -95,7 +95,7 @@ def draw_microscopy(rng: Rng) -> Phantom:
     taken = np.zeros(shape, bool)
     while len(masks) < 40:
         centre = (int(rng.integers(20, shape[0] - 20)), int(rng.integers(20, shape[1] - 20)))
-        mask = blob(shape, centre, rng.uniform(10, 17), rng, 0.12)
+        mask = blob(shape, centre, rng.uniform(10, 17), rng, 0.5)
         if not (taken & cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)).any():
             masks.append(mask)
             taken |= mask
@@ -109,7 +109,7 @@ def draw_microscopy(rng: Rng) -> Phantom:
 def draw_ultrasound(rng: Rng) -> Phantom:
     """A dark cyst and a bright nodule in speckle."""
     shape = (256, 256)
-    gts = stack_labels(shape, [blob(shape, (110, 95), 34, rng, 0.1), blob(shape, (165, 180), 24, rng, 0.12)])
+    gts = stack_labels(shape, [blob(shape, (110, 95), 34, rng, 0.7), blob(shape, (165, 180), 24, rng, 0.4)])
     echo = 0.5 + 0.12 * texture(shape, 20, rng)
     echo = np.where(gts == 1, 0.12, np.where(gts == 2, 0.85, echo))
     echo = cv2.GaussianBlur(echo, (0, 0), 1.5) * rng.rayleigh(0.8, shape)
@@ -132,8 +132,11 @@ def draw_xray(rng: Rng) -> Phantom:
 def draw_ct(rng: Rng) -> Phantom:
     """A trunk with liver, two kidneys, aorta and spine, in an abdominal window."""
     shape = (24, 192, 256)
-    liver = ball(shape, (12, 90, 85), (10, 42, 48), rng)
-    left, right = ball(shape, (11, 118, 92), (7, 16, 12), rng), ball(shape, (11, 118, 172), (7, 16, 12), rng)
+    liver = ball(shape, (12, 90, 85), (10, 42, 48), rng, 0.15)
+    left, right = (
+        ball(shape, (11, 118, 92), (7, 16, 12), rng, 0.08),
+        ball(shape, (11, 118, 172), (7, 16, 12), rng, 0.08),
+    )
     aorta = ball(shape, (12, 104, 134), (200, 8, 8), rng)
     gts = stack_labels(shape, [liver & ~left, left, right, aorta])
     body = ball(shape, (12, 100, 128), (200, 78, 112), rng)
@@ -148,8 +151,8 @@ def draw_mr(rng: Rng) -> Phantom:
     """A head with a bright tumour and two dark ventricles."""
     shape = (28, 176, 160)
     brain = ball(shape, (14, 88, 80), (13, 68, 56), rng)
-    tumour = ball(shape, (15, 70, 108), (7, 17, 15), rng)
-    ventricles = [ball(shape, (14, 88, x), (6, 24, 7), rng) for x in (70, 88)]
+    tumour = ball(shape, (15, 70, 108), (7, 17, 15), rng, 0.15)
+    ventricles = [ball(shape, (14, 88, x), (6, 24, 7), rng, 0.1) for x in (70, 88)]
     gts = stack_labels(shape, [tumour, *ventricles])
     skull = ball(shape, (14, 88, 80), (14, 80, 68), rng) & ~ball(shape, (14, 88, 80), (13.5, 74, 62), rng)
     image = 120.0 * brain + 190 * skull
@@ -186,17 +189,21 @@ def blob(
     angle = np.arctan2(y - centre[0], x - centre[1])
     outline = np.ones(shape)
     for order in range(2, 7):
-        outline += roughness / order * rng.normal() * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
+        outline += 2 * roughness / order**2 * rng.normal() * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
     return np.hypot(y - centre[0], x - centre[1]) < size * outline
 
 
 def ball(
-    shape: tuple[int, int, int], centre: tuple[float, float, float], half_sides: tuple[float, float, float], rng: Rng
+    shape: tuple[int, int, int],
+    centre: tuple[float, float, float],
+    half_sides: tuple[float, float, float],
+    rng: Rng,
+    roughness: float = 0.03,
 ) -> NDArray[np.bool_]:
-    """An ellipsoid, its surface lightly uneven."""
+    """An ellipsoid whose surface is uneven by about `roughness` of its size."""
     axes = np.mgrid[: shape[0], : shape[1], : shape[2]]
     squares = [((a - c) / h) ** 2 for a, c, h in zip(axes, centre, half_sides, strict=True)]
-    return np.sqrt(sum(squares)) < 1 + 0.05 * texture(shape[1:], 12, rng)
+    return np.sqrt(sum(squares)) < 1 + roughness * texture(shape[1:], 10, rng)
 
 
 def texture(shape: tuple[int, ...], scale: float, rng: Rng) -> F64:

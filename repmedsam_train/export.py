@@ -45,9 +45,8 @@ class Decoder(nn.Module):
 def load_trained(path: Path) -> RepMedSAM:
     """The network in training form from a safetensors file of `finetune`."""
     with safe_open(path, framework="pt") as file:
-        grid = int((file.metadata() or {})["grid"])
+        model = RepMedSAM.from_settings(file.metadata() or {})
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    model = RepMedSAM(grid)  # type: ignore[arg-type]
     model.load_state_dict(state)
     return model.eval()
 
@@ -58,7 +57,7 @@ def export(model: RepMedSAM, folder: Path) -> None:
     fused = reparameterize(model)
     fused.load_state_dict({name: tensor.half().float() for name, tensor in fused.state_dict().items()})
     state = {name: tensor.half().contiguous() for name, tensor in fused.state_dict().items()}
-    save_file(state, folder / FILE, {"grid": str(fused.grid)})
+    save_file(state, folder / FILE, fused.settings)
     (folder / FILE).chmod(0o644)  # safetensors makes it private
 
     side = fused.grid

@@ -14,9 +14,8 @@ from torch import nn
 from repmedsam_infer.network import RepMedSAM
 from repmedsam_train.data import Augmentation, Batch, TrainingSet
 from repmedsam_train.ema import EMA
-from repmedsam_train.heads import EmbeddingCache
 from repmedsam_train.objective import batch_loss
-from repmedsam_train.recipe import Place, Recipe
+from repmedsam_train.recipe import Recipe
 
 NO_AUGMENTATION = Augmentation(
     tight_box=1, loose_box=0, volume_box=0, crop=0, rotation=0, transpose=0,
@@ -34,7 +33,7 @@ def finetune(train: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     cv2.setNumThreads(1)  # the processor is torch's
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = RepMedSAM(recipe.grid)
+    model = RepMedSAM(recipe.grid, recipe.box_prior)
     if initial is not None:
         model.load_state_dict(load_file(initial))
     model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -46,11 +45,9 @@ def finetune(train: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     held_out = TrainingSet(val, seed=1, augmentation=NO_AUGMENTATION) if val is not None else None
     log = Log(out / "log.csv", continued=first > 0)
 
-    def load(step: int) -> Batch | None:
-        phase = recipe.place(step).phase
-        return None if phase.heads_only else dataset.batch(step, phase.batch, phase.size, recipe.boxes_per_image)
-
-    cache: EmbeddingCache | None = None
+    def load(step: int) -> Batch:
+        phase = recipe.phase(step)
+        return dataset.batch(step, phase.batch, phase.size, recipe.boxes_per_image)
 
     with ThreadPoolExecutor(1) as loader:
         upcoming = loader.submit(load, first) if first < recipe.steps else None
@@ -58,16 +55,10 @@ def finetune(train: Path, out: Path, recipe: Recipe, val: Path | None = None, in
             assert upcoming is not None
             batch = upcoming.result()
             upcoming = loader.submit(load, step + 1) if step + 1 < recipe.steps else None
-            place = recipe.place(step)
+            phase = recipe.phase(step)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(place, recipe)
-            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
-                if batch is None:
-                    cache = cache or EmbeddingCache(model, dataset, place.phase, recipe, device)
-                    loss, dice = cache.loss(model, step)
-                else:
-                    cache = None
-                    loss, dice = batch_loss(model, batch, recipe, device)
+                group["lr"] = learning_rate(step, recipe)
+            loss, dice = batch_loss(model, batch, recipe, device)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip)
@@ -75,14 +66,14 @@ def finetune(train: Path, out: Path, recipe: Recipe, val: Path | None = None, in
             ema.update(model, step)
 
             done = step + 1
-            log.add(done, place.phase.size, loss.item(), dice.item())
+            log.add(done, phase.size, loss.item(), dice.item())
             if done % recipe.checkpoint_every == 0 or done == recipe.steps:
                 save_checkpoint(out / "latest.pt", done, model, ema, optimizer)
             if held_out is not None and (done % recipe.validate_every == 0 or done == recipe.steps):
-                log.validated(done, validate(ema.model, held_out, recipe, place.phase.size, device))
+                log.validated(done, validate(ema.model, held_out, recipe, phase.size, device))
 
     path = out / "model.safetensors"
-    save_file({k: v.contiguous() for k, v in ema.model.state_dict().items()}, path, {"grid": str(recipe.grid)})
+    save_file({k: v.contiguous() for k, v in ema.model.state_dict().items()}, path, model.settings)
     return path
 
 
@@ -97,14 +88,11 @@ def validate(model: RepMedSAM, dataset: TrainingSet, recipe: Recipe, size: int, 
     return sum(dices) / len(dices)
 
 
-def learning_rate(place: Place, recipe: Recipe) -> float:
-    """Linear warm-up, then a cosine to a hundredth of the peak over all joint steps; to a fifth in a heads phase."""
-    if place.phase.heads_only:
-        return recipe.heads_learning_rate * (0.2 + 0.8 * (1 + math.cos(math.pi * place.step / place.phase.steps)) / 2)
-    step = place.joint_step
+def learning_rate(step: int, recipe: Recipe) -> float:
+    """Linear warm-up, then a cosine to a hundredth of the peak."""
     if step < recipe.warmup_steps:
         return recipe.learning_rate * (step + 1) / recipe.warmup_steps
-    progress = (step - recipe.warmup_steps) / max(1, recipe.joint_steps - recipe.warmup_steps)
+    progress = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
     return recipe.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
 
 

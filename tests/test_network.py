@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
+from repmedsam_infer.network.box_prior import box_prior  # noqa: E402
 from repmedsam_infer.network.repmedsam import Grid  # noqa: E402
 from tests.conftest import PARITY  # noqa: E402
 from tests.seeded import fill, seeded_image  # noqa: E402
@@ -120,3 +121,40 @@ def test_the_grid_sets_the_logits_and_adds_no_parameter(grid: Grid) -> None:
 def test_another_grid_is_refused() -> None:
     with pytest.raises(ValueError, match="grid"):
         RepMedSAM(48)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("settings", [{}, {"grid": "16"}, {"grid": "48", "box_prior": "true"}])
+def test_settings_of_no_network_of_ours_are_refused(settings: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="settings"):
+        RepMedSAM.from_settings(settings)
+
+
+@pytest.mark.parametrize("prior", [False, True])
+def test_settings_describe_the_network(prior: bool) -> None:
+    again = RepMedSAM.from_settings(RepMedSAM(32, prior).settings)
+    assert (again.grid, again.box_prior) == (32, prior)
+
+
+def test_the_prior_is_added_to_the_logits_and_survives_reparameterization(model: RepMedSAM) -> None:
+    with_prior = RepMedSAM(16, box_prior=True)
+    with_prior.load_state_dict(model.state_dict())
+    embedding, boxes = torch.randn(1, 256, 16, 16), torch.tensor([[10.0, 20, 99, 89], [0, 0, 255, 255]])
+    with torch.inference_mode():
+        plain, _ = model.decode(embedding, boxes)
+        for form in (with_prior, reparameterize(with_prior)):
+            logits, _ = form.decode(embedding, boxes)
+            torch.testing.assert_close(logits - plain, box_prior(boxes, 64, 256), atol=1e-5, rtol=0)
+
+
+def test_the_prior_is_the_ellipse_that_fills_its_box() -> None:
+    boxes = torch.tensor([[40.0, 60, 199, 139], [0, 0, 255, 255]])
+    for (x_min, y_min, x_max, y_max), inside in zip(boxes.long().tolist(), box_prior(boxes, 256, 256) > 0, strict=True):
+        ys, xs = torch.nonzero(inside[0], as_tuple=True)
+        assert [int(v) for v in (xs.min(), ys.min(), xs.max(), ys.max())] == [x_min, y_min, x_max, y_max]
+        area = (x_max - x_min + 1) * (y_max - y_min + 1)
+        assert int(inside.sum()) == pytest.approx(np.pi / 4 * area, rel=0.01)
+
+
+@pytest.mark.parametrize("x", np.arange(100, 105, 0.5).tolist())
+def test_the_prior_of_the_smallest_box_is_never_empty(x: float) -> None:
+    assert (box_prior(torch.tensor([[x, x, x, x]]), 64, 256) > 0).any()

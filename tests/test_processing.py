@@ -66,9 +66,17 @@ def test_a_grey_image_is_the_same_as_its_three_channels() -> None:
     np.testing.assert_array_equal(frame.place_image(grey), frame.place_image(np.repeat(grey[..., None], 3, -1)))
 
 
+@given(height=st.integers(1, 1000), width=st.integers(1, 1000))
+def test_the_box_of_the_whole_image_becomes_that_of_its_whole_place(height: int, width: int) -> None:
+    frame = Frame(height, width)
+    (placed,) = frame.place_boxes(np.array([[0, 0, width - 1, height - 1]], np.float32))
+    np.testing.assert_allclose(placed, [0, 0, width * frame.scale - 1, height * frame.scale - 1], atol=1e-3)
+
+
 def test_boxes_scale_with_the_image() -> None:
-    boxes = np.array([[10, 20, 100, 200]], np.float32)
-    np.testing.assert_allclose(Frame(512, 300).place_boxes(boxes), boxes / 2)
+    boxes = np.array([[10, 20, 99, 199]], np.float32)  # covers 10..100 and 20..200
+    np.testing.assert_allclose(Frame(512, 300).place_boxes(boxes), [[5, 10, 49, 99]])
+    np.testing.assert_allclose(Frame(256, 150).place_boxes(boxes), boxes)
 
 
 def test_padding_is_bottom_right() -> None:

@@ -109,7 +109,7 @@ def test_a_picture_is_encoded_once_and_decoded_in_one_batch() -> None:
 
 def test_unusable_boxes_leave_their_labels_empty_and_the_others_alone() -> None:
     image = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
-    boxes = [[10.0, 10, 40, 40], [np.nan, 1, 2, 3], [900, 900, 950, 950], [100, 100, 140, 150]]
+    boxes: list[list[float]] = [[10.0, 10, 40, 40], [np.nan, 1, 2, 3], [900, 900, 950, 950], [100, 100, 140, 150]]
     case = make_case(image, boxes, False)
     segs = segment(case, BoxEngine(), Stopwatch())
     assert np.unique(segs).tolist() == [0, 1, 4]

@@ -16,14 +16,13 @@ from repmedsam_infer.weights import find_weights  # noqa: E402
 from repmedsam_train.data import Augmentation, TrainingSet, draw_probabilities  # noqa: E402
 from repmedsam_train.export import export, load_trained  # noqa: E402
 from repmedsam_train.finetune import finetune, learning_rate  # noqa: E402
-from repmedsam_train.heads import ellipse_masks  # noqa: E402
 from repmedsam_train.losses import LossWeights, neighbourhood, segmentation_loss  # noqa: E402
+from repmedsam_train.objective import frame_boxes  # noqa: E402
 from repmedsam_train.recipe import Phase, Recipe, shortened  # noqa: E402
 
 TINY = Recipe(
-    phases=(Phase(64, 2, 2), Phase(64, 2, 2, heads_only=True), Phase(96, 2, 2)),
+    phases=(Phase(64, 3, 2), Phase(96, 3, 2)),
     warmup_steps=1,
-    cached_batches=1,
     checkpoint_every=3,
     validate_every=6,
     validation_samples=2,
@@ -82,23 +81,18 @@ def test_neighbourhoods_hold_their_boxes() -> None:
     assert near.sum() == (24 - 20 + 8 + 2 + 1) * (30 - 10 + 8 + 10 + 1)
 
 
-def test_drawn_ellipses_fill_their_boxes() -> None:
-    (mask,) = ellipse_masks(np.array([[10, 20, 49, 39]], np.float32), 64)
-    ys, xs = np.nonzero(mask > 127)
-    assert [xs.min(), ys.min(), xs.max(), ys.max()] == [10, 20, 49, 39]
-    assert (mask > 127).sum() == pytest.approx(np.pi / 4 * 800, rel=0.03)
+def test_the_learning_rate_warms_up_and_falls() -> None:
+    recipe = Recipe(phases=(Phase(128, 100, 8), Phase(256, 100, 8)), warmup_steps=10)
+    rates = [learning_rate(step, recipe) for step in range(recipe.steps)]
+    assert rates[9] == pytest.approx(recipe.learning_rate)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 0.02 * recipe.learning_rate
 
 
-def test_the_learning_rate_warms_up_and_falls_over_joint_steps() -> None:
-    recipe = Recipe(
-        phases=(Phase(128, 100, 8), Phase(128, 50, 8, heads_only=True), Phase(256, 100, 8)), warmup_steps=10
-    )
-    rates = [learning_rate(recipe.place(step), recipe) for step in range(recipe.steps)]
-    joint = rates[:100] + rates[150:]
-    assert joint[9] == pytest.approx(recipe.learning_rate)
-    assert joint[10:] == sorted(joint[10:], reverse=True)
-    assert joint[-1] < 0.02 * recipe.learning_rate
-    assert rates[100] == pytest.approx(recipe.heads_learning_rate)
+@given(size=st.sampled_from([64, 128, 192, 256]))
+def test_boxes_of_smaller_training_images_keep_their_extent(size: int) -> None:
+    whole = torch.tensor([[0.0, 0, size - 1, size - 1]])
+    torch.testing.assert_close(frame_boxes(whole, size), torch.tensor([[0.0, 0, 255, 255]]))
 
 
 def test_shortened_keeps_every_phase() -> None:

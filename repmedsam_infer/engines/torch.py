@@ -28,16 +28,16 @@ class TorchEngine:
         (path,) = weights.verified(FILE)
         torch.set_num_threads(threads)
         with safe_open(path, framework="pt") as file:
-            grid = int((file.metadata() or {}).get("grid", "0"))
+            settings = file.metadata() or {}
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (no mapping)
         try:
-            model = reparameterize(RepMedSAM(grid))  # type: ignore[arg-type]
+            model = reparameterize(RepMedSAM.from_settings(settings))
             model.load_state_dict(state)
         except (ValueError, RuntimeError) as error:
             raise SetupError(f"{path} does not fit the network: {str(error).splitlines()[0]}") from error
         self.torch = torch
         self.model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.grid = grid
+        self.grid = int(model.grid)
 
     def encode(self, image: F32) -> F32:
         with self.torch.inference_mode():

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from repmedsam_infer.network.box_prior import box_prior
 from repmedsam_infer.network.mask_decoder import MaskDecoder
 from repmedsam_infer.network.prompt_encoder import PromptEncoder
 from repmedsam_infer.network.repvit import RepViT
@@ -19,16 +20,32 @@ class RepMedSAM(nn.Module):
 
     `grid` is the side of the decoder's grid: the embedding, 16 x 16 for a 256 x 256 image, is upsampled to it after the
     neck, without parameters, so the same weights load at any grid. Logits have four times its side.
+    `box_prior` says whether box_prior.py is added to the logits; published checkpoints were trained without it.
+    Both are stored with the weights, as `settings`.
     """
 
-    def __init__(self, grid: Grid = 16) -> None:
+    def __init__(self, grid: Grid = 16, box_prior: bool = False) -> None:
         super().__init__()
         if grid not in get_args(Grid):
             raise ValueError(f"grid must be one of {get_args(Grid)}, not {grid}")
         self.grid = grid
+        self.box_prior = box_prior
         self.image_encoder = RepViT()
         self.prompt_encoder = PromptEncoder()
         self.mask_decoder = MaskDecoder()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What `from_settings` makes an untrained network of the same make from; the metadata of a weight file."""
+        return {"grid": str(self.grid), "box_prior": str(self.box_prior).lower()}
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, str]) -> "RepMedSAM":
+        """Raises ValueError where the settings are of no network of ours."""
+        grid, prior = settings.get("grid", ""), settings.get("box_prior", "")
+        if grid not in map(str, get_args(Grid)) or prior not in ("true", "false"):
+            raise ValueError(f"not the settings of a RepMedSAM network: {settings}")
+        return cls(int(grid), prior == "true")  # type: ignore[arg-type]
 
     def encode(self, images: Tensor) -> Tensor:
         """(M, 3, S, S) float in [0, 1] -> (M, 256, G, G), G = `grid`; S = 256, or smaller in early training."""
@@ -54,13 +71,16 @@ class RepMedSAM(nn.Module):
             if embedding.shape[0] != 1:
                 raise ValueError("image_index is needed where there is more than one embedding")
             image_index = torch.zeros(boxes.shape[0], dtype=torch.int64, device=boxes.device)
-        return self.mask_decoder(
+        logits, iou = self.mask_decoder(
             embedding,
             self.prompt_encoder.pe_layer.grid(*embedding.shape[-2:]),
             self.prompt_encoder(boxes, IMAGE_SIZE),
             self.prompt_encoder.no_mask_embed.weight,
             image_index,
         )
+        if self.box_prior:
+            logits = logits + box_prior(boxes, logits.shape[-1], IMAGE_SIZE)
+        return logits, iou
 
     def forward(self, images: Tensor, boxes: Tensor, image_index: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """`decode` of `encode`."""
