@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from repmedsam_infer.cli import main
 from repmedsam_infer.engines import Engine, load_engine
 from repmedsam_infer.samples import write_samples
 from repmedsam_infer.weights import Weights, find_weights
+
+settings.register_profile("untimed", deadline=None)  # speed lives in benchmarks
+settings.load_profile("untimed")
 
 PARITY = Path(__file__).parent / "parity"
 
