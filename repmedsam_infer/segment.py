@@ -132,7 +132,7 @@ class Embeddings:
         self.kept: dict[int, F32] = {}
 
     def __getitem__(self, z: int) -> F32:
-        """(256, G, G) of slice z."""
+        """(C, G, G) of slice z."""
         if z not in self.kept:
             with self.watch("preprocess"):
                 image = self.frame.place_image(self.imgs[z])

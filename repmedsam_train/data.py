@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.preprocess import FRAME_SIZE, Frame
+from repmedsam_train.drawn import draw_case
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
@@ -67,8 +68,10 @@ class Batch:
 def read_training_case(path: Path) -> TrainingCase:
     with np.load(path, allow_pickle=False) as data:
         imgs, gts = data["imgs"], data["gts"]
-    if gts.ndim == 2:
-        imgs, gts = imgs[None], gts[None]
+    return training_case(imgs[None], gts[None]) if gts.ndim == 2 else training_case(imgs, gts)
+
+
+def training_case(imgs: U8, gts: NDArray[np.integer]) -> TrainingCase:
     slices, extents = {}, {}
     for label in np.unique(gts)[1:]:
         z, y, x = np.nonzero(gts == label)
@@ -105,11 +108,15 @@ class TrainingSet:
             self.cases[index] = read_training_case(self.paths[index])
         return self.cases[index]
 
-    def batch(self, step: int, batch_size: int, size: int, boxes_per_image: int) -> Batch:
+    def batch(self, step: int, batch_size: int, size: int, boxes_per_image: int, drawn: float = 0) -> Batch:
+        """`batch_size` samples; each is with probability `drawn` of a drawn case, else of a real one."""
         rng = np.random.default_rng([self.seed, step])
         samples: list[Sample] = []
         while len(samples) < batch_size:
-            case = self.case(int(rng.choice(len(self.paths), p=self.probabilities)))
+            if rng.random() < drawn:
+                case = training_case(*draw_case(rng))
+            else:
+                case = self.case(int(rng.choice(len(self.paths), p=self.probabilities)))
             sample = draw_sample(case, rng, size, boxes_per_image, self.augmentation) if case.slices else None
             if sample is not None:
                 samples.append(sample)

@@ -16,7 +16,6 @@ from repmedsam_infer.engines.openvino import DECODER, ENCODER
 from repmedsam_infer.engines.torch import FILE
 from repmedsam_infer.network import RepMedSAM, reparameterize
 from repmedsam_infer.network.repmedsam import IMAGE_SIZE
-from repmedsam_infer.network.repvit import EMBEDDING_CHANNELS
 from repmedsam_infer.weights import SUMS
 
 
@@ -61,7 +60,7 @@ def export(model: RepMedSAM, folder: Path) -> None:
     (folder / FILE).chmod(0o644)  # safetensors makes it private
 
     side = fused.grid
-    embedding = torch.zeros(2, EMBEDDING_CHANNELS, side, side)
+    embedding = torch.zeros(2, fused.embedding_channels, side, side)
     boxes = torch.tensor([[8.0, 8.0, 64.0, 64.0]]).repeat(3, 1)
     index = torch.tensor([0, 1, 1])
     image_shape = (1, 3, IMAGE_SIZE, IMAGE_SIZE)
@@ -69,7 +68,7 @@ def export(model: RepMedSAM, folder: Path) -> None:
     save_openvino(
         Decoder(fused),
         (embedding, boxes, index),
-        [("embedding", (-1, EMBEDDING_CHANNELS, side, side)), ("boxes", (-1, 4)), ("image_index", (-1,))],
+        [("embedding", (-1, fused.embedding_channels, side, side)), ("boxes", (-1, 4)), ("image_index", (-1,))],
         folder / DECODER,
     )
     write_sums(folder)

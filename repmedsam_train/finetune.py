@@ -33,7 +33,7 @@ def finetune(train: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     cv2.setNumThreads(1)  # the processor is torch's
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = RepMedSAM(recipe.grid, recipe.box_prior)
+    model = RepMedSAM(recipe.grid, recipe.box_prior, recipe.high_res)
     if initial is not None:
         model.load_state_dict(load_file(initial))
     model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -47,7 +47,7 @@ def finetune(train: Path, out: Path, recipe: Recipe, val: Path | None = None, in
 
     def load(step: int) -> Batch:
         phase = recipe.phase(step)
-        return dataset.batch(step, phase.batch, phase.size, recipe.boxes_per_image)
+        return dataset.batch(step, phase.batch, phase.size, recipe.boxes_per_image, phase.drawn)
 
     with ThreadPoolExecutor(1) as loader:
         upcoming = loader.submit(load, first) if first < recipe.steps else None

@@ -9,23 +9,30 @@ from repmedsam_train.losses import LossWeights
 
 @dataclass(frozen=True)
 class Phase:
-    """`steps` optimiser steps on images of `size` pixels, `batch` images a step."""
+    """`steps` optimiser steps on images of `size` pixels, `batch` images a step, the fraction `drawn` of them drawn."""
 
     size: int
     steps: int
     batch: int
+    drawn: float = 0.0
 
 
 @dataclass(frozen=True)
 class Recipe:
     """The first weights' recipe: from scratch, growing resolution, everything trained at once."""
 
-    phases: tuple[Phase, ...] = (Phase(128, 1300, 8), Phase(192, 500, 8), Phase(256, 550, 8))
+    phases: tuple[Phase, ...] = (
+        Phase(128, 450, 8, drawn=0.6),
+        Phase(128, 650, 8, drawn=0.1),
+        Phase(192, 450, 8),
+        Phase(256, 330, 8),
+    )
     grid: Grid = 16
     box_prior: bool = True
+    high_res: bool = True
     boxes_per_image: int = 8
     learning_rate: float = 5e-4
-    warmup_steps: int = 150
+    warmup_steps: int = 100
     weight_decay: float = 0.05
     gradient_clip: float = 1.0
     ema_decay: float = 0.995

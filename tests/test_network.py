@@ -12,6 +12,7 @@ from torch import nn  # noqa: E402
 
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
 from repmedsam_infer.network.box_prior import box_prior  # noqa: E402
+from repmedsam_infer.network.high_res import HighRes, unpack  # noqa: E402
 from repmedsam_infer.network.repmedsam import Grid  # noqa: E402
 from tests.conftest import PARITY  # noqa: E402
 from tests.seeded import fill, seeded_image  # noqa: E402
@@ -123,27 +124,59 @@ def test_another_grid_is_refused() -> None:
         RepMedSAM(48)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("settings", [{}, {"grid": "16"}, {"grid": "48", "box_prior": "true"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"grid": "16"}, {"grid": "48", "box_prior": "true", "high_res": "true"}], ids=str
+)
 def test_settings_of_no_network_of_ours_are_refused(settings: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="settings"):
         RepMedSAM.from_settings(settings)
 
 
 @pytest.mark.parametrize("prior", [False, True])
-def test_settings_describe_the_network(prior: bool) -> None:
-    again = RepMedSAM.from_settings(RepMedSAM(32, prior).settings)
-    assert (again.grid, again.box_prior) == (32, prior)
+@pytest.mark.parametrize("high_res", [False, True])
+def test_settings_describe_the_network(prior: bool, high_res: bool) -> None:
+    network = RepMedSAM(32, prior, high_res)
+    again = RepMedSAM.from_settings(network.settings)
+    assert (again.grid, again.box_prior, again.embedding_channels) == (32, prior, 1024 if high_res else 256)
+    again.load_state_dict(network.state_dict())
 
 
-def test_the_prior_is_added_to_the_logits_and_survives_reparameterization(model: RepMedSAM) -> None:
-    with_prior = RepMedSAM(16, box_prior=True)
-    with_prior.load_state_dict(model.state_dict())
-    embedding, boxes = torch.randn(1, 256, 16, 16), torch.tensor([[10.0, 20, 99, 89], [0, 0, 255, 255]])
+@pytest.mark.parametrize("grid", [16, 32, 64])
+@pytest.mark.parametrize("size", [128, 256])
+def test_the_whole_network_gives_the_same_in_both_forms(grid: Grid, size: int) -> None:
+    network = RepMedSAM(grid, box_prior=True, high_res=True).eval()
+    fill(network, 5)
+    images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    boxes, index = torch.tensor([[10.0, 20, 99, 89], [0, 0, 255, 255]]), torch.tensor([1, 0])
     with torch.inference_mode():
-        plain, _ = model.decode(embedding, boxes)
-        for form in (with_prior, reparameterize(with_prior)):
-            logits, _ = form.decode(embedding, boxes)
-            torch.testing.assert_close(logits - plain, box_prior(boxes, 64, 256), atol=1e-5, rtol=0)
+        logits, iou = network(images, boxes, index)
+        fused_logits, fused_iou = reparameterize(network)(images, boxes, index)
+    assert logits.shape == (2, 1, 4 * grid, 4 * grid)
+    torch.testing.assert_close(fused_logits, logits, atol=2e-3 * float(logits.std()), rtol=1e-3)
+    torch.testing.assert_close(fused_iou, iou, atol=2e-3, rtol=1e-3)
+
+
+def test_packed_features_come_out_as_they_went_in() -> None:
+    embedding, middle, fine = torch.randn(2, 256, 16, 16), torch.randn(2, 160, 32, 32), torch.randn(2, 80, 64, 64)
+    high_res = HighRes(160, 80)
+    with torch.inference_mode():
+        unpacked, skips = unpack(high_res(embedding, middle, fine))
+        torch.testing.assert_close(unpacked, embedding)
+        torch.testing.assert_close(skips.middle, high_res.middle(middle))
+        torch.testing.assert_close(skips.fine, high_res.fine(fine))
+
+
+def test_the_prior_is_a_mask_prompt_and_is_added_to_the_logits(model: RepMedSAM) -> None:
+    with_prior = RepMedSAM(16, box_prior=True).eval()
+    with_prior.load_state_dict(model.state_dict())
+    embedding, boxes = torch.randn(1, 256, 16, 16), torch.tensor([[10.0, 20, 99, 89]])
+    prior = box_prior(boxes, 64, 256)
+    with torch.inference_mode():
+        # Without the flag the same comes of an embedding that the mask prompt has been added to by hand.
+        prompted = embedding + model.prompt_encoder.mask(prior) - model.prompt_encoder.no_mask()
+        by_hand, _ = model.decode(prompted, boxes)
+        logits, _ = with_prior.decode(embedding, boxes)
+    torch.testing.assert_close(logits, by_hand + prior, atol=1e-3, rtol=1e-3)
 
 
 def test_the_prior_is_the_ellipse_that_fills_its_box() -> None:

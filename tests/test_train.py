@@ -14,6 +14,7 @@ from hypothesis import strategies as st  # noqa: E402
 from repmedsam_infer.engines import load_engine  # noqa: E402
 from repmedsam_infer.weights import find_weights  # noqa: E402
 from repmedsam_train.data import Augmentation, TrainingSet, draw_probabilities  # noqa: E402
+from repmedsam_train.drawn import SIDE, draw_case  # noqa: E402
 from repmedsam_train.export import export, load_trained  # noqa: E402
 from repmedsam_train.finetune import finetune, learning_rate  # noqa: E402
 from repmedsam_train.losses import LossWeights, neighbourhood, segmentation_loss  # noqa: E402
@@ -21,7 +22,7 @@ from repmedsam_train.objective import frame_boxes  # noqa: E402
 from repmedsam_train.recipe import Phase, Recipe, shortened  # noqa: E402
 
 TINY = Recipe(
-    phases=(Phase(64, 3, 2), Phase(96, 3, 2)),
+    phases=(Phase(64, 3, 2, drawn=0.5), Phase(96, 3, 2)),
     warmup_steps=1,
     checkpoint_every=3,
     validate_every=6,
@@ -54,6 +55,14 @@ def test_boxes_hold_their_objects_before_jitter(seed: int, samples: Path) -> Non
             assert ys.min() >= y_min - 2
             assert xs.max() <= x_max + 3
             assert ys.max() <= y_max + 3
+
+
+@given(seed=st.integers(0, 500))
+def test_drawn_cases_are_cases(seed: int) -> None:
+    imgs, gts = draw_case(np.random.default_rng(seed))
+    assert imgs.shape == (*gts.shape, 3) == (1, SIDE, SIDE, 3)
+    assert imgs.dtype == gts.dtype == np.uint8
+    assert gts.any()
 
 
 def test_rare_modalities_are_drawn_more_often_than_their_share() -> None:

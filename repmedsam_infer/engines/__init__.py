@@ -14,7 +14,7 @@ MAX_BATCH = 64  # boxes decoded at once: more gain nothing and cost memory
 
 
 class Engine(Protocol):
-    """The network, loaded. G is the decoder's grid.
+    """The network, loaded. G is the decoder's grid, C the embedding's channels (256, or 1024).
 
     Arrays that come back belong to the caller.
     """
@@ -24,13 +24,13 @@ class Engine(Protocol):
     grid: int
 
     def encode(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(3, 256, 256) in [0, 1] -> (256, G, G) embedding."""
+        """(3, 256, 256) in [0, 1] -> (C, G, G) embedding."""
         ...
 
     def decode(
         self, embedding: NDArray[np.float32], boxes: NDArray[np.float32], image_index: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """(M, 256, G, G), (N, 4) frame pixels, (N,) in 0..M-1 -> (N, 4G, 4G) low_res_logits."""
+        """(M, C, G, G), (N, 4) frame pixels, (N,) in 0..M-1 -> (N, 4G, 4G) low_res_logits."""
         ...
 
 

@@ -1,8 +1,9 @@
 """What a box alone says about its mask, as logits: the ellipse that it encloses, surer towards its centre.
 
 SAM learns from millions of masks how a pair of corner tokens becomes a place and a size. With thousands, it is better
-told: the prior is added to the decoder's logits, and the decoder learns what the image says beyond it. It has no
-parameters; a network either was trained with it or was not, and the weights say which.
+told: the prior is given to the decoder as a mask prompt, so that every image position knows where in the box it lies,
+and added to its logits, so that the decoder learns what the image says beyond the box. It has no parameters; a network
+either was trained with it or was not, and the weights say which.
 """
 
 import torch

@@ -5,6 +5,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from repmedsam_infer.network.high_res import Skips
 from repmedsam_infer.network.norm import LayerNorm2d
 from repmedsam_infer.network.transformer import TwoWayTransformer
 
@@ -47,18 +48,34 @@ class MaskDecoder(nn.Module):
         self.iou_prediction_head = HeadMLP(channels, 256, MASK_TOKENS)
 
     def forward(
-        self, embedding: Tensor, image_pe: Tensor, box_tokens: Tensor, no_mask: Tensor, image_index: Tensor
+        self,
+        embedding: Tensor,
+        image_pe: Tensor,
+        box_tokens: Tensor,
+        image_index: Tensor | None,
+        skips: Skips | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Embedding (M, C, G, G), image_pe (G * G, C), box_tokens (N, 2, C), no_mask (1, C), image_index (N,) int64."""
+        """`embedding` with its dense prompt added: (M, C, G, G) with `image_index` (N,) naming each box's image, or
+        (N, C, G, G) with `image_index` None; image_pe (G * G, C), box_tokens (N, 2, C); `skips`, if the network has
+        them, already gathered for each of the N boxes.
+        """
         height, width = embedding.shape[-2:]
-        image = (embedding.flatten(2) + no_mask[:, :, None]).transpose(1, 2)  # (M, P, C)
+        image = embedding.flatten(2).transpose(1, 2)  # (M or N, P, C)
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([output_tokens.expand(box_tokens.shape[0], -1, -1), box_tokens], 1)  # (N, T, C)
 
         tokens, image = self.transformer(tokens, image, image_pe, image_index)
 
-        upscaled = self.output_upscaling(image.transpose(1, 2).unflatten(2, (height, width)))  # (N, C / 8, 4G, 4G)
+        upscaled = self.upscale(image.transpose(1, 2).unflatten(2, (height, width)), skips)  # (N, C / 8, 4G, 4G)
         kernel = self.output_hypernetworks_mlps[SINGLE](tokens[:, 1 + SINGLE])  # (N, C / 8)
         logits = (kernel[:, None] @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
         iou = self.iou_prediction_head(tokens[:, 0])[:, SINGLE : SINGLE + 1]
         return logits, iou
+
+    def upscale(self, image: Tensor, skips: Skips | None) -> Tensor:
+        """(N, C, G, G) -> (N, C / 8, 4G, 4G), with the finer features added on the way."""
+        if skips is None:
+            return self.output_upscaling(image)
+        twice, norm, activation, four_times, _ = self.output_upscaling
+        middle = activation(norm(twice(image) + skips.middle))
+        return activation(four_times(middle) + skips.fine)

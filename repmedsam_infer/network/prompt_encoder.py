@@ -1,6 +1,6 @@
 """SAM's prompt encoder: boxes become pairs of corner tokens, positions become random Fourier features.
 
-Point and mask prompts are not used by RepMedSAM; their parameters are kept, so that published checkpoints load.
+Point prompts are not used by RepMedSAM; their parameters are kept, so that published checkpoints load.
 """
 
 import math
@@ -59,3 +59,11 @@ class PromptEncoder(nn.Module):
         corners = self.pe_layer((boxes.reshape(-1, 2, 2) + 0.5) / image_size)
         kinds = tuple(self.point_embeddings[i].get_parameter("weight") for i in (TOP_LEFT, BOTTOM_RIGHT))
         return corners + torch.stack(kinds, 1)
+
+    def no_mask(self) -> Tensor:
+        """The dense prompt where no mask is given: (1, C, 1, 1)."""
+        return self.no_mask_embed.get_parameter("weight")[:, :, None, None]
+
+    def mask(self, logits: Tensor) -> Tensor:
+        """The dense prompt of masks: (N, 1, 4G, 4G) logits -> (N, C, G, G)."""
+        return self.mask_downscaling(logits)

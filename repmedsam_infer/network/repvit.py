@@ -143,10 +143,20 @@ class RepViT(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        x = images
-        for block in self.features:
-            x = block(x)
-        return self.neck(x)
+        return self.pyramid(images)[-1]
+
+    def pyramid(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the first stage gives (B, 80, H / 4, W / 4), the second (B, 160, H / 8, W / 8), and the embedding."""
+        x = self.features[0](images)
+        stages: list[Tensor] = []
+        position = 1
+        for stage in STAGES:
+            blocks = stage.blocks + (stage.stride is not None)
+            for block in self.features[position : position + blocks]:
+                x = block(x)
+            position += blocks
+            stages.append(x)
+        return stages[0], stages[1], self.neck(x)
 
 
 def fold_batch_norm(weight: Tensor, bias: Tensor, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

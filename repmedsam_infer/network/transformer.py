@@ -98,12 +98,13 @@ class TwoWayTransformer(nn.Module):
         self.final_attn_token_to_image = Attention(channels, heads, downsample=2)
         self.norm_final_attn = nn.LayerNorm(channels)
 
-    def forward(self, tokens: Tensor, image: Tensor, image_pe: Tensor, image_index: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens (N, T, C), image (M, P, C), image_pe (P, C), image_index (N,) -> tokens (N, T, C), image (N, P, C)."""
+    def forward(
+        self, tokens: Tensor, image: Tensor, image_pe: Tensor, image_index: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """As in the blocks: `image` is (M, P, C), or (N, P, C) where `image_index` is None."""
         token_pe = tokens
-        index: Tensor | None = image_index
         for layer in self.layers:
-            tokens, image = layer(tokens, image, token_pe, image_pe, index)
-            index = None
+            tokens, image = layer(tokens, image, token_pe, image_pe, image_index)
+            image_index = None  # from here on every box has an image side of its own
         seen = self.final_attn_token_to_image(tokens + token_pe, image + image_pe, image)
         return self.norm_final_attn(tokens + seen), image
