@@ -51,6 +51,22 @@ def export(
     write(load_trained(model), folder)
 
 
+@app.command()
+def import_weights(
+    checkpoint: Annotated[Path, typer.Argument(help="Published .pth or .safetensors file.")],
+    out: Annotated[Path, typer.Argument(help="Safetensors file to write, for finetune --initial or export.")],
+) -> None:
+    """Take over a published checkpoint of RepViT-SAM, LiteMedSAM or Rep-MedSAM (its heads).
+
+    Example: repmedsam-train import-weights repvit_sam.pt repvit_sam.safetensors
+    """
+    from repmedsam_train.published import import_checkpoint, write_imported
+
+    kind, model = import_checkpoint(checkpoint)
+    write_imported(kind, model, out)
+    typer.echo(f"{checkpoint} is {kind}; written as {out}")
+
+
 @app.callback()
 def options() -> None:
     pass

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import cv2
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network import RepMedSAM
 from repmedsam_train.data import Augmentation, Batch, TrainingSet
 from repmedsam_train.ema import EMA
 from repmedsam_train.objective import batch_loss
 from repmedsam_train.recipe import Recipe
+from repmedsam_train.state import load_state
 
 NO_AUGMENTATION = Augmentation(
     tight_box=1, loose_box=0, volume_box=0, crop=0, rotation=0, transpose=0,
@@ -35,7 +38,7 @@ def finetune(train: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = RepMedSAM(recipe.grid, recipe.box_prior, recipe.high_res)
     if initial is not None:
-        model.load_state_dict(load_file(initial))
+        load_initial(model, initial)
     model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     ema = EMA(model, recipe.ema_decay)
     optimizer = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), lr=recipe.learning_rate)
@@ -75,6 +78,20 @@ def finetune(train: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     path = out / "model.safetensors"
     save_file({k: v.contiguous() for k, v in ema.model.state_dict().items()}, path, model.settings)
     return path
+
+
+def load_initial(model: RepMedSAM, path: Path) -> None:
+    """Start from the weights of a safetensors file; it may lack the high-resolution features, nothing else.
+
+    Raises:
+        UsageError: it is not a file of such weights.
+
+    """
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"{path} cannot be read as safetensors: {error}") from error
+    load_state(model, state, path, "RepMedSAM", optional="high_res.")
 
 
 @torch.no_grad()
