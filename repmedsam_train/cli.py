@@ -2,11 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from repmedsam_infer.errors import RepMedSAMError
+
+if TYPE_CHECKING:
+    from repmedsam_train.recipe import Recipe
 
 app = typer.Typer(
     name="repmedsam-train",
@@ -16,27 +19,68 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Train = Annotated[Path, typer.Option(help="Folder of npz cases (imgs, gts) to train on.")]
+Out = Annotated[Path, typer.Option(help="Folder for checkpoints, log and weights; an earlier run in it is continued.")]
+Val = Annotated[Path | None, typer.Option(help="Folder of npz cases by which the best weights are chosen.")]
+Config = Annotated[Path | None, typer.Option(help="TOML file of what to change about the recipe.")]
+Shorten = Annotated[float, typer.Option(help="Multiply the number of steps by this.")]
+Bf16 = Annotated[bool, typer.Option("--bf16", help="Autocast; faster only where the processor has bf16.")]
+
+
+@app.command()
+def distill(
+    train: Train,
+    out: Out,
+    teacher: Annotated[Path, typer.Option(help="Checkpoint of LiteMedSAM, published or your own.")],
+    val: Val = None,
+    recipe: Annotated[str, typer.Option(help="paper-distill, or scratch.")] = "paper-distill",
+    config: Config = None,
+    shorten: Shorten = 1.0,
+    bf16: Bf16 = False,
+) -> None:
+    """Stage 1: teach the image encoder the embeddings of LiteMedSAM's.
+
+    Example: repmedsam-train distill --train data/train --teacher lite_medsam.pth --out runs/distilled
+    """
+    from repmedsam_train.distill import distill as run
+
+    typer.echo(run(train, out, chosen(recipe, train, config, shorten, bf16), teacher, val))
+
 
 @app.command()
 def finetune(
-    train: Annotated[Path, typer.Option(help="Folder of npz cases with imgs and gts to train on.")],
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints and log; an earlier run in it is continued.")],
-    val: Annotated[Path | None, typer.Option(help="Folder of npz cases to watch Dice on.")] = None,
+    train: Train,
+    out: Out,
+    val: Val = None,
     initial: Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.")] = None,
-    shorten: Annotated[float, typer.Option(help="Multiply the number of steps by this.")] = 1.0,
-    bf16: Annotated[bool, typer.Option("--bf16", help="Autocast; faster only where the processor has bf16.")] = False,
+    recipe: Annotated[str, typer.Option(help="scratch, or paper-finetune.")] = "scratch",
+    config: Config = None,
+    shorten: Shorten = 1.0,
+    bf16: Bf16 = False,
 ) -> None:
-    """Train the whole network on masks, from scratch or from given weights.
+    """Stage 2: train the whole network on masks; from scratch, if no weights are given.
 
     Example: repmedsam-train finetune --train data/train --val data/val --out runs/first
     """
+    from repmedsam_train.finetune import finetune as run
+
+    typer.echo(run(train, out, chosen(recipe, train, config, shorten, bf16), val, initial))
+
+
+def chosen(name: str, train: Path, config: Path | None, shorten: float, bf16: bool) -> "Recipe":
     from dataclasses import replace
 
-    from repmedsam_train.finetune import finetune as run
-    from repmedsam_train.recipe import Recipe, shortened
+    from repmedsam_infer.case import is_volume_name
+    from repmedsam_train.recipe import changed, named_recipe, shortened
 
-    recipe = replace(Recipe(), bf16=bf16)
-    typer.echo(run(train, out, recipe if shorten == 1 else shortened(recipe, shorten), val, initial))
+    names = [path.name for path in train.glob("*.npz")]
+    volumes = sum(map(is_volume_name, names))
+    recipe = named_recipe(name, len(names) - volumes, volumes)
+    if config is not None:
+        recipe = changed(recipe, config)
+    if shorten != 1:
+        recipe = shortened(recipe, shorten)
+    return replace(recipe, bf16=bf16) if bf16 else recipe
 
 
 @app.command()
@@ -75,6 +119,6 @@ def options() -> None:
 def main() -> None:
     try:
         app()
-    except (RepMedSAMError, FileNotFoundError) as error:
+    except RepMedSAMError as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(getattr(error, "exit_code", 2))
+        sys.exit(error.exit_code)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from repmedsam_infer.errors import UsageError
 from repmedsam_infer.preprocess import FRAME_SIZE, Frame
 from repmedsam_train.drawn import draw_case
 
@@ -97,7 +98,7 @@ class TrainingSet:
     def __init__(self, folder: Path, seed: int = 0, augmentation: Augmentation | None = None) -> None:
         self.paths = sorted(folder.glob("*.npz"))
         if not self.paths:
-            raise FileNotFoundError(f"no npz files in {folder}")
+            raise UsageError(f"there are no .npz files in {folder}")
         self.seed = seed
         self.augmentation = augmentation or Augmentation()
         self.probabilities = draw_probabilities(self.paths)

@@ -1,7 +1,11 @@
-"""Everything that can be adjusted about a training run, in one typed place."""
+"""Everything that can be adjusted about a training run, in one typed place; read from TOML, written beside the run."""
 
-from dataclasses import dataclass, field, replace
+import tomllib
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal, get_args
 
+from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network.repmedsam import Grid
 from repmedsam_train.data import Augmentation
 from repmedsam_train.losses import LossWeights
@@ -19,19 +23,19 @@ class Phase:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The first weights' recipe: from scratch, growing resolution, everything trained at once."""
+    """A run of either stage. The defaults are those of the shipped weights: from scratch, at growing resolution."""
 
     phases: tuple[Phase, ...] = (
-        Phase(128, 450, 8, drawn=0.6),
-        Phase(128, 650, 8, drawn=0.1),
+        Phase(128, 300, 8, drawn=0.5),
+        Phase(128, 800, 8, drawn=0.1),
         Phase(192, 450, 8),
-        Phase(256, 330, 8),
+        Phase(256, 240, 8),
     )
     grid: Grid = 16
     box_prior: bool = True
     high_res: bool = True
     boxes_per_image: int = 8
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     warmup_steps: int = 100
     weight_decay: float = 0.05
     gradient_clip: float = 1.0
@@ -39,7 +43,7 @@ class Recipe:
     loss: LossWeights = field(default_factory=LossWeights)
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
-    bf16: bool = False  # autocast; faster only where the processor has it
+    bf16: bool = False  # autocast of the encoder; faster only where the processor has it
     checkpoint_every: int = 100
     validate_every: int = 300
     validation_samples: int = 128
@@ -57,7 +61,83 @@ class Recipe:
         raise IndexError("step is beyond the last phase")
 
 
+RecipeName = Literal["scratch", "paper-distill", "paper-finetune"]
+VISITS = 4  # of a volume in an epoch of the paper's recipes, a random slice each (paper section 3.2: several)
+
+
+def named_recipe(name: str, pictures: int, volumes: int) -> Recipe:
+    """One of `RecipeName`; epochs become steps by how many cases there are.
+
+    `paper-distill` and `paper-finetune` are the paper's settings (section 3.2, tables 2 and 3): 256 pixels, batches of
+    4, 10 epochs at 1e-4 and 30 at 2e-5, boxes moved by up to 5 pixels, flips; the network without our switches.
+
+    Raises:
+        UsageError: there is no such recipe.
+
+    """
+    if name == "scratch":
+        return Recipe()
+    if name not in get_args(RecipeName):
+        raise UsageError(f"there is no recipe '{name}'; choose one of: {', '.join(get_args(RecipeName))}")
+    epochs, rate = (10, 1e-4) if name == "paper-distill" else (30, 2e-5)
+    batch = 4
+    epoch = max(1, round((pictures + VISITS * volumes) / batch))
+    flips_only = Augmentation(
+        box_jitter_relative=1.0, tight_box=0, loose_box=0, volume_box=0, crop=0, rotation=0, transpose=0,
+        intensity=0, inversion=0, grey=0, blur=0, noise=0,
+    )  # fmt: skip
+    return Recipe(
+        phases=(Phase(256, epochs * epoch, batch),),
+        grid=64,
+        box_prior=False,
+        high_res=False,
+        learning_rate=rate,
+        warmup_steps=0,
+        weight_decay=0.01,
+        ema_decay=0.999,
+        augmentation=flips_only,
+        checkpoint_every=max(1, epoch // 4),
+        validate_every=epoch,
+    )
+
+
 def shortened(recipe: Recipe, factor: float) -> Recipe:
     """The same recipe with `factor` times the steps in every phase (at least one)."""
     phases = tuple(replace(p, steps=max(1, round(p.steps * factor))) for p in recipe.phases)
-    return replace(recipe, phases=phases, warmup_steps=max(1, round(recipe.warmup_steps * factor)))
+    return replace(recipe, phases=phases, warmup_steps=round(recipe.warmup_steps * factor))
+
+
+def changed(recipe: Recipe, path: Path) -> Recipe:
+    """The recipe with what a TOML file says about it; its keys are the fields of `Recipe`, its tables the nested ones.
+
+    Raises:
+        UsageError: the file cannot be read, or names a field that does not exist or a value that does not fit.
+
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        told = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as TOML: {error}") from error
+    known = asdict(recipe)
+    if not all(isinstance(told.get(key, {}), dict) for key in ("loss", "augmentation")):
+        raise UsageError(f"{path}: loss and augmentation are tables, e.g. [loss] and below it dice = 2.0")
+    unknown = sorted(
+        name
+        for table, fields in ((told, known), *((told.get(key, {}), known[key]) for key in ("loss", "augmentation")))
+        for name in table
+        if name not in fields
+    )
+    if unknown:
+        raise UsageError(f"{path}: a recipe has no field {', '.join(unknown)}")
+    merged = {
+        name: {**value, **told.get(name, {})} if isinstance(value, dict) else told.get(name, value)
+        for name, value in known.items()
+    }
+    try:
+        return TypeAdapter(Recipe).validate_python(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{path}: {where}: {first['msg']}") from error

@@ -11,7 +11,7 @@ SHOWN = 5  # keys named in an error
 
 
 def load_state(
-    module: nn.Module, state: Mapping[str, Tensor], path: Path, network: str, optional: str | None = None
+    module: nn.Module, state: Mapping[str, Tensor], path: Path, network: str, optional: tuple[str, ...] = ()
 ) -> None:
     """Load all of `state` into `module`; keys that begin with `optional` may be missing.
 
@@ -21,8 +21,7 @@ def load_state(
     """
     wanted = module.state_dict()
     missing = sorted(wanted.keys() - state.keys())
-    if optional is not None:
-        missing = [name for name in missing if not name.startswith(optional)]
+    missing = [name for name in missing if not name.startswith(optional)]
     # Saved by some versions of the published code; we compute it.
     unexpected = sorted(name for name in state.keys() - wanted.keys() if not name.endswith("attention_bias_idxs"))
     misshapen = [
@@ -37,7 +36,7 @@ def load_state(
     ]
     if problems:
         raise UsageError(f"{path} does not fit {network}. {'. '.join(problems)}")
-    module.load_state_dict({name: state[name] for name in wanted if name in state}, strict=optional is None)
+    module.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
 
 
 def listed(names: list[str]) -> str:

@@ -12,6 +12,7 @@ from torch import nn  # noqa: E402
 
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
 from repmedsam_infer.network.box_prior import box_prior  # noqa: E402
+from repmedsam_infer.network.contrast import Contrast  # noqa: E402
 from repmedsam_infer.network.high_res import HighRes, unpack  # noqa: E402
 from repmedsam_infer.network.repmedsam import Grid  # noqa: E402
 from tests.conftest import PARITY  # noqa: E402
@@ -168,7 +169,8 @@ def test_packed_features_come_out_as_they_went_in() -> None:
 
 def test_the_prior_is_a_mask_prompt_and_is_added_to_the_logits(model: RepMedSAM) -> None:
     with_prior = RepMedSAM(16, box_prior=True).eval()
-    with_prior.load_state_dict(model.state_dict())
+    assert with_prior.contrast is not None
+    with_prior.load_state_dict({**model.state_dict(), "contrast.log_scale": torch.tensor(-100.0)})  # no contrast
     embedding, boxes = torch.randn(1, 256, 16, 16), torch.tensor([[10.0, 20, 99, 89]])
     prior = box_prior(boxes, 64, 256)
     with torch.inference_mode():
@@ -177,6 +179,26 @@ def test_the_prior_is_a_mask_prompt_and_is_added_to_the_logits(model: RepMedSAM)
         by_hand, _ = model.decode(prompted, boxes)
         logits, _ = with_prior.decode(embedding, boxes)
     torch.testing.assert_close(logits, by_hand + prior, atol=1e-3, rtol=1e-3)
+
+
+def test_contrast_tells_what_is_inside_from_what_is_around() -> None:
+    boxes = torch.tensor([[64.0, 64, 191, 159], [0, 0, 80, 80]])
+    prior = box_prior(boxes, 64, 256)
+    features = torch.randn(2, 32, 64, 64, generator=torch.Generator().manual_seed(0))
+    features += torch.where(prior > 0, 1.0, -1.0)  # separable, but for the noise
+    with torch.inference_mode():
+        kernel, bias = Contrast()(features, prior)
+        logits = (kernel[:, :, None, None] * features).sum(1, keepdim=True) + bias[:, None, None, None]
+    near = prior > -5
+    assert ((logits > 0) == (prior > 0))[near].float().mean() > 0.99
+
+
+def test_contrast_of_a_constant_is_nothing() -> None:
+    prior = box_prior(torch.tensor([[0.0, 0, 255, 255], [3, 3, 3, 3]]), 64, 256)
+    with torch.inference_mode():
+        kernel, bias = Contrast()(torch.ones(2, 32, 64, 64), prior)
+    torch.testing.assert_close(kernel, torch.zeros_like(kernel), atol=1e-4, rtol=0)
+    torch.testing.assert_close(bias, torch.zeros_like(bias), atol=1e-3, rtol=0)
 
 
 def test_the_prior_is_the_ellipse_that_fills_its_box() -> None:

@@ -12,14 +12,20 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from repmedsam_infer.engines import load_engine  # noqa: E402
+from repmedsam_infer.errors import UsageError  # noqa: E402
+from repmedsam_infer.network import RepMedSAM  # noqa: E402
 from repmedsam_infer.weights import find_weights  # noqa: E402
 from repmedsam_train.data import Augmentation, TrainingSet, draw_probabilities  # noqa: E402
+from repmedsam_train.distill import distill, embedding_divergence  # noqa: E402
 from repmedsam_train.drawn import SIDE, draw_case  # noqa: E402
 from repmedsam_train.export import export, load_trained  # noqa: E402
-from repmedsam_train.finetune import finetune, learning_rate  # noqa: E402
+from repmedsam_train.finetune import finetune  # noqa: E402
+from repmedsam_train.litemedsam import LiteMedSAM  # noqa: E402
+from repmedsam_train.loop import learning_rate  # noqa: E402
 from repmedsam_train.losses import LossWeights, neighbourhood, segmentation_loss  # noqa: E402
 from repmedsam_train.objective import frame_boxes  # noqa: E402
-from repmedsam_train.recipe import Phase, Recipe, shortened  # noqa: E402
+from repmedsam_train.recipe import Phase, Recipe, changed, named_recipe, shortened  # noqa: E402
+from tests.seeded import fill  # noqa: E402
 
 TINY = Recipe(
     phases=(Phase(64, 3, 2, drawn=0.5), Phase(96, 3, 2)),
@@ -125,6 +131,83 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(samples: Path, tmp_path: Pat
     image = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         torch.testing.assert_close(resumed.encode(image), whole.encode(image), atol=2e-3, rtol=0)
+
+
+@pytest.mark.slow
+def test_the_best_average_is_what_remains(samples: Path, tmp_path: Path) -> None:
+    scores = iter([0.3, 0.9, 0.1])
+    kept = []
+
+    def validate(model: RepMedSAM, *_: object) -> float:
+        kept.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return next(scores)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("repmedsam_train.finetune.validate", validate)
+        written = load_trained(finetune(samples, tmp_path, replace(TINY, validate_every=2), samples))
+    for name, tensor in written.state_dict().items():
+        assert torch.equal(tensor, kept[1][name]), name
+
+
+@pytest.mark.slow
+def test_a_student_learns_its_teachers_embeddings(samples: Path, tmp_path: Path) -> None:
+    teacher = LiteMedSAM()
+    fill(teacher, 0)
+    torch.save(teacher.state_dict(), tmp_path / "teacher.pth")
+    recipe = Recipe(
+        phases=(Phase(64, 12, 2),), grid=64, box_prior=False, high_res=False, warmup_steps=1, validate_every=12
+    )
+    out = tmp_path / "run"
+    student = load_trained(distill(samples, out, recipe, tmp_path / "teacher.pth"))
+    for name, tensor in student.mask_decoder.state_dict().items():
+        assert torch.equal(tensor, teacher.mask_decoder.state_dict()[name]), name
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(recipe.seed)
+    untrained = RepMedSAM(64).eval()
+    with torch.inference_mode():
+        wanted = teacher.encode(images)
+        before, after = (embedding_divergence(m.image_encoder(images), wanted) for m in (untrained, student))
+    assert after < before
+
+
+def test_a_student_that_is_its_teacher_has_nothing_to_learn() -> None:
+    embedding = torch.randn(2, 256, 8, 8)
+    assert float(embedding_divergence(embedding, embedding)) == pytest.approx(0, abs=1e-5)
+    assert float(embedding_divergence(embedding.roll(1, 0), embedding)) > 0.1
+
+
+def test_the_papers_recipes_are_the_papers() -> None:
+    distilling, tuning = (named_recipe(name, 100, 25) for name in ("paper-distill", "paper-finetune"))
+    epoch = (100 + 4 * 25) // 4
+    assert (distilling.steps, distilling.learning_rate) == (10 * epoch, 1e-4)
+    assert (tuning.steps, tuning.learning_rate) == (30 * epoch, 2e-5)
+    assert {phase.batch for phase in (*distilling.phases, *tuning.phases)} == {4}
+    assert RepMedSAM(tuning.grid, tuning.box_prior, tuning.high_res).settings["box_prior"] == "false"
+
+
+def test_a_toml_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("grid = 32\nphases = [{size = 64, steps = 5, batch = 2}]\n[loss]\ndice = 2.0\n")
+    recipe = changed(Recipe(), path)
+    assert recipe == replace(Recipe(), grid=32, phases=(Phase(64, 5, 2),), loss=replace(Recipe().loss, dice=2.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("gird = 32", "no field gird"),
+        ("[loss]\ndize = 2", "no field dize"),
+        ("loss = 3", "are tables"),
+        ("grid = 48", "grid"),
+        ("learning_rate = 'fast'", "learning_rate"),
+        ("grid = ", "cannot be read as TOML"),
+    ],
+)
+def test_a_wrong_toml_file_says_what_is_wrong(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=says):
+        changed(Recipe(), path)
 
 
 @pytest.mark.slow

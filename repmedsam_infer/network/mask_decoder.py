@@ -1,6 +1,7 @@
 """SAM's mask decoder with a single mask a box: embedding and box tokens to low_res_logits and a predicted IoU."""
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,7 @@ class MaskDecoder(nn.Module):
         box_tokens: Tensor,
         image_index: Tensor | None,
         skips: Skips | None = None,
+        contrast: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """`embedding` with its dense prompt added: (M, C, G, G) with `image_index` (N,) naming each box's image, or
         (N, C, G, G) with `image_index` None; image_pe (G * G, C), box_tokens (N, 2, C); `skips`, if the network has
@@ -68,7 +70,11 @@ class MaskDecoder(nn.Module):
 
         upscaled = self.upscale(image.transpose(1, 2).unflatten(2, (height, width)), skips)  # (N, C / 8, 4G, 4G)
         kernel = self.output_hypernetworks_mlps[SINGLE](tokens[:, 1 + SINGLE])  # (N, C / 8)
-        logits = (kernel[:, None] @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
+        bias: Tensor | float = 0.0
+        if contrast is not None:
+            difference, offset = contrast(upscaled)
+            kernel, bias = kernel + difference, offset[:, None, None, None]
+        logits = (kernel[:, None] @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:]) + bias
         iou = self.iou_prediction_head(tokens[:, 0])[:, SINGLE : SINGLE + 1]
         return logits, iou
 

@@ -1,5 +1,6 @@
 """RepMedSAM: the whole network. Encode an image once, decode as many boxes on it as there are."""
 
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from repmedsam_infer.network.box_prior import box_prior
+from repmedsam_infer.network.contrast import Contrast
 from repmedsam_infer.network.high_res import PACKED_CHANNELS, HighRes, Skips, unpack
 from repmedsam_infer.network.mask_decoder import MaskDecoder
 from repmedsam_infer.network.prompt_encoder import PromptEncoder
@@ -21,8 +23,8 @@ class RepMedSAM(nn.Module):
 
     `grid` is the side of the decoder's grid: the embedding, 16 x 16 for a 256 x 256 image, is upsampled to it after the
     neck, without parameters, so the same weights load at any grid. Logits have four times its side.
-    `box_prior` says whether the ellipse in each box (box_prior.py) is given to the decoder as a mask prompt and added
-    to its logits; published checkpoints were trained without it.
+    `box_prior` says whether the ellipse in each box (box_prior.py) is given to the decoder as a mask prompt, added to
+    its logits, and used to contrast inside with outside (contrast.py); published checkpoints were trained without it.
     `high_res` says whether the encoder's finer features reach the decoder (high_res.py); the embedding then has 1024
     channels instead of 256. All three are stored with the weights, as `settings`.
     """
@@ -37,6 +39,7 @@ class RepMedSAM(nn.Module):
         self.prompt_encoder = PromptEncoder()
         self.mask_decoder = MaskDecoder()
         self.high_res = HighRes(STAGES[1].channels, STAGES[0].channels) if high_res else None
+        self.contrast = Contrast() if box_prior else None
         self.embedding_channels = PACKED_CHANNELS if high_res else EMBEDDING_CHANNELS
 
     @property
@@ -88,12 +91,13 @@ class RepMedSAM(nn.Module):
             skips = Skips(*(x[image_index] for x in per_image))
         image_pe = self.prompt_encoder.pe_layer.grid(*embedding.shape[-2:])
         box_tokens = self.prompt_encoder(boxes, IMAGE_SIZE)
-        if not self.box_prior:
+        if self.contrast is None:
             prompted = embedding + self.prompt_encoder.no_mask()
             return self.mask_decoder(prompted, image_pe, box_tokens, image_index, skips)
         prior = box_prior(boxes, 4 * embedding.shape[-1], IMAGE_SIZE)
         prompted = embedding[image_index] + self.prompt_encoder.mask(prior)
-        logits, iou = self.mask_decoder(prompted, image_pe, box_tokens, None, skips)
+        contrast = partial(self.contrast, prior=prior)
+        logits, iou = self.mask_decoder(prompted, image_pe, box_tokens, None, skips, contrast)
         return logits + prior, iou
 
     def forward(self, images: Tensor, boxes: Tensor, image_index: Tensor | None = None) -> tuple[Tensor, Tensor]:

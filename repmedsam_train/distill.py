@@ -1,0 +1,87 @@
+"""Stage 1: the image encoder learns to give the embeddings of a teacher (paper section 2.2, table 2)."""
+
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from repmedsam_infer.errors import UsageError
+from repmedsam_infer.network import RepMedSAM
+from repmedsam_infer.preprocess import FRAME_SIZE
+from repmedsam_train.data import Batch, TrainingSet
+from repmedsam_train.finetune import NO_AUGMENTATION
+from repmedsam_train.litemedsam import LiteMedSAM
+from repmedsam_train.loop import Task, train
+from repmedsam_train.published import import_checkpoint
+from repmedsam_train.recipe import Recipe
+
+
+def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | None = None) -> Path:
+    """Train on the images of `cases`; returns `out`/model.safetensors: the student's encoder with the teacher's heads,
+    which is what stage 2 starts from. See `loop.train`.
+
+    Args:
+        cases: folder of npz files.
+        out: folder for checkpoints, log and weights.
+        recipe: as for stage 2; what concerns boxes and masks is not used.
+        teacher: checkpoint of LiteMedSAM, published or our own.
+        val: folder of npz files; the best weights are those of the lowest loss on it.
+
+    Raises:
+        UsageError: a folder holds no cases, or the teacher is not LiteMedSAM.
+
+    """
+    torch.manual_seed(recipe.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, teaching = import_checkpoint(teacher)
+    if not isinstance(teaching, LiteMedSAM):
+        raise UsageError(f"{teacher} is {kind}; the teacher has to be LiteMedSAM")
+    student = RepMedSAM(recipe.grid, recipe.box_prior, recipe.high_res)
+    student.prompt_encoder.load_state_dict(teaching.prompt_encoder.state_dict())
+    student.mask_decoder.load_state_dict(teaching.mask_decoder.state_dict())
+    student.requires_grad_(False).image_encoder.requires_grad_(True)
+    teaching = teaching.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    dataset = TrainingSet(cases, recipe.seed, recipe.augmentation)
+    held_out = TrainingSet(val, seed=1, augmentation=NO_AUGMENTATION) if val is not None else None
+
+    def load(step: int) -> Batch:
+        phase = recipe.phase(step)
+        return dataset.batch(step, phase.batch, phase.size, 1, phase.drawn)
+
+    def loss(network: RepMedSAM, batch: Batch) -> tuple[Tensor, Tensor]:
+        images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
+            with torch.no_grad():
+                wanted = teaching.encode(images)
+            given = network.image_encoder(images)
+        divergence = embedding_divergence(given.float(), wanted.float())
+        return divergence, divergence.detach()
+
+    @torch.no_grad()
+    def negative_loss(network: RepMedSAM) -> float:
+        assert held_out is not None
+        steps = math.ceil(recipe.validation_samples / 8)
+        batches = (held_out.batch(step, 8, FRAME_SIZE, 1) for step in range(steps))
+        return -sum(loss(network, batch)[0].item() for batch in batches) / steps
+
+    task: Task[RepMedSAM] = Task(
+        student.to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
+        load,
+        loss,
+        negative_loss if held_out is not None else None,
+        student.settings,
+    )
+    return train(task, recipe, out)
+
+
+def embedding_divergence(given: Tensor, wanted: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of (B, C, h, w) student from (B, C, H, W) teacher embeddings, h <= H.
+
+    The student is upsampled to the teacher's grid, without parameters; at each position the channels are made a
+    distribution by softmax; the mean over positions. (The paper says KLDivLoss and leaves the rest open.)
+    """
+    given = functional.interpolate(given, wanted.shape[-2:], mode="bilinear", align_corners=False)
+    pointwise = nn.KLDivLoss(reduction="none")(given.log_softmax(1), wanted.softmax(1))
+    return pointwise.sum(1).mean()

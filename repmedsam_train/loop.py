@@ -1,0 +1,160 @@
+"""The loop that both stages share: batches loaded ahead, a schedule, an average, checkpoints, the best, a log."""
+
+import csv
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import cv2
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from repmedsam_infer.atomic import write_atomic
+from repmedsam_train.data import Batch
+from repmedsam_train.ema import EMA
+from repmedsam_train.recipe import Recipe
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Task(Generic[M]):
+    """What is trained, on what, and how it is judged.
+
+    `loss` gives a batch's loss and a metric to log; `validate`, of the averaged network, a number to make as large as
+    can be. `settings` become the metadata of the weights.
+    """
+
+    model: M
+    load: Callable[[int], Batch]
+    loss: Callable[[M, Batch], tuple[Tensor, Tensor]]
+    validate: Callable[[M], float] | None
+    settings: dict[str, str]
+
+
+def train(task: Task[M], recipe: Recipe, out: Path) -> Path:
+    """Run `recipe.steps` steps; returns `out`/model.safetensors, the averaged network as it was when it validated best.
+
+    Continues from `out`/latest.pt where there is one: a run that was killed is taken up at its last checkpoint, with
+    the same batches that it would have seen. `out`/log.csv grows by a row every 10 steps.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    cv2.setNumThreads(1)  # the processor is torch's
+    model = task.model.train()
+    ema = EMA(model, recipe.ema_decay)
+    optimizer = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), lr=recipe.learning_rate)
+    latest, weights = out / "latest.pt", out / "model.safetensors"
+    first, best = load_checkpoint(latest, model, ema, optimizer)
+    log = Log(out / "log.csv", continued=first > 0)
+
+    with ThreadPoolExecutor(1) as loader:
+        upcoming = loader.submit(task.load, first) if first < recipe.steps else None
+        for step in range(first, recipe.steps):
+            assert upcoming is not None
+            batch = upcoming.result()
+            upcoming = loader.submit(task.load, step + 1) if step + 1 < recipe.steps else None
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, recipe)
+            loss, metric = task.loss(model, batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip)
+            optimizer.step()
+            ema.update(model, step)
+
+            done = step + 1
+            log.add(done, recipe.phase(step).size, loss.item(), metric.item())
+            last = done == recipe.steps
+            if task.validate is not None and (done % recipe.validate_every == 0 or last):
+                score = task.validate(ema.model)
+                log.validated(done, score)
+                if score > best:
+                    best = score
+                    save_weights(weights, ema.model, task.settings)
+            if done % recipe.checkpoint_every == 0 or last:
+                save_checkpoint(latest, done, best, model, ema, optimizer)
+    if task.validate is None:
+        save_weights(weights, ema.model, task.settings)
+    return weights
+
+
+def learning_rate(step: int, recipe: Recipe) -> float:
+    """Linear warm-up, then a cosine to a hundredth of the peak."""
+    if step < recipe.warmup_steps:
+        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
+    progress = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
+    return recipe.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Weight decay on matrices and kernels only."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim > 1]
+    plain = [p for p in trained if p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+
+
+def save_weights(path: Path, model: nn.Module, settings: dict[str, str]) -> None:
+    write_atomic(path, save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, settings))
+
+
+def save_checkpoint(
+    path: Path, step: int, best: float, model: nn.Module, ema: EMA[M], optimizer: torch.optim.Optimizer
+) -> None:
+    """Written beside, then renamed: a kill leaves the last checkpoint whole."""
+    temporary = path.with_suffix(".tmp")
+    state = {
+        "step": step,
+        "best": best,
+        "model": model.state_dict(),
+        "ema": ema.model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path, model: nn.Module, ema: EMA[M], optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+    """The step to go on with and the best score so far; 0 and -inf where there is no checkpoint."""
+    if not path.exists():
+        return 0, -math.inf
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    ema.model.load_state_dict(state["ema"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"]), float(state["best"])
+
+
+class Log:
+    """CSV rows of means over 10 steps, and the same lines on standard output."""
+
+    EVERY = 10
+
+    def __init__(self, path: Path, continued: bool) -> None:
+        self.path = path
+        self.losses: list[float] = []
+        self.metrics: list[float] = []
+        self.start = time.monotonic()
+        if not continued:
+            path.write_text("step,size,loss,metric,seconds,validation\n")
+
+    def row(self, *values: object) -> None:
+        with self.path.open("a", newline="") as file:
+            csv.writer(file).writerow(values)
+        print(*values, flush=True)
+
+    def add(self, step: int, size: int, loss: float, metric: float) -> None:
+        self.losses.append(loss)
+        self.metrics.append(metric)
+        if step % self.EVERY == 0:
+            loss, metric = sum(self.losses) / len(self.losses), sum(self.metrics) / len(self.metrics)
+            self.row(step, size, f"{loss:.4f}", f"{metric:.4f}", f"{time.monotonic() - self.start:.0f}", "")
+            self.losses, self.metrics = [], []
+
+    def validated(self, step: int, score: float) -> None:
+        self.row(step, "", "", "", f"{time.monotonic() - self.start:.0f}", f"{score:.4f}")
