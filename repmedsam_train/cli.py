@@ -111,6 +111,16 @@ def import_weights(
     typer.echo(f"{checkpoint} is {kind}; written as {out}")
 
 
+@app.command()
+def ceiling(
+    cases: Annotated[Path, typer.Argument(help="Folder of npz cases with gts.")],
+) -> None:
+    """The best DSC and NSD that logits of 64, 128 and 256 pixels a side can give, as a Markdown table."""
+    from repmedsam_train.ceiling import ceilings, table
+
+    typer.echo(table(list(ceilings(cases))))
+
+
 @app.callback()
 def options() -> None:
     pass

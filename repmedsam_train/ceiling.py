@@ -1,0 +1,111 @@
+"""How good masks can get at all when they pass through logits of 64, 128 or 256 pixels a side: what a grid costs.
+
+The ground truth takes the place of the network: its signed distance, sampled at the logits' places, goes the way that
+every prediction goes (upsampled, cropped, resized, thresholded), and is scored against the ground truth it came from.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.baselines import tight_boxes
+from repmedsam_infer.errors import UsageError
+from repmedsam_infer.evaluate import modality_of, read_ground_truth
+from repmedsam_infer.metrics import dsc, nsd
+from repmedsam_infer.postprocess import frame_logits, image_mask
+from repmedsam_infer.preprocess import FRAME_SIZE, Frame
+
+SIDES = (64, 128, 256)  # of the logits: four times the decoder's grid
+SIZES = (8, 16, 32, 64)  # borders between groups of objects, in frame pixels
+
+
+@dataclass(frozen=True)
+class ObjectCeiling:
+    """One object: the square root of its box's area in the frame, and DSC and NSD for each of SIDES."""
+
+    case: str
+    modality: str
+    size: float
+    scores: dict[int, tuple[float, float]]
+
+
+def ceilings(folder: Path) -> Iterator[ObjectCeiling]:
+    """Every object of every case in `folder`.
+
+    Raises:
+        UsageError: there are no cases.
+        CaseReadError: a ground truth cannot be read.
+
+    """
+    paths = sorted(folder.glob("*.npz"))
+    if not paths:
+        raise UsageError(f"there are no .npz files in {folder}")
+    for path in paths:
+        gts, spacing = read_ground_truth(path)
+        frame = Frame(*gts.shape[-2:])
+        axes = gts.ndim
+        for label, box in enumerate(tight_boxes(gts), 1):
+            if box[-1] < 0:
+                continue
+            gt = gts == label
+            size = float(np.sqrt(np.prod(box[axes : axes + 2] - box[:2] + 1))) * frame.scale
+            scores = {}
+            for side in SIDES:
+                seg = through_logits(gt, frame, side)
+                scores[side] = (dsc(gt, seg), nsd(gt, seg, spacing))
+            yield ObjectCeiling(path.name, modality_of(path.name), size, scores)
+
+
+def through_logits(gt: NDArray[np.bool_], frame: Frame, side: int) -> NDArray[np.bool_]:
+    """(H, W) or (D, H, W) mask as it would come out of logits of side x side."""
+    if gt.ndim == 3:
+        return np.stack([through_logits(one, frame, side) if one.any() else one for one in gt])
+    distance = signed_distance(gt)
+    # Placed in the frame as an image is; beyond it, far outside of the object.
+    placed = np.full((FRAME_SIZE, FRAME_SIZE), float(distance.min()), np.float32)
+    size = (frame.new_width, frame.new_height)
+    interpolation = cv2.INTER_AREA if frame.scale < 1 else cv2.INTER_LINEAR
+    placed[: frame.new_height, : frame.new_width] = cv2.resize(distance, size, interpolation=interpolation)
+    low_res = np.asarray(cv2.resize(placed, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+    return image_mask(frame_logits(low_res, frame), frame)
+
+
+def signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Pixels to the border, from the middle of the step between two pixels: positive inside, negative outside."""
+    padded = np.pad(mask, 1).astype(np.uint8)  # what lies beyond the image is outside
+    inside = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    outside = cv2.distanceTransform(1 - padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    signed = np.where(padded > 0, inside - 0.5, 0.5 - outside)
+    return np.asarray(signed[1:-1, 1:-1], np.float32)
+
+
+def table(objects: list[ObjectCeiling]) -> str:
+    """Markdown: a row a modality (mean over its cases), their mean, and a row a size (mean over objects)."""
+    header = ["", "objects", *(f"{metric} at {side}" for side in SIDES for metric in ("DSC", "NSD"))]
+    lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
+
+    def row(name: str, count: int, means: NDArray[np.float64]) -> str:
+        return "| " + " | ".join([name, str(count), *(f"{value:.4f}" for value in means)]) + " |"
+
+    def numbers(group: list[ObjectCeiling]) -> NDArray[np.float64]:
+        return np.array([[value for side in SIDES for value in one.scores[side]] for one in group])
+
+    modalities = []
+    for modality in sorted({one.modality for one in objects}):
+        group = [one for one in objects if one.modality == modality]
+        by_case = defaultdict(list)
+        for one in group:
+            by_case[one.case].append(one)
+        modalities.append(np.mean([numbers(case).mean(0) for case in by_case.values()], 0))
+        lines.append(row(modality, len(group), modalities[-1]))
+    lines.append(row("mean over modalities", len(objects), np.mean(modalities, 0)))
+    for low, high in zip((0, *SIZES), (*SIZES, FRAME_SIZE + 1), strict=True):
+        group = [one for one in objects if low <= one.size < high]
+        if group:
+            lines.append(row(f"{low} to {min(high, FRAME_SIZE)} pixels", len(group), numbers(group).mean(0)))
+    return "\n".join(lines)

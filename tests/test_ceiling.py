@@ -1,0 +1,48 @@
+"""Masks survive the way through logits as well as their size allows."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repmedsam_infer.metrics import dsc
+from repmedsam_infer.preprocess import Frame
+from repmedsam_train.ceiling import SIDES, ceilings, signed_distance, table, through_logits
+
+
+def disc(height: int, width: int, radius: float) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    y, x = np.mgrid[:height, :width]
+    return np.hypot(y - height / 2, x - width / 2) < radius
+
+
+@given(height=st.integers(120, 700), width=st.integers(120, 700))
+def test_a_large_disc_passes_nearly_whole(height: int, width: int) -> None:
+    gt = disc(height, width, min(height, width) / 3)
+    frame = Frame(height, width)
+    assert dsc(gt, through_logits(gt, frame, 256)) > 0.98
+    assert dsc(gt, through_logits(gt, frame, 64)) > 0.95
+
+
+def test_finer_logits_are_never_much_worse() -> None:
+    for radius in (3, 5, 10, 40):
+        gt = disc(300, 256, radius)
+        scores = [dsc(gt, through_logits(gt, Frame(300, 256), side)) for side in SIDES]
+        assert scores[1] > scores[0] - 0.02
+        assert scores[2] > scores[1] - 0.02
+
+
+def test_the_signed_distance_changes_sign_at_the_border() -> None:
+    gt = disc(50, 60, 12)
+    signed = signed_distance(gt)
+    np.testing.assert_array_equal(signed > 0, gt)
+    assert signed.max() == pytest.approx(12, abs=1)
+
+
+def test_the_table_has_modalities_their_mean_and_sizes(samples: Path) -> None:
+    objects = [one for one in ceilings(samples) if one.modality in ("US", "Fundus")]
+    lines = table(objects).splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:5]] == ["Fundus", "US", "mean over modalities"]
+    assert all("pixels" in line for line in lines[5:])
+    assert len(objects) == 3
