@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 FRAME_SIZE = 256
 LAST_EDGE = np.array([0, 0, 1, 1], np.float32)  # from an inclusive last pixel to the edge behind it
+ROUNDING = 1e-3  # pixels that float32 may be off by
 SMALLEST_RANGE = 1e-8  # what a constant image is divided by
 
 
@@ -55,3 +56,10 @@ class Frame:
         indices, which makes the box of an enlarged image too small at its right and bottom by up to a pixel of it.)
         """
         return (np.asarray(boxes, np.float32) + LAST_EDGE) * np.float32(self.scale) - LAST_EDGE
+
+    def window(self, box: NDArray[np.float32], spill: float = 0) -> tuple[slice, slice]:
+        """Rows and columns of the image that a box (4,) in frame pixels touches, widened by `spill` frame pixels."""
+        low = np.floor((box[:2] - spill) / self.scale + ROUNDING).astype(int)
+        high = np.ceil((box[2:] + 1 + spill) / self.scale - ROUNDING).astype(int)
+        (left, top), (right, bottom) = np.maximum(low, 0), np.minimum(high, (self.width, self.height))
+        return slice(int(top), int(bottom)), slice(int(left), int(right))

@@ -3,8 +3,9 @@
     image ── preprocess ──> frame ── encode, once a slice ──> embedding
     boxes ──────────────────────────────────────────────────────┴─ decode, all boxes at once ──> logits ──> labels
 
-A picture is one slice. In a volume each box starts at its middle slice and is followed up and down, a slice a step, by
-the extent of the mask just found; at every step all boxes, in both directions, are decoded in one batch.
+A mask stays in its box, give or take a pixel of the frame. A picture is one slice. In a volume each box starts at its
+middle slice and is followed up and down, a slice a step, by the extent of the mask just found; at every step all boxes,
+in both directions, are decoded in one batch.
 """
 
 from collections import Counter
@@ -20,6 +21,7 @@ from repmedsam_infer.preprocess import Frame
 from repmedsam_infer.stopwatch import Stopwatch
 
 MARGIN = 3  # frame pixels added around a mask's extent to make the next slice's box
+SPILL = 1  # frame pixels by which a mask may leave its box, which may have been drawn a little small
 CONFINE = True  # whether such a box is kept within the 3D box's own extent plus the margin
 
 F32 = NDArray[np.float32]
@@ -44,8 +46,9 @@ def segment_2d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
     with watch("decode"):
         low_res_logits = engine.decode(embedding[None], boxes, np.zeros(len(boxes), np.int64))
     with watch("postprocess"):
-        for logits, label in zip(low_res_logits, case.boxes.labels, strict=True):
-            paint(segs, image_mask(frame_logits(logits, frame), frame), int(label))
+        for logits, box, label in zip(low_res_logits, boxes, case.boxes.labels, strict=True):
+            window = frame.window(box, SPILL)
+            paint(segs[window], image_mask(frame_logits(logits, frame), frame)[window], int(label))
     return segs
 
 
@@ -68,7 +71,8 @@ def segment_3d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
             advanced: list[Front] = []
             for front, low_res in zip(fronts, low_res_logits, strict=True):
                 logits = frame_logits(low_res, frame)
-                paint(segs[front.z], image_mask(logits, frame), front.span.label)
+                window = frame.window(front.span.home, SPILL)
+                paint(segs[front.z][window], image_mask(logits, frame)[window], front.span.label)
                 advanced += front.advance(next_prompt(logits, front.span.home, frame))
             fronts = advanced
     return segs

@@ -73,6 +73,15 @@ def test_the_box_of_the_whole_image_becomes_that_of_its_whole_place(height: int,
     np.testing.assert_allclose(placed, [0, 0, width * frame.scale - 1, height * frame.scale - 1], atol=1e-3)
 
 
+@given(height=st.integers(1, 900), width=st.integers(1, 900), x=st.floats(0, 1), y=st.floats(0, 1), w=st.floats(0, 1))
+def test_the_window_of_a_placed_box_is_the_box(height: int, width: int, x: float, y: float, w: float) -> None:
+    frame = Frame(height, width)
+    left, top = int(x * (width - 1)), int(y * (height - 1))
+    right, bottom = left + int(w * (width - 1 - left)), top + int(w * (height - 1 - top))
+    (placed,) = frame.place_boxes(np.array([[left, top, right, bottom]], np.float32))
+    assert frame.window(placed) == (slice(top, bottom + 1), slice(left, right + 1))
+
+
 def test_boxes_scale_with_the_image() -> None:
     boxes = np.array([[10, 20, 99, 199]], np.float32)  # covers 10..100 and 20..200
     np.testing.assert_allclose(Frame(512, 300).place_boxes(boxes), [[5, 10, 49, 99]])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.boxes import check_boxes
 from repmedsam_infer.case import Case
 from repmedsam_infer.engines import Engine, in_batches
-from repmedsam_infer.segment import MARGIN, segment
+from repmedsam_infer.segment import MARGIN, SPILL, segment
 from repmedsam_infer.stopwatch import Stopwatch
 
 F32 = NDArray[np.float32]
@@ -93,9 +93,25 @@ def test_an_empty_mask_falls_back_to_the_boxs_own_extent() -> None:
 def test_a_growing_mask_stays_near_its_box() -> None:
     engine = BoxEngine(shrink=-8)
     segs = segment(make_case(volume(9), [[50, 60, 0, 150, 160, 8]], True), engine, Stopwatch())
+    assert max(prompt[2] for prompt in engine.prompts) == 150 + MARGIN
     xs = np.nonzero(segs)[2]
-    assert xs.min() >= 50 - MARGIN - 8
-    assert xs.max() <= 150 + MARGIN + 8
+    assert (xs.min(), xs.max()) == (50 - SPILL, 150 + SPILL)
+
+
+@pytest.mark.parametrize("side", [256, 512, 100])
+def test_a_mask_stays_in_its_box(side: int) -> None:
+    scale = 256 / side
+    image = np.random.default_rng(0).integers(0, 256, (side, side)).astype(np.uint8)
+    box = [0.25 * side, 0.375 * side, 0.5 * side - 1, 0.75 * side - 1]
+    segs = segment(make_case(image, [box], False), BoxEngine(shrink=-30), Stopwatch())
+    ys, xs = np.nonzero(segs)
+    spill = int(np.ceil(SPILL / scale))
+    assert [xs.min(), ys.min(), xs.max(), ys.max()] == [
+        int(np.floor(box[0] - SPILL / scale)),
+        int(np.floor(box[1] - SPILL / scale)),
+        box[2] + spill,
+        box[3] + spill,
+    ]
 
 
 def test_a_picture_is_encoded_once_and_decoded_in_one_batch() -> None:
