@@ -169,8 +169,8 @@ def test_packed_features_come_out_as_they_went_in() -> None:
 
 def test_the_prior_is_a_mask_prompt_and_is_added_to_the_logits(model: RepMedSAM) -> None:
     with_prior = RepMedSAM(16, box_prior=True).eval()
-    assert with_prior.contrast is not None
-    with_prior.load_state_dict({**model.state_dict(), "contrast.log_scale": torch.tensor(-100.0)})  # no contrast
+    contrast = {"contrast.log_scale": torch.tensor(-100.0)}  # none; the convolutions start at nothing
+    with_prior.load_state_dict({**with_prior.state_dict(), **model.state_dict(), **contrast})
     embedding, boxes = torch.randn(1, 256, 16, 16), torch.tensor([[10.0, 20, 99, 89]])
     prior = box_prior(boxes, 64, 256)
     with torch.inference_mode():
@@ -187,18 +187,18 @@ def test_contrast_tells_what_is_inside_from_what_is_around() -> None:
     features = torch.randn(2, 32, 64, 64, generator=torch.Generator().manual_seed(0))
     features += torch.where(prior > 0, 1.0, -1.0)  # separable, but for the noise
     with torch.inference_mode():
-        kernel, bias = Contrast()(features, prior)
-        logits = (kernel[:, :, None, None] * features).sum(1, keepdim=True) + bias[:, None, None, None]
+        logits = Contrast()(features, torch.zeros(2, 32), prior)
     near = prior > -5
     assert ((logits > 0) == (prior > 0))[near].float().mean() > 0.99
+    assert (logits - prior)[near & (prior > 0)].mean() > 1
+    assert (logits - prior)[near & (prior < 0)].mean() < -1
 
 
-def test_contrast_of_a_constant_is_nothing() -> None:
+def test_where_all_features_are_alike_the_box_decides() -> None:
     prior = box_prior(torch.tensor([[0.0, 0, 255, 255], [3, 3, 3, 3]]), 64, 256)
     with torch.inference_mode():
-        kernel, bias = Contrast()(torch.ones(2, 32, 64, 64), prior)
-    torch.testing.assert_close(kernel, torch.zeros_like(kernel), atol=1e-4, rtol=0)
-    torch.testing.assert_close(bias, torch.zeros_like(bias), atol=1e-3, rtol=0)
+        logits = Contrast()(torch.ones(2, 32, 64, 64), torch.zeros(2, 32), prior)
+    torch.testing.assert_close(logits, prior, atol=1e-3, rtol=0)
 
 
 def test_the_prior_is_the_ellipse_that_fills_its_box() -> None:

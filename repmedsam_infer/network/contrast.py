@@ -1,8 +1,9 @@
-"""What is in a box against what is around it: a nearest-mean classifier on the decoder's features.
+"""From features to a mask by what is in the box against what is around it.
 
-SAM's mask is a product of features and a kernel that a token has to work out by attention. Here the difference of the
-two means is added to that kernel: whatever features separate inside from outside are used from the first step on, and
-training makes features that separate well. One number is learned: how much a difference counts.
+SAM's mask is a product of features and a kernel that a token has to work out by attention. Here the features' means
+inside and around the box are compared as well: their difference is added to the kernel, which makes it a nearest-mean
+classifier; and how near every position is to either mean goes, with the logits so far, through a few small
+convolutions, which see what no product of single positions can: borders, gaps, neighbours.
 """
 
 import math
@@ -14,27 +15,64 @@ INNER = 0.8  # logits of the box prior above which a position counts as inside (
 OUTER = (-5.0, -0.6)  # and between which as around: from just outside the ellipse to over twice as far out
 SHARPNESS = 3.0
 FIRST_SCALE = 3.0
+WIDTH = 16  # channels of the convolutions
+EVIDENCE = 4  # maps that they see
+CONFIDENT = 4.0  # logits are divided by this and cut off at three times it before they are seen
 
 
 class Contrast(nn.Module):
-    """(N, C, H, W) features and their (N, 1, H, W) box prior -> kernel (N, C) and bias (N,) to add."""
+    """Features (N, C, H, W), kernel (N, C) and box prior (N, 1, H, W) -> logits (N, 1, H, W)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor(math.log(FIRST_SCALE)))
+        self.refine = nn.Sequential(
+            nn.Conv2d(EVIDENCE, WIDTH, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=2, dilation=2),
+            nn.GELU(),
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=4, dilation=4),
+            nn.GELU(),
+            nn.Conv2d(WIDTH, 1, 3, padding=1),
+        )
+        last = self.refine[-1]
+        assert isinstance(last, nn.Conv2d) and last.bias is not None
+        nn.init.zeros_(last.weight)  # at first it changes nothing
+        nn.init.zeros_(last.bias)
 
-    def forward(self, features: Tensor, prior: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, kernel: Tensor, prior: Tensor) -> Tensor:
         inside = torch.sigmoid(SHARPNESS * (prior - INNER))
         around = torch.sigmoid(SHARPNESS * (OUTER[1] - prior)) * torch.sigmoid(SHARPNESS * (prior - OUTER[0]))
         mean_inside, mean_around = weighted_mean(features, inside), weighted_mean(features, around)
-        # scale / 2 * (|f - around|^2 - |f - inside|^2) = kernel . f + bias
+
+        # scale / 2 * (|f - around|^2 - |f - inside|^2) = difference . f + bias
         scale = self.log_scale.exp()
-        kernel = scale * (mean_inside - mean_around)
+        difference = scale * (mean_inside - mean_around)
         bias = scale / 2 * (mean_around.square() - mean_inside.square()).sum(1)
-        return kernel, bias
+        flat = features.flatten(2)
+        logits = ((kernel + difference)[:, None] @ flat).unflatten(2, prior.shape[-2:]) + bias[:, None, None, None]
+        logits = logits + prior
+
+        # |f - mean|^2 = |f|^2 - 2 mean . f + |mean|^2, in units of how much the features vary around their means
+        squares = features.square().sum(1, keepdim=True)
+        far_inside, far_around = distance(flat, squares, mean_inside), distance(flat, squares, mean_around)
+        spread = (weighted_mean(far_inside, inside) + weighted_mean(far_around, around))[:, :, None, None] / 2 + 1e-4
+        evidence = [
+            prior / CONFIDENT,
+            (logits / CONFIDENT).clamp(-3, 3),
+            torch.log1p(far_inside / spread),
+            torch.log1p(far_around / spread),
+        ]
+        return logits + CONFIDENT * self.refine(torch.cat(evidence, 1))
 
 
 def weighted_mean(features: Tensor, weights: Tensor) -> Tensor:
     """(N, C, H, W), (N, 1, H, W) -> (N, C)."""
     total = weights.sum((2, 3)).clamp(min=1e-3)
     return (features.flatten(2) @ weights.flatten(2).transpose(1, 2))[..., 0] / total
+
+
+def distance(flat: Tensor, squares: Tensor, mean: Tensor) -> Tensor:
+    """(N, C, H * W) features, (N, 1, H, W) their squared lengths, (N, C) -> (N, 1, H, W) squared distances."""
+    products = (mean[:, None] @ flat).unflatten(2, squares.shape[-2:])
+    return (squares - 2 * products + mean.square().sum(1)[:, None, None, None]).clamp(min=0)

@@ -55,11 +55,12 @@ class MaskDecoder(nn.Module):
         box_tokens: Tensor,
         image_index: Tensor | None,
         skips: Skips | None = None,
-        contrast: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
+        mask_of: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """`embedding` with its dense prompt added: (M, C, G, G) with `image_index` (N,) naming each box's image, or
         (N, C, G, G) with `image_index` None; image_pe (G * G, C), box_tokens (N, 2, C); `skips`, if the network has
-        them, already gathered for each of the N boxes.
+        them, already gathered for each of the N boxes; `mask_of` makes logits of features (N, C / 8, 4G, 4G) and kernel
+        (N, C / 8) in place of their product.
         """
         height, width = embedding.shape[-2:]
         image = embedding.flatten(2).transpose(1, 2)  # (M or N, P, C)
@@ -70,11 +71,10 @@ class MaskDecoder(nn.Module):
 
         upscaled = self.upscale(image.transpose(1, 2).unflatten(2, (height, width)), skips)  # (N, C / 8, 4G, 4G)
         kernel = self.output_hypernetworks_mlps[SINGLE](tokens[:, 1 + SINGLE])  # (N, C / 8)
-        bias: Tensor | float = 0.0
-        if contrast is not None:
-            difference, offset = contrast(upscaled)
-            kernel, bias = kernel + difference, offset[:, None, None, None]
-        logits = (kernel[:, None] @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:]) + bias
+        if mask_of is None:
+            logits = (kernel[:, None] @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
+        else:
+            logits = mask_of(upscaled, kernel)
         iou = self.iou_prediction_head(tokens[:, 0])[:, SINGLE : SINGLE + 1]
         return logits, iou
 

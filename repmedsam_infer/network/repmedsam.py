@@ -24,7 +24,7 @@ class RepMedSAM(nn.Module):
     `grid` is the side of the decoder's grid: the embedding, 16 x 16 for a 256 x 256 image, is upsampled to it after the
     neck, without parameters, so the same weights load at any grid. Logits have four times its side.
     `box_prior` says whether the ellipse in each box (box_prior.py) is given to the decoder as a mask prompt, added to
-    its logits, and used to contrast inside with outside (contrast.py); published checkpoints were trained without it.
+    its logits, and used to compare inside with outside (contrast.py); published checkpoints were trained without it.
     `high_res` says whether the encoder's finer features reach the decoder (high_res.py); the embedding then has 1024
     channels instead of 256. All three are stored with the weights, as `settings`.
     """
@@ -96,9 +96,8 @@ class RepMedSAM(nn.Module):
             return self.mask_decoder(prompted, image_pe, box_tokens, image_index, skips)
         prior = box_prior(boxes, 4 * embedding.shape[-1], IMAGE_SIZE)
         prompted = embedding[image_index] + self.prompt_encoder.mask(prior)
-        contrast = partial(self.contrast, prior=prior)
-        logits, iou = self.mask_decoder(prompted, image_pe, box_tokens, None, skips, contrast)
-        return logits + prior, iou
+        mask_of = partial(self.contrast, prior=prior)
+        return self.mask_decoder(prompted, image_pe, box_tokens, None, skips, mask_of)
 
     def forward(self, images: Tensor, boxes: Tensor, image_index: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """`decode` of `encode`."""
