@@ -8,18 +8,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from repmedsam_infer.errors import UsageError
-from repmedsam_infer.network import RepMedSAM
+from repmedsam_infer.network import RepMedSAM, reparameterize
 from repmedsam_infer.preprocess import FRAME_SIZE
 from repmedsam_train.data import Augmentation, Batch, TrainingSet
 from repmedsam_train.loop import Task, train
 from repmedsam_train.objective import batch_loss
 from repmedsam_train.recipe import Recipe
 from repmedsam_train.state import load_state
+from repmedsam_train.unfuse import is_fused, unfuse
 
 NO_AUGMENTATION = Augmentation(
     tight_box=1, loose_box=0, volume_box=0, crop=0, rotation=0, transpose=0,
     intensity=0, inversion=0, grey=0, blur=0, noise=0, flip=0,
 )  # fmt: skip
+CALIBRATION_BATCHES = 16  # from which the statistics of fused weights are taken
 NOT_PUBLISHED = ("high_res.", "contrast.")  # what published networks do not have
 
 
@@ -33,9 +35,9 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = RepMedSAM(recipe.grid, recipe.box_prior, recipe.high_res)
-    if initial is not None:
-        load_initial(model, initial)
     dataset = TrainingSet(cases, recipe.seed, recipe.augmentation)
+    if initial is not None:
+        load_initial(model, initial, dataset, recipe)
     held_out = TrainingSet(val, seed=1, augmentation=NO_AUGMENTATION) if val is not None else None
 
     def load(step: int) -> Batch:
@@ -52,8 +54,9 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     return train(task, recipe, out)
 
 
-def load_initial(model: RepMedSAM, path: Path) -> None:
-    """Start from the weights of a safetensors file; it may lack what published networks do not have.
+def load_initial(model: RepMedSAM, path: Path, dataset: TrainingSet, recipe: Recipe) -> None:
+    """Start from the weights of a safetensors file, in training form or, as they are shipped, fused; they may lack what
+    published networks do not have.
 
     Raises:
         UsageError: it is not a file of such weights.
@@ -63,7 +66,14 @@ def load_initial(model: RepMedSAM, path: Path) -> None:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{path} cannot be read as safetensors: {error}") from error
-    load_state(model, state, path, "RepMedSAM", optional=NOT_PUBLISHED)
+    if not is_fused(state):
+        load_state(model, state, path, "RepMedSAM", optional=NOT_PUBLISHED)
+        return
+    state = {name: tensor.float() for name, tensor in state.items()}
+    load_state(reparameterize(model), state, path, "RepMedSAM", optional=NOT_PUBLISHED)  # says what does not fit
+    phase = recipe.phase(0)
+    batches = (dataset.batch(step, phase.batch, phase.size, 1, phase.drawn) for step in range(CALIBRATION_BATCHES))
+    unfuse(state, model, (torch.from_numpy(batch.images) for batch in batches))
 
 
 @torch.no_grad()

@@ -23,13 +23,13 @@ class Phase:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A run of either stage. The defaults are those of the shipped weights: from scratch, at growing resolution."""
+    """A run of either stage. The defaults train from scratch, at growing resolution."""
 
     phases: tuple[Phase, ...] = (
         Phase(128, 300, 8, drawn=0.5),
         Phase(128, 800, 8, drawn=0.1),
-        Phase(192, 450, 8),
-        Phase(256, 240, 8),
+        Phase(192, 380, 8),
+        Phase(256, 270, 8),
     )
     grid: Grid = 16
     box_prior: bool = True

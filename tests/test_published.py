@@ -9,15 +9,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from safetensors import safe_open  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from repmedsam_infer.errors import UsageError  # noqa: E402
-from repmedsam_infer.network import RepMedSAM  # noqa: E402
+from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
+from repmedsam_infer.weights import Weights  # noqa: E402
 from repmedsam_train.cli import main  # noqa: E402
+from repmedsam_train.data import TrainingSet  # noqa: E402
 from repmedsam_train.finetune import load_initial  # noqa: E402
 from repmedsam_train.litemedsam import LiteMedSAM  # noqa: E402
 from repmedsam_train.published import import_checkpoint  # noqa: E402
+from repmedsam_train.recipe import Phase, Recipe  # noqa: E402
 from repmedsam_train.tinyvit import TinyViT  # noqa: E402
 from tests.conftest import PARITY  # noqa: E402
 from tests.seeded import fill, seeded_image  # noqa: E402
@@ -98,8 +102,13 @@ def test_of_rep_medsam_the_heads_are_taken(repvit_sam: State, tmp_path: Path) ->
         assert torch.equal(model.state_dict()[name], tensor), name
 
 
+@pytest.mark.slow
 def test_imported_weights_can_be_started_from(
-    repvit_sam: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    repvit_sam: State,
+    samples: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     torch.save(repvit_sam, tmp_path / "repvit_sam.pth")
     arguments = ["import-weights", str(tmp_path / "repvit_sam.pth"), str(tmp_path / "imported.safetensors")]
@@ -108,20 +117,38 @@ def test_imported_weights_can_be_started_from(
         main()
     assert not stopped.value.code
     assert "is repvit-sam" in capsys.readouterr().out
+    cases = TrainingSet(samples)
     for high_res in (False, True):  # published networks have no such features; ours starts without their weights
         model = RepMedSAM(16, high_res=high_res)
-        load_initial(model, tmp_path / "imported.safetensors")
+        load_initial(model, tmp_path / "imported.safetensors", cases, Recipe())
         for name, tensor in repvit_sam.items():
             assert torch.equal(model.state_dict()[name], tensor), name
 
 
-def test_weights_that_do_not_fit_cannot_be_started_from(litemedsam: State, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_shipped_weights_can_be_started_from(weights: Weights, samples: Path) -> None:
+    """In training form they do what they did as they were shipped."""
+    path = weights.folder / "repmedsam.safetensors"
+    with safe_open(path, framework="pt") as file:
+        model = RepMedSAM.from_settings(file.metadata())
+        fused = reparameterize(model)
+        fused.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118
+    load_initial(model, path, TrainingSet(samples), Recipe(phases=(Phase(128, 1, 4),)))
+    images, boxes = torch.rand(1, 3, 256, 256), torch.tensor([[30.0, 40, 180, 200]])
+    with torch.inference_mode():
+        wanted, _ = fused(images, boxes)
+        given, _ = model.eval()(images, boxes)
+    torch.testing.assert_close(given, wanted, atol=1e-2, rtol=1e-2)
+
+
+def test_weights_that_do_not_fit_cannot_be_started_from(litemedsam: State, samples: Path, tmp_path: Path) -> None:
+    cases = TrainingSet(samples)
     save_file(litemedsam, tmp_path / "other.safetensors")
     with pytest.raises(UsageError, match="does not fit RepMedSAM"):
-        load_initial(RepMedSAM(), tmp_path / "other.safetensors")
+        load_initial(RepMedSAM(), tmp_path / "other.safetensors", cases, Recipe())
     (tmp_path / "damaged.safetensors").write_bytes(b"nothing")
     with pytest.raises(UsageError, match="cannot be read as safetensors"):
-        load_initial(RepMedSAM(), tmp_path / "damaged.safetensors")
+        load_initial(RepMedSAM(), tmp_path / "damaged.safetensors", cases, Recipe())
 
 
 def test_a_wrong_file_is_refused_with_the_keys_that_are_wrong(repvit_sam: State, tmp_path: Path) -> None:
