@@ -26,9 +26,3 @@ def paint(segs: Segmentation, mask: NDArray[np.bool_], label: int) -> None:
     are painted: the larger label stays.
     """
     np.maximum(segs, segs.dtype.type(label), out=segs, where=mask)
-
-
-def extent(logits: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """x_min y_min x_max y_max (inclusive, frame pixels) of where logits are positive; None where they nowhere are."""
-    x, y, width, height = cv2.boundingRect((logits > 0).astype(np.uint8))
-    return np.array([x, y, x + width - 1, y + height - 1], np.float32) if width else None

@@ -3,12 +3,10 @@
     image ── preprocess ──> frame ── encode, once a slice ──> embedding
     boxes ──────────────────────────────────────────────────────┴─ decode, all boxes at once ──> logits ──> labels
 
-A mask stays in its box, give or take a pixel of the frame. A picture is one slice. In a volume each box starts at its
-middle slice and is followed up and down, a slice a step, by the extent of the mask just found; at every step all boxes,
-in both directions, are decoded in one batch.
+A mask never leaves its box. A picture is one slice. A volume is done slice by slice, each box prompting its slices with
+sections of the ellipsoid that fills it.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +14,13 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.case import Case, Segmentation
 from repmedsam_infer.engines import Engine
-from repmedsam_infer.postprocess import extent, frame_logits, image_mask, paint
+from repmedsam_infer.postprocess import frame_logits, image_mask, paint
 from repmedsam_infer.preprocess import Frame
 from repmedsam_infer.stopwatch import Stopwatch
 
-MARGIN = 3  # frame pixels added around a mask's extent to make the next slice's box
-SPILL = 1  # frame pixels by which a mask may leave its box, which may have been drawn a little small
-CONFINE = True  # whether such a box is kept within the 3D box's own extent plus the margin
+SPILL = 0  # frame pixels by which a mask may leave its box: a box is the promise that nothing lies outside
+# A section only guesses at an object's extent in its slice, where a picture's box is tight: masks are cut closer.
+SECTION_OFFSET = -1.25
 
 F32 = NDArray[np.float32]
 
@@ -53,28 +51,28 @@ def segment_2d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
 
 
 def segment_3d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
-    """Follow every box from its middle slice to both of its ends, inclusive."""
+    """One encoding and one batch of boxes for every slice that a box spans, ends inclusive.
+
+    The paper's baseline follows each mask from the middle slice outwards, its extent plus a margin being the next
+    slice's box. Errors add up on the way, and boxes only grow towards the ends, where objects shrink.
+    """
     segs = case.empty_segmentation()
     frame = Frame(*case.shape[1:])
     spans = [span_of(*item, frame) for item in zip(case.boxes.corners, case.boxes.labels, strict=True)]
-    embeddings = Embeddings(case.imgs, spans, frame, engine, watch)
-
-    fronts = [Front(span, (span.first + span.last) // 2, 0, span.home) for span in spans]
-    while fronts:
-        slices = sorted({front.z for front in fronts})
-        embedding = np.stack([embeddings[z] for z in slices])
-        index = np.array([slices.index(front.z) for front in fronts], np.int64)
+    for z in sorted({z for span in spans for z in range(span.first, span.last + 1)}):
+        here = [span for span in spans if span.first <= z <= span.last]
+        with watch("preprocess"):
+            image = frame.place_image(case.imgs[z])
+        with watch("encode"):
+            embedding = engine.encode(image)
         with watch("decode"):
-            low_res_logits = engine.decode(embedding, np.stack([front.prompt for front in fronts]), index)
-        embeddings.release(fronts)
+            sections = np.stack([span.section(z) for span in here])
+            low_res_logits = engine.decode(embedding[None], sections, np.zeros(len(here), np.int64))
         with watch("postprocess"):
-            advanced: list[Front] = []
-            for front, low_res in zip(fronts, low_res_logits, strict=True):
-                logits = frame_logits(low_res, frame)
-                window = frame.window(front.span.home, SPILL)
-                paint(segs[front.z][window], image_mask(logits, frame)[window], front.span.label)
-                advanced += front.advance(next_prompt(logits, front.span.home, frame))
-            fronts = advanced
+            for logits, span in zip(low_res_logits, here, strict=True):
+                window = frame.window(span.home, SPILL)
+                mask = image_mask(frame_logits(logits + SECTION_OFFSET, frame), frame)
+                paint(segs[z][window], mask[window], span.label)
     return segs
 
 
@@ -87,66 +85,15 @@ class Span:
     last: int
     home: F32
 
+    def section(self, z: int) -> F32:
+        """(4,) box of the section that slice z makes of the ellipsoid in this box."""
+        middle, half = (self.first + self.last) / 2, (self.last - self.first + 1) / 2
+        radius = np.sqrt(1 - ((z - middle) / half) ** 2)
+        centre = (self.home[:2] + self.home[2:] + 1) / 2
+        sides = np.maximum((self.home[2:] - self.home[:2] + 1) / 2 * radius, 0.5)
+        return np.concatenate([centre - sides, centre + sides - 1]).astype(np.float32)
+
 
 def span_of(corners: NDArray[np.float64], label: int, frame: Frame) -> Span:
     home = frame.place_boxes(corners[[0, 1, 3, 4]].astype(np.float32))
     return Span(int(label), round(corners[2]), round(corners[5]), home)
-
-
-@dataclass(frozen=True)
-class Front:
-    """A box at slice `z`, moving by `step` (0 at the middle slice, from where it goes both ways)."""
-
-    span: Span
-    z: int
-    step: int
-    prompt: F32
-
-    def advance(self, prompt: F32) -> "list[Front]":
-        """Where it goes next with this prompt; nowhere beyond the box's ends."""
-        steps = (self.step,) if self.step else (1, -1)
-        return [
-            Front(self.span, self.z + step, step, prompt)
-            for step in steps
-            if self.span.first <= self.z + step <= self.span.last
-        ]
-
-
-def next_prompt(logits: F32, home: F32, frame: Frame) -> F32:
-    """The extent of the mask just found plus a margin, within the box's own extent plus that margin; the box's own
-    extent where the mask is empty (or wholly elsewhere).
-    """
-    found = extent(logits)
-    if found is None:
-        return home
-    outward = np.array([-MARGIN, -MARGIN, MARGIN, MARGIN], np.float32)
-    limit = np.array([frame.new_width, frame.new_height] * 2, np.float32) - 1
-    prompt = np.clip(found + outward, 0, limit)
-    if CONFINE:
-        prompt = np.concatenate([np.maximum(prompt[:2], home[:2] - MARGIN), np.minimum(prompt[2:], home[2:] + MARGIN)])
-    return prompt.astype(np.float32) if (prompt[:2] < prompt[2:]).all() else home
-
-
-class Embeddings:
-    """Embeddings of a volume's slices: each computed once, when first asked for, and dropped after its last use."""
-
-    def __init__(self, imgs: NDArray[np.uint8], spans: list[Span], frame: Frame, engine: Engine, watch: Stopwatch):
-        self.imgs, self.frame, self.engine, self.watch = imgs, frame, engine, watch
-        self.uses = Counter(z for span in spans for z in range(span.first, span.last + 1))
-        self.kept: dict[int, F32] = {}
-
-    def __getitem__(self, z: int) -> F32:
-        """(C, G, G) of slice z."""
-        if z not in self.kept:
-            with self.watch("preprocess"):
-                image = self.frame.place_image(self.imgs[z])
-            with self.watch("encode"):
-                self.kept[z] = self.engine.encode(image)
-        return self.kept[z]
-
-    def release(self, fronts: list[Front]) -> None:
-        """Each of these has used its slice, as it does exactly once."""
-        for front in fronts:
-            self.uses[front.z] -= 1
-            if not self.uses[front.z]:
-                del self.kept[front.z]

@@ -84,6 +84,26 @@ def chosen(name: str, train: Path, config: Path | None, shorten: float, bf16: bo
 
 
 @app.command()
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="model.safetensors of a run.")],
+    out: Annotated[Path, typer.Argument(help="Safetensors file to write.")],
+    train: Train,
+) -> None:
+    """Choose where logits are cut, on training cases with tight boxes.
+
+    Example: repmedsam-train calibrate runs/first/model.safetensors runs/first/calibrated.safetensors --train data/train
+    """
+    from repmedsam_train.calibrate import calibrate as run
+    from repmedsam_train.export import load_trained
+    from repmedsam_train.loop import save_weights
+
+    network = load_trained(model)
+    for offset, score in run(network, train).items():
+        typer.echo(f"{offset:.2f} {score:.4f}")
+    save_weights(out, network, network.settings)
+
+
+@app.command()
 def export(
     model: Annotated[Path, typer.Argument(help="model.safetensors of a run.")],
     folder: Annotated[Path, typer.Argument(help="Where the weights go, e.g. weights.")],

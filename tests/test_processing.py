@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repmedsam_infer.postprocess import extent, frame_logits, image_mask, paint
+from repmedsam_infer.postprocess import frame_logits, image_mask, paint
 from repmedsam_infer.preprocess import FRAME_SIZE, Frame
 from tests.conftest import PARITY
 
@@ -117,12 +117,3 @@ def test_the_later_box_wins_in_whatever_order_they_are_painted(seed: int) -> Non
     for i in rng.permutation(4):
         paint(segs, masks[i], int(i) + 1)
     np.testing.assert_array_equal(segs, expected)
-
-
-def test_extent_is_inclusive_and_none_where_nothing_is() -> None:
-    logits = np.full((20, 30), -1, np.float32)
-    assert extent(logits) is None
-    logits[4:7, 10:21] = 1
-    found = extent(logits)
-    assert found is not None
-    assert found.tolist() == [10, 4, 20, 6]

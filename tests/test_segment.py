@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.boxes import check_boxes
 from repmedsam_infer.case import Case
 from repmedsam_infer.engines import Engine, in_batches
-from repmedsam_infer.segment import MARGIN, SPILL, segment
+from repmedsam_infer.segment import SPILL, Span, segment
 from repmedsam_infer.stopwatch import Stopwatch
 
 F32 = NDArray[np.float32]
@@ -69,33 +69,30 @@ def test_each_needed_slice_is_encoded_exactly_once_and_each_box_fills_all_its_sl
     assert sorted(encoded) == sorted(needed)
     for label, (first, last) in enumerate(z_ranges, 1):
         assert np.unique(np.nonzero(segs == label)[0]).tolist() == list(range(first, last + 1))
-    # One batch a step, whatever the number of boxes and directions.
-    assert len(engine.batches) == max((last - first + 1) // 2 + 1 for first, last in z_ranges)
+    assert len(engine.batches) == len(needed)  # one batch a slice, whatever the number of boxes
     assert sum(len(batch) for batch in engine.batches) == sum(last - first + 1 for first, last in z_ranges)
 
 
-def test_propagation_starts_in_the_middle_with_the_boxs_own_extent_and_follows_the_mask() -> None:
-    engine = BoxEngine(shrink=10)
-    segment(make_case(volume(5), [[50, 60, 0, 150, 160, 4]], True), engine, Stopwatch())
-    middle, up, down, *_ = engine.prompts
-    assert middle.tolist() == [50, 60, 150, 160]
-    assert up.tolist() == down.tolist() == [60 - MARGIN, 70 - MARGIN, 140 + MARGIN, 150 + MARGIN]
-    assert round(float(engine.images[0][0, 1, 1]) * 255) - 1 == 2
+def test_slices_are_prompted_with_sections_of_the_ellipsoid_in_the_box() -> None:
+    engine = BoxEngine()
+    segment(make_case(volume(5), [[50, 60, 0, 149, 159, 4]], True), engine, Stopwatch())
+    sides = [float(prompt[2] - prompt[0] + 1) for prompt in engine.prompts]
+    assert sides == pytest.approx([100 * np.sqrt(1 - (z / 2.5) ** 2) for z in (-2, -1, 0, 1, 2)], abs=1e-3)
+    assert engine.prompts[2].tolist() == [50, 60, 149, 159]
+    for prompt in engine.prompts:
+        assert (prompt[0] + prompt[2]) / 2 == pytest.approx(99.5)
+        assert (prompt[1] + prompt[3]) / 2 == pytest.approx(109.5)
 
 
-def test_an_empty_mask_falls_back_to_the_boxs_own_extent() -> None:
-    engine = BoxEngine(shrink=1000)
-    segs = segment(make_case(volume(5), [[50, 60, 0, 150, 160, 4]], True), engine, Stopwatch())
-    assert not segs.any()
-    assert all(prompt.tolist() == [50, 60, 150, 160] for prompt in engine.prompts)
-
-
-def test_a_growing_mask_stays_near_its_box() -> None:
-    engine = BoxEngine(shrink=-8)
-    segs = segment(make_case(volume(9), [[50, 60, 0, 150, 160, 8]], True), engine, Stopwatch())
-    assert max(prompt[2] for prompt in engine.prompts) == 150 + MARGIN
-    xs = np.nonzero(segs)[2]
-    assert (xs.min(), xs.max()) == (50 - SPILL, 150 + SPILL)
+@given(first=st.integers(0, 50), depth=st.integers(0, 50), side=st.floats(0, 200))
+def test_sections_lie_in_their_box_and_are_never_inverted(first: int, depth: int, side: float) -> None:
+    span = Span(1, first, first + depth, np.array([10, 20, 10 + side, 20 + side / 2], np.float32))
+    for z in range(first, first + depth + 1):
+        x_min, y_min, x_max, y_max = span.section(z)
+        assert x_min >= 10 - 1e-3
+        assert x_max <= 10 + side + 1e-3
+        assert x_max >= x_min - 1e-3
+        assert y_max >= y_min - 1e-3
 
 
 @pytest.mark.parametrize("side", [256, 512, 100])
