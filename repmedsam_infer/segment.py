@@ -36,13 +36,8 @@ def segment_2d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
     if not len(case.boxes.labels):
         return segs
     frame = Frame(*case.shape)
-    with watch("preprocess"):
-        image = frame.place_image(case.imgs)
-        boxes = frame.place_boxes(case.boxes.corners.astype(np.float32))
-    with watch("encode"):
-        embedding = engine.encode(image)
-    with watch("decode"):
-        low_res_logits = engine.decode(embedding[None], boxes, np.zeros(len(boxes), np.int64))
+    boxes = frame.place_boxes(case.boxes.corners.astype(np.float32))
+    low_res_logits = decode_slice(case.imgs, boxes, frame, engine, watch)
     with watch("postprocess"):
         for logits, box, label in zip(low_res_logits, boxes, case.boxes.labels, strict=True):
             window = frame.window(box, SPILL)
@@ -61,19 +56,24 @@ def segment_3d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
     spans = [span_of(*item, frame) for item in zip(case.boxes.corners, case.boxes.labels, strict=True)]
     for z in sorted({z for span in spans for z in range(span.first, span.last + 1)}):
         here = [span for span in spans if span.first <= z <= span.last]
-        with watch("preprocess"):
-            image = frame.place_image(case.imgs[z])
-        with watch("encode"):
-            embedding = engine.encode(image)
-        with watch("decode"):
-            sections = np.stack([span.section(z) for span in here])
-            low_res_logits = engine.decode(embedding[None], sections, np.zeros(len(here), np.int64))
+        sections = np.stack([span.section(z) for span in here])
+        low_res_logits = decode_slice(case.imgs[z], sections, frame, engine, watch)
         with watch("postprocess"):
             for logits, span in zip(low_res_logits, here, strict=True):
                 window = frame.window(span.home, SPILL)
                 mask = image_mask(frame_logits(logits + SECTION_OFFSET, frame), frame)
                 paint(segs[z][window], mask[window], span.label)
     return segs
+
+
+def decode_slice(image: NDArray[np.uint8], boxes: F32, frame: Frame, engine: Engine, watch: Stopwatch) -> F32:
+    """(H, W[, 3]) image, (N, 4) boxes in frame pixels -> (N, 4G, 4G) low_res_logits: one encoding, one batch."""
+    with watch("preprocess"):
+        placed = frame.place_image(image)
+    with watch("encode"):
+        embedding = engine.encode(placed)
+    with watch("decode"):
+        return engine.decode(embedding[None], boxes, np.zeros(len(boxes), np.int64))
 
 
 @dataclass(frozen=True)

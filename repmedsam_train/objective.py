@@ -1,4 +1,4 @@
-"""From a batch to its loss: what every kind of training on masks shares."""
+"""From a batch to its loss."""
 
 import torch
 from torch import Tensor
@@ -17,18 +17,11 @@ def batch_loss(model: RepMedSAM, batch: Batch, recipe: Recipe, device: torch.dev
     # Only the encoder gains from bf16, and box positions need more digits than it has.
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
         embedding = model.encode(images)
-    return decode_loss(model, embedding.float(), batch, recipe, device)
-
-
-def decode_loss(
-    model: RepMedSAM, embedding: Tensor, batch: Batch, recipe: Recipe, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """The same from embeddings (B, 256, G, G)."""
     size = batch.images.shape[-1]
     boxes = torch.from_numpy(batch.boxes).to(device)
     masks = torch.from_numpy(batch.masks).to(device).float() / 255
     index = torch.from_numpy(batch.image_index).to(device)
-    low_res_logits, iou = model.decode(embedding, frame_boxes(boxes, size), index)
+    low_res_logits, iou = model.decode(embedding.float(), frame_boxes(boxes, size), index)
     logits = functional.interpolate(low_res_logits.float(), (size, size), mode="bilinear", align_corners=False)
     return segmentation_loss(logits[:, 0], iou[:, 0].float(), masks, boxes, recipe.loss)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from repmedsam_infer.atomic import write_atomic
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network import RepMedSAM
 from repmedsam_train.litemedsam import LiteMedSAM
+from repmedsam_train.loop import save_weights
 from repmedsam_train.state import listed, load_state
 
 Kind = Literal["repvit-sam", "litemedsam", "rep-medsam"]
@@ -102,9 +102,8 @@ def write_imported(kind: Kind, model: nn.Module, path: Path) -> None:
 
     """
     metadata = {"kind": kind, **(model.settings if isinstance(model, RepMedSAM) else {})}
-    content = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, metadata)
     try:
-        write_atomic(path, content)
+        save_weights(path, model, metadata)
     except OSError as error:
         raise UsageError(f"{path} could not be written ({error.strerror})") from error
 

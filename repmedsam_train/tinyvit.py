@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from repmedsam_infer.network.norm import LayerNorm2d
-from repmedsam_infer.network.repvit import EMBEDDING_CHANNELS, Conv2dBN
+from repmedsam_infer.network.repvit import Conv2dBN, neck
 
 
 class Stage(NamedTuple):
@@ -160,12 +159,7 @@ class TinyViT(nn.Module):
         self.patch_embed = PatchEmbed(STAGES[0].channels)
         after = [stage.channels for stage in STAGES[1:]] + [STAGES[-1].channels]
         self.layers = nn.ModuleList(Layer(*item) for item in zip(STAGES, after, strict=True))
-        self.neck = nn.Sequential(
-            nn.Conv2d(STAGES[-1].channels, EMBEDDING_CHANNELS, 1, bias=False),
-            LayerNorm2d(EMBEDDING_CHANNELS),
-            nn.Conv2d(EMBEDDING_CHANNELS, EMBEDDING_CHANNELS, 3, padding=1, bias=False),
-            LayerNorm2d(EMBEDDING_CHANNELS),
-        )
+        self.neck = neck(STAGES[-1].channels)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.patch_embed(images)

@@ -23,8 +23,7 @@ def is_fused(state: Mapping[str, Tensor]) -> bool:
 @torch.no_grad()
 def unfuse(state: Mapping[str, Tensor], model: RepMedSAM, images: Iterable[Tensor]) -> None:
     """Give `model`, in training form, the function of the fused `state`; `images`: what it will meet, (B, 3, S, S)."""
-    kept = {name: tensor for name, tensor in state.items() if name in model.state_dict()}
-    model.load_state_dict(kept, strict=False)
+    model.load_state_dict(state, strict=False)  # all but the fused convolutions
     within = {id(module.conv) for module in model.modules() if isinstance(module, RepVGGDepthwise)}
     for name, module in model.named_modules():
         if isinstance(module, RepVGGDepthwise):
@@ -37,7 +36,7 @@ def unfuse(state: Mapping[str, Tensor], model: RepMedSAM, images: Iterable[Tenso
             make_neutral(module.bn)
         elif isinstance(module, Conv2dBN) and id(module) not in within:
             make_plain(module, state[f"{name}.weight"], state[f"{name}.bias"])
-    calibrate(model, images)
+    match_statistics(model, images)
 
 
 def make_plain(pair: Conv2dBN, weight: Tensor, bias: Tensor) -> None:
@@ -53,7 +52,7 @@ def make_neutral(bn: nn.BatchNorm2d) -> None:
     bn.bias.zero_()
 
 
-def calibrate(model: RepMedSAM, images: Iterable[Tensor]) -> None:
+def match_statistics(model: RepMedSAM, images: Iterable[Tensor]) -> None:
     """Give every neutral normalisation the mean and variance of its input, and make up for both."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     sums: dict[nn.Module, tuple[Tensor, Tensor, int]] = {}

@@ -135,12 +135,7 @@ class RepViT(nn.Module):
                 for i in range(stage.blocks)
             ]
         self.features = nn.ModuleList(features)
-        self.neck = nn.Sequential(
-            nn.Conv2d(width, EMBEDDING_CHANNELS, 1, bias=False),
-            LayerNorm2d(EMBEDDING_CHANNELS),
-            nn.Conv2d(EMBEDDING_CHANNELS, EMBEDDING_CHANNELS, 3, padding=1, bias=False),
-            LayerNorm2d(EMBEDDING_CHANNELS),
-        )
+        self.neck = neck(width)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.pyramid(images)[-1]
@@ -157,6 +152,16 @@ class RepViT(nn.Module):
             position += blocks
             stages.append(x)
         return stages[0], stages[1], self.neck(x)
+
+
+def neck(channels: int) -> nn.Sequential:
+    """The last stage to the embedding, as SAM has it: (B, channels, H, W) -> (B, 256, H, W)."""
+    return nn.Sequential(
+        nn.Conv2d(channels, EMBEDDING_CHANNELS, 1, bias=False),
+        LayerNorm2d(EMBEDDING_CHANNELS),
+        nn.Conv2d(EMBEDDING_CHANNELS, EMBEDDING_CHANNELS, 3, padding=1, bias=False),
+        LayerNorm2d(EMBEDDING_CHANNELS),
+    )
 
 
 def fold_batch_norm(weight: Tensor, bias: Tensor, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
