@@ -57,9 +57,9 @@ class Frame:
         """
         return (np.asarray(boxes, np.float32) + LAST_EDGE) * np.float32(self.scale) - LAST_EDGE
 
-    def window(self, box: NDArray[np.float32], spill: float = 0) -> tuple[slice, slice]:
-        """Rows and columns of the image that a box (4,) in frame pixels touches, widened by `spill` frame pixels."""
-        low = np.floor((box[:2] - spill) / self.scale + ROUNDING).astype(int)
-        high = np.ceil((box[2:] + 1 + spill) / self.scale - ROUNDING).astype(int)
+    def pixels(self, box: NDArray[np.float32]) -> tuple[slice, slice]:
+        """Rows and columns of the image that a box (4,) in frame pixels touches."""
+        low = np.floor(box[:2] / self.scale + ROUNDING).astype(int)
+        high = np.ceil((box[2:] + 1) / self.scale - ROUNDING).astype(int)
         (left, top), (right, bottom) = np.maximum(low, 0), np.minimum(high, (self.width, self.height))
         return slice(int(top), int(bottom)), slice(int(left), int(right))

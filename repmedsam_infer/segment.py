@@ -3,8 +3,8 @@
     image ── preprocess ──> frame ── encode, once a slice ──> embedding
     boxes ──────────────────────────────────────────────────────┴─ decode, all boxes at once ──> logits ──> labels
 
-A mask never leaves its box. A picture is one slice. A volume is done slice by slice, each box prompting its slices with
-sections of the ellipsoid that fills it.
+A mask never leaves its box, and the decoder looks at little more than it (window.py). A picture is one slice. A volume
+is done slice by slice, each box prompting its slices with sections of the ellipsoid that fills it.
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,10 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.case import Case, Segmentation
 from repmedsam_infer.engines import Engine
-from repmedsam_infer.postprocess import frame_logits, image_mask, paint
+from repmedsam_infer.postprocess import frame_logits, image_mask, paint, window_mask
 from repmedsam_infer.preprocess import Frame
 from repmedsam_infer.stopwatch import Stopwatch
-
-SPILL = 0  # frame pixels by which a mask may leave its box: a box is the promise that nothing lies outside
-# A section only guesses at an object's extent in its slice, where a picture's box is tight: masks are cut closer.
-SECTION_OFFSET = -1.25
+from repmedsam_infer.window import whole_frame, windows_around
 
 F32 = NDArray[np.float32]
 
@@ -37,11 +34,7 @@ def segment_2d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
         return segs
     frame = Frame(*case.shape)
     boxes = frame.place_boxes(case.boxes.corners.astype(np.float32))
-    low_res_logits = decode_slice(case.imgs, boxes, frame, engine, watch)
-    with watch("postprocess"):
-        for logits, box, label in zip(low_res_logits, boxes, case.boxes.labels, strict=True):
-            window = frame.window(box, SPILL)
-            paint(segs[window], image_mask(frame_logits(logits, frame), frame)[window], int(label))
+    segment_slice(case.imgs, segs, Prompts(boxes, boxes, case.boxes.labels.tolist()), frame, engine, watch)
     return segs
 
 
@@ -56,24 +49,44 @@ def segment_3d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
     spans = [span_of(*item, frame) for item in zip(case.boxes.corners, case.boxes.labels, strict=True)]
     for z in sorted({z for span in spans for z in range(span.first, span.last + 1)}):
         here = [span for span in spans if span.first <= z <= span.last]
-        sections = np.stack([span.section(z) for span in here])
-        low_res_logits = decode_slice(case.imgs[z], sections, frame, engine, watch)
-        with watch("postprocess"):
-            for logits, span in zip(low_res_logits, here, strict=True):
-                window = frame.window(span.home, SPILL)
-                mask = image_mask(frame_logits(logits + SECTION_OFFSET, frame), frame)
-                paint(segs[z][window], mask[window], span.label)
+        sections, homes = np.stack([span.section(z) for span in here]), np.stack([span.home for span in here])
+        segment_slice(
+            case.imgs[z], segs[z], Prompts(sections, homes, [span.label for span in here]), frame, engine, watch
+        )
     return segs
 
 
-def decode_slice(image: NDArray[np.uint8], boxes: F32, frame: Frame, engine: Engine, watch: Stopwatch) -> F32:
-    """(H, W[, 3]) image, (N, 4) boxes in frame pixels -> (N, 4G, 4G) low_res_logits: one encoding, one batch."""
+@dataclass(frozen=True)
+class Prompts:
+    """What to segment on one slice, in frame pixels: (N, 4) boxes that the network is told, (N, 4) homes that its masks
+    do not leave, N labels.
+    """
+
+    boxes: F32
+    homes: F32
+    labels: list[int]
+
+
+def segment_slice(
+    image: NDArray[np.uint8], segs: Segmentation, prompts: Prompts, frame: Frame, engine: Engine, watch: Stopwatch
+) -> None:
+    """Paint the masks of an (H, W[, 3]) image into (H, W) `segs`: one encoding, one batch of boxes."""
     with watch("preprocess"):
         placed = frame.place_image(image)
     with watch("encode"):
         embedding = engine.encode(placed)
     with watch("decode"):
-        return engine.decode(embedding[None], boxes, np.zeros(len(boxes), np.int64))
+        count = len(prompts.labels)
+        windows = windows_around(prompts.homes) if engine.focus else whole_frame(count)
+        low_res_logits = engine.decode(embedding[None], prompts.boxes, np.zeros(count, np.int64), windows)
+    with watch("postprocess"):
+        for logits, window, home, label in zip(low_res_logits, windows, prompts.homes, prompts.labels, strict=True):
+            rows, columns = frame.pixels(home)
+            if engine.focus:
+                mask = window_mask(logits, window, frame, rows, columns)
+            else:
+                mask = image_mask(frame_logits(logits, frame), frame)[rows, columns]
+            paint(segs[rows, columns], mask, label)
 
 
 @dataclass(frozen=True)

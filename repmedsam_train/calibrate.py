@@ -8,7 +8,6 @@ last bias of the decoder: nothing changes in the network's form.
 from collections import defaultdict
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
@@ -17,9 +16,9 @@ from repmedsam_infer.errors import UsageError
 from repmedsam_infer.metrics import dsc, nsd
 from repmedsam_infer.network import RepMedSAM, reparameterize
 from repmedsam_infer.network.contrast import CONFIDENT
-from repmedsam_infer.postprocess import frame_logits
+from repmedsam_infer.postprocess import window_mask
 from repmedsam_infer.preprocess import Frame
-from repmedsam_infer.segment import SPILL
+from repmedsam_infer.window import windows_around
 from repmedsam_train.data import modality_of
 
 OFFSETS = tuple(np.arange(0, 2.01, 0.25).tolist())
@@ -33,11 +32,11 @@ def calibrate(model: RepMedSAM, cases: Path, per_modality: int = 25) -> dict[flo
         For each offset the mean over modalities of (DSC + NSD) / 2.
 
     Raises:
-        UsageError: there are no pictures, or the network is of a kind that has no such bias (without box prior).
+        UsageError: there are no pictures, or the network is of a kind that has no such bias (without focus).
 
     """
     if model.contrast is None:
-        raise UsageError("only networks with a box prior can be calibrated")
+        raise UsageError("only networks with focus can be calibrated")
     by_modality: defaultdict[str, list[Path]] = defaultdict(list)
     for path in np.random.default_rng(0).permutation(sorted(cases.glob("2D*.npz"))):
         if len(by_modality[modality_of(path)]) < per_modality:
@@ -67,14 +66,15 @@ def scores_of_case(network: RepMedSAM, path: Path) -> list[float]:
         embedding = network.encode(torch.from_numpy(frame.place_image(case.imgs)[None]))
         low_res_logits = network.decode(embedding, torch.from_numpy(boxes))[0][:, 0].numpy()
     rows = []
-    for low_res, box, label in zip(low_res_logits, boxes, case.boxes.labels, strict=False):
-        window = frame.window(box, SPILL)
-        logits = cv2.resize(frame_logits(low_res, frame), (frame.width, frame.height), interpolation=cv2.INTER_LINEAR)
+    for logits, window, box, label in zip(
+        low_res_logits, windows_around(boxes), boxes, case.boxes.labels, strict=False
+    ):
+        pixels = frame.pixels(box)
         gt = gts == label
         row = []
         for offset in OFFSETS:
             mask = np.zeros_like(gt)
-            mask[window] = logits[window] > -offset
+            mask[pixels] = window_mask(logits + offset, window, frame, *pixels)
             row.append((dsc(gt, mask) + nsd(gt, mask, (1.0, 1.0))) / 2)
         rows.append(row)
     return np.mean(rows, 0).tolist() if rows else [0.0] * len(OFFSETS)

@@ -1,7 +1,8 @@
-"""How good masks can get at all when they pass through logits of 64, 128 or 256 pixels a side: what a grid costs.
+"""How good masks can get at all when they pass through logits of so many pixels a side: what a grid costs.
 
 The ground truth takes the place of the network: its signed distance, sampled at the logits' places, goes the way that
-every prediction goes (upsampled, cropped, resized, thresholded), and is scored against the ground truth it came from.
+every prediction goes (resampled, cropped, thresholded), and is scored against the ground truth it came from. Logits
+cover either the whole frame, as in the published network, or a window around the object's box, as with `focus`.
 """
 
 from collections import defaultdict
@@ -17,21 +18,23 @@ from repmedsam_infer.baselines import tight_boxes
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.evaluate import modality_of, read_ground_truth
 from repmedsam_infer.metrics import dsc, nsd
-from repmedsam_infer.postprocess import frame_logits, image_mask
+from repmedsam_infer.postprocess import frame_logits, image_mask, window_mask
 from repmedsam_infer.preprocess import FRAME_SIZE, Frame
+from repmedsam_infer.window import resampling, windows_around
 
-SIDES = (64, 128, 256)  # of the logits: four times the decoder's grid
+# Logits' sides are four times the decoder's grid.
+WAYS = (("frame", 64), ("frame", 128), ("frame", 256), ("window", 64), ("window", 128))
 SIZES = (8, 16, 32, 64)  # borders between groups of objects, in frame pixels
 
 
 @dataclass(frozen=True)
 class ObjectCeiling:
-    """One object: the square root of its box's area in the frame, and DSC and NSD for each of SIDES."""
+    """One object: the square root of its box's area in the frame, and DSC and NSD for each of WAYS."""
 
     case: str
     modality: str
     size: float
-    scores: dict[int, tuple[float, float]]
+    scores: dict[tuple[str, int], tuple[float, float]]
 
 
 def ceilings(folder: Path) -> Iterator[ObjectCeiling]:
@@ -54,18 +57,29 @@ def ceilings(folder: Path) -> Iterator[ObjectCeiling]:
                 continue
             gt = gts == label
             size = float(np.sqrt(np.prod(box[axes : axes + 2] - box[:2] + 1))) * frame.scale
+            home = frame.place_boxes(box[None, [0, 1, axes, axes + 1]].astype(np.float32))
             scores = {}
-            for side in SIDES:
-                seg = through_logits(gt, frame, side)
-                scores[side] = (dsc(gt, seg), nsd(gt, seg, spacing))
+            for cover, side in WAYS:
+                window = windows_around(home)[0] if cover == "window" else None
+                seg = through_logits(gt, frame, side, window)
+                scores[cover, side] = (dsc(gt, seg), nsd(gt, seg, spacing))
             yield ObjectCeiling(path.name, modality_of(path.name), size, scores)
 
 
-def through_logits(gt: NDArray[np.bool_], frame: Frame, side: int) -> NDArray[np.bool_]:
-    """(H, W) or (D, H, W) mask as it would come out of logits of side x side."""
+def through_logits(
+    gt: NDArray[np.bool_], frame: Frame, side: int, window: NDArray[np.float32] | None = None
+) -> NDArray[np.bool_]:
+    """(H, W) or (D, H, W) mask as it would come out of side x side logits over a window, or over the whole frame."""
     if gt.ndim == 3:
-        return np.stack([through_logits(one, frame, side) if one.any() else one for one in gt])
+        return np.stack([through_logits(one, frame, side, window) if one.any() else one for one in gt])
     distance = signed_distance(gt)
+    if window is not None:
+        left, top, right, bottom = (window / frame.scale).tolist()
+        cells = (np.arange(side) + 0.5) / side
+        down = resampling(top + (bottom - top) * cells, frame.height)
+        across = resampling(left + (right - left) * cells, frame.width)
+        logits = np.asarray(down @ distance @ across.T, np.float32)
+        return window_mask(logits, window, frame, slice(0, frame.height), slice(0, frame.width))
     # Placed in the frame as an image is; beyond it, far outside of the object.
     placed = np.full((FRAME_SIZE, FRAME_SIZE), float(distance.min()), np.float32)
     size = (frame.new_width, frame.new_height)
@@ -86,14 +100,14 @@ def signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 def table(objects: list[ObjectCeiling]) -> str:
     """Markdown: a row a modality (mean over its cases), their mean, and a row a size (mean over objects)."""
-    header = ["", "objects", *(f"{metric} at {side}" for side in SIDES for metric in ("DSC", "NSD"))]
+    header = ["", "objects", *(f"{metric} {cover} {side}" for cover, side in WAYS for metric in ("DSC", "NSD"))]
     lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
 
     def row(name: str, count: int, means: NDArray[np.float64]) -> str:
         return "| " + " | ".join([name, str(count), *(f"{value:.4f}" for value in means)]) + " |"
 
     def numbers(group: list[ObjectCeiling]) -> NDArray[np.float64]:
-        return np.array([[value for side in SIDES for value in one.scores[side]] for one in group])
+        return np.array([[value for way in WAYS for value in one.scores[way]] for one in group])
 
     modalities = []
     for modality in sorted({one.modality for one in objects}):

@@ -1,7 +1,7 @@
-"""Training samples from challenge npz files: one random slice of a volume, random crop, flips, intensities, boxes."""
+"""Training samples from challenge npz files: random slices of volumes, varied, with boxes and their masks."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -9,11 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import UsageError
-from repmedsam_infer.preprocess import FRAME_SIZE, Frame
+from repmedsam_infer.preprocess import FRAME_SIZE, LAST_EDGE, Frame
+from repmedsam_infer.segment import Span
+from repmedsam_infer.window import whole_frame, windows_around
 from repmedsam_train.drawn import draw_case
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
+
+FOCUSED_SIDE = 128  # of the masks over windows: twice as fine as logits of grid 16
+LOOSE = 3  # frame pixels by which a loose box is wider, on each side
 
 
 @dataclass(frozen=True)
@@ -23,8 +28,8 @@ class Augmentation:
     box_jitter: float = 5.0  # paper section 3.2: up to 5 pixels a side
     box_jitter_relative: float = 0.1  # but no more than this fraction of the box's side (at least 1 pixel)
     tight_box: float = 0.3  # boxes left as they are
-    loose_box: float = 0.15  # boxes widened by 3 pixels a side, as in 3D propagation
-    volume_box: float = 0.3  # slices of a volume prompted with the 3D box's extent
+    loose_box: float = 0.15  # boxes wider than their objects
+    volume_box: float = 0.7  # slices of a volume prompted as in inference, by a section of the ellipsoid in the 3D box
     flip: float = 0.5  # along each axis
     crop: float = 0.6
     smallest_crop: float = 0.4  # fraction of each side
@@ -48,21 +53,30 @@ class TrainingCase:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """image (3, S, S) float32; boxes (K, 4) float32 in S-pixel coordinates; masks (K, S, S) uint8, 255 inside."""
+class Prompted:
+    """K objects of one image: boxes (K, 4) and windows (K, 4) float32 in pixels of the 256-pixel frame, and masks
+    (K, T, T) uint8 over the windows, 255 inside.
+    """
 
-    image: F32
     boxes: F32
+    windows: F32
     masks: U8
 
 
 @dataclass(frozen=True)
+class Sample:
+    """image (3, S, S) float32 in [0, 1], and what is prompted on it."""
+
+    image: F32
+    prompted: Prompted
+
+
+@dataclass(frozen=True)
 class Batch:
-    """B samples: images (B, 3, S, S), boxes (N, 4), masks (N, S, S), image_index (N,)."""
+    """B samples: images (B, 3, S, S), the prompted objects of all of them, the image that each is on (N,)."""
 
     images: F32
-    boxes: F32
-    masks: U8
+    prompted: Prompted
     image_index: NDArray[np.int64]
 
 
@@ -95,12 +109,15 @@ class TrainingSet:
     Cases stay in memory once read.
     """
 
-    def __init__(self, folder: Path, seed: int = 0, augmentation: Augmentation | None = None) -> None:
+    def __init__(
+        self, folder: Path, seed: int = 0, augmentation: Augmentation | None = None, focus: bool = True
+    ) -> None:
         self.paths = sorted(folder.glob("*.npz"))
         if not self.paths:
             raise UsageError(f"there are no .npz files in {folder}")
         self.seed = seed
         self.augmentation = augmentation or Augmentation()
+        self.focus = focus
         self.probabilities = draw_probabilities(self.paths)
         self.cases: dict[int, TrainingCase] = {}
 
@@ -118,15 +135,18 @@ class TrainingSet:
                 case = training_case(*draw_case(rng))
             else:
                 case = self.case(int(rng.choice(len(self.paths), p=self.probabilities)))
-            sample = draw_sample(case, rng, size, boxes_per_image, self.augmentation) if case.slices else None
+            sample = draw_sample(case, rng, size, boxes_per_image, self.augmentation, self.focus)
             if sample is not None:
                 samples.append(sample)
-        counts = [len(s.boxes) for s in samples]
+        parts = [s.prompted for s in samples]
         return Batch(
             np.stack([s.image for s in samples]),
-            np.concatenate([s.boxes for s in samples]),
-            np.concatenate([s.masks for s in samples]),
-            np.repeat(np.arange(len(samples)), counts),
+            Prompted(
+                np.concatenate([p.boxes for p in parts]),
+                np.concatenate([p.windows for p in parts]),
+                np.concatenate([p.masks for p in parts]),
+            ),
+            np.repeat(np.arange(len(samples)), [len(p.boxes) for p in parts]),
         )
 
 
@@ -147,9 +167,19 @@ def draw_probabilities(paths: list[Path]) -> NDArray[np.float64]:
 
 
 def draw_sample(
-    case: TrainingCase, rng: np.random.Generator, size: int, boxes_per_image: int, augmentation: Augmentation
+    case: TrainingCase,
+    rng: np.random.Generator,
+    size: int,
+    boxes_per_image: int,
+    augmentation: Augmentation,
+    focus: bool,
 ) -> Sample | None:
-    """A random view of a random slice with up to `boxes_per_image` of its objects; None where the view shows none."""
+    """A random view of a random slice with up to `boxes_per_image` of its objects; None where the view shows none.
+
+    With `focus` the masks cover the windows of the boxes, else the whole frame.
+    """
+    if not case.slices:
+        return None
     anchor = int(rng.choice(list(case.slices)))  # every object equally often, however many slices it has
     z = int(rng.choice(case.slices[anchor]))
     image, label = case.imgs[z], case.gts[z]
@@ -165,33 +195,45 @@ def draw_sample(
     chosen = rng.permutation(present[present != anchor])[: boxes_per_image - 1]
     objects: list[U8] = []
     boxes: list[list[float]] = []
+    spans: list[tuple[int, int] | None] = []  # of those prompted by a section of their 3D box, its slices
     height, width = label.shape
     for value in [anchor, *chosen]:
         mask = (label == value).astype(np.uint8) * 255
         x, y, w, h = cv2.boundingRect(mask)
-        if w == 0:
-            continue
         box = np.array([x, y, x + w - 1, y + h - 1], float)
+        span = None
         if len(case.gts) > 1 and rng.random() < augmentation.volume_box:
             box = np.array(case.extents[int(value)], float) - offset
             box = np.clip(box, 0, [width - 1, height - 1, width - 1, height - 1])
+            span = int(case.slices[int(value)][0]), int(case.slices[int(value)][-1])
         objects.append(mask)
         boxes.append(box.tolist())
-    if not objects:
-        return None
+        spans.append(span)
 
+    if any(spans):  # what a turned 3D box would be is not known
+        augmentation = replace(augmentation, rotation=0)
     image, masks, box_array = vary_geometry(image, np.stack(objects), np.array(boxes), rng, augmentation)
     image = vary_intensity(image, rng, augmentation)
-    frame = Frame(image.shape[0], image.shape[1], size)
-    interpolation = cv2.INTER_AREA if frame.scale < 1 else cv2.INTER_LINEAR
-    placed = np.zeros((len(masks), size, size), np.uint8)
-    for target, mask in zip(placed, masks, strict=True):
-        target[: frame.new_height, : frame.new_width] = cv2.resize(
-            mask, (frame.new_width, frame.new_height), interpolation=interpolation
-        )
-    jittered = jitter_boxes(frame.place_boxes(box_array.astype(np.float32)), rng, size / FRAME_SIZE, augmentation)
-    limit = np.array([frame.new_width, frame.new_height] * 2, np.float32)
-    return Sample(frame.place_image(image), np.clip(jittered, 0, limit).astype(np.float32), placed)
+    frame = Frame(image.shape[0], image.shape[1])
+    jittered = jitter_boxes(frame.place_boxes(box_array.astype(np.float32)), rng, augmentation)
+    homes = np.clip(jittered, -LAST_EDGE, np.array([frame.new_width, frame.new_height] * 2) - LAST_EDGE)
+    homes = homes.astype(np.float32)
+    prompts = [
+        home if span is None else Span(0, *span, home).section(z) for home, span in zip(homes, spans, strict=True)
+    ]
+    windows = windows_around(homes) if focus else whole_frame(len(homes))
+    side = FOCUSED_SIDE if focus else FRAME_SIZE
+    targets = np.stack([seen_in(window, mask, frame, side) for window, mask in zip(windows, masks, strict=True)])
+    placed = Frame(image.shape[0], image.shape[1], size).place_image(image)
+    return Sample(placed, Prompted(np.stack(prompts), windows, targets))
+
+
+def seen_in(window: F32, mask: U8, frame: Frame, side: int) -> U8:
+    """(H, W) mask of an image -> (side, side): what a window of the frame shows of it, 0 beyond the image."""
+    left, top, right, bottom = (window / frame.scale).tolist()
+    across, down = (right - left) / side, (bottom - top) / side
+    to_image = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]])
+    return as_u8(cv2.warpAffine(mask, to_image, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP))
 
 
 def random_window(mask: NDArray[np.bool_], rng: np.random.Generator, smallest: float) -> tuple[slice, slice]:
@@ -269,18 +311,17 @@ def as_u8(image: object) -> U8:
     return np.asarray(image, np.uint8)
 
 
-def jitter_boxes(boxes: F32, rng: np.random.Generator, scale: float, augmentation: Augmentation) -> F32:
-    """Move each side of (K, 4) frame boxes at random; `scale` is the frame's size over 256. May leave the frame."""
+def jitter_boxes(boxes: F32, rng: np.random.Generator, augmentation: Augmentation) -> F32:
+    """Move each side of (K, 4) frame boxes at random. May leave the frame."""
     sides = np.stack([boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]] * 2, 1)
-    reach = np.clip(augmentation.box_jitter_relative * sides, 1 * scale, augmentation.box_jitter * scale)
+    reach = np.clip(augmentation.box_jitter_relative * sides, 1, augmentation.box_jitter)
     kind = rng.random((len(boxes), 1))
     shift = rng.uniform(-reach, reach)
-    outward = 3 * scale * np.array([-1, -1, 1, 1])
-    shift = np.where(kind < augmentation.loose_box, shift + outward, shift)
+    shift = np.where(kind < augmentation.loose_box, shift + LOOSE * np.array([-1, -1, 1, 1]), shift)
     shift = np.where(kind > 1 - augmentation.tight_box, 0, shift)
     # A side never crosses its opposite: half a pixel always remains.
     moved = boxes + shift
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    low = np.minimum(moved[:, :2], centre - 0.25 * scale)
-    high = np.maximum(moved[:, 2:], centre + 0.25 * scale)
+    low = np.minimum(moved[:, :2], centre - 0.25)
+    high = np.maximum(moved[:, 2:], centre + 0.25)
     return np.concatenate([low, high], 1).astype(np.float32)

@@ -38,7 +38,7 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
     kind, teaching = import_checkpoint(teacher)
     if not isinstance(teaching, LiteMedSAM):
         raise UsageError(f"{teacher} is {kind}; the teacher has to be LiteMedSAM")
-    student = RepMedSAM(recipe.grid, recipe.box_prior, recipe.high_res)
+    student = RepMedSAM(recipe.grid, recipe.focus)
     student.prompt_encoder.load_state_dict(teaching.prompt_encoder.state_dict())
     student.mask_decoder.load_state_dict(teaching.mask_decoder.state_dict())
     student.requires_grad_(False).image_encoder.requires_grad_(True)

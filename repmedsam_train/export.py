@@ -12,9 +12,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from repmedsam_infer.engines.openvino import DECODER, ENCODER
+from repmedsam_infer.engines.openvino import DECODER, DECODER_INPUTS, ENCODER
 from repmedsam_infer.engines.torch import FILE
 from repmedsam_infer.network import RepMedSAM, reparameterize
+from repmedsam_infer.network.focus import windows_around
 from repmedsam_infer.network.repmedsam import IMAGE_SIZE
 from repmedsam_infer.weights import SUMS
 
@@ -37,8 +38,10 @@ class Decoder(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, embedding: Tensor, boxes: Tensor, image_index: Tensor) -> tuple[Tensor, Tensor]:
-        return self.model.decode(embedding, boxes, image_index)
+    def forward(
+        self, embedding: Tensor, boxes: Tensor, image_index: Tensor, windows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        return self.model.decode(embedding, boxes, image_index, windows)
 
 
 def load_trained(path: Path) -> RepMedSAM:
@@ -59,18 +62,14 @@ def export(model: RepMedSAM, folder: Path) -> None:
     save_file(state, folder / FILE, fused.settings)
     (folder / FILE).chmod(0o644)  # safetensors makes it private
 
-    side = fused.grid
-    embedding = torch.zeros(2, fused.embedding_channels, side, side)
-    boxes = torch.tensor([[8.0, 8.0, 64.0, 64.0]]).repeat(3, 1)
-    index = torch.tensor([0, 1, 1])
     image_shape = (1, 3, IMAGE_SIZE, IMAGE_SIZE)
     save_openvino(Encoder(fused), (torch.zeros(image_shape),), [("image", image_shape)], folder / ENCODER)
-    save_openvino(
-        Decoder(fused),
-        (embedding, boxes, index),
-        [("embedding", (-1, fused.embedding_channels, side, side)), ("boxes", (-1, 4)), ("image_index", (-1,))],
-        folder / DECODER,
-    )
+    boxes = torch.tensor([[8.0, 8.0, 64.0, 64.0]]).repeat(3, 1)
+    example = (torch.zeros(2, *fused.embedding_shape), boxes, torch.tensor([0, 1, 1]), windows_around(boxes))
+    shapes = ((-1, *fused.embedding_shape), (-1, 4), (-1,), (-1, 4))
+    count = len(DECODER_INPUTS) if fused.focus else len(DECODER_INPUTS) - 1
+    inputs = list(zip(DECODER_INPUTS, shapes, strict=True))[:count]
+    save_openvino(Decoder(fused), example[:count], inputs, folder / DECODER)
     write_sums(folder)
 
 

@@ -34,11 +34,11 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     """
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = RepMedSAM(recipe.grid, recipe.box_prior, recipe.high_res)
-    dataset = TrainingSet(cases, recipe.seed, recipe.augmentation)
+    model = RepMedSAM(recipe.grid, recipe.focus)
+    dataset = TrainingSet(cases, recipe.seed, recipe.augmentation, recipe.focus)
     if initial is not None:
         load_initial(model, initial, dataset, recipe)
-    held_out = TrainingSet(val, seed=1, augmentation=NO_AUGMENTATION) if val is not None else None
+    held_out = TrainingSet(val, 1, NO_AUGMENTATION, recipe.focus) if val is not None else None
 
     def load(step: int) -> Batch:
         phase = recipe.phase(step)

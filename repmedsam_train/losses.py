@@ -24,7 +24,7 @@ def segmentation_loss(
         logits: (N, S, S) at the resolution of the masks.
         iou: (N,) predicted IoU.
         masks: (N, S, S) in [0, 1].
-        boxes: (N, 4) in S-pixel coordinates; they only say where the BCE's weight goes.
+        boxes: (N, 4) in pixels of the masks; they only say where the BCE's weight goes.
 
     The BCE of an object is a mean over the neighbourhood of its box plus a lighter one over the rest of the image, so
     that an object of a few pixels weighs as much as one that fills the frame.

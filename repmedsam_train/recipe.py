@@ -32,8 +32,7 @@ class Recipe:
         Phase(256, 270, 8),
     )
     grid: Grid = 16
-    box_prior: bool = True
-    high_res: bool = True
+    focus: bool = True
     boxes_per_image: int = 8
     learning_rate: float = 1e-3
     warmup_steps: int = 100
@@ -69,7 +68,7 @@ def named_recipe(name: str, pictures: int, volumes: int) -> Recipe:
     """One of `RecipeName`; epochs become steps by how many cases there are.
 
     `paper-distill` and `paper-finetune` are the paper's settings (section 3.2, tables 2 and 3): 256 pixels, batches of
-    4, 10 epochs at 1e-4 and 30 at 2e-5, boxes moved by up to 5 pixels, flips; the network without our switches.
+    4, 10 epochs at 1e-4 and 30 at 2e-5, boxes moved by up to 5 pixels, flips; the published network.
 
     Raises:
         UsageError: there is no such recipe.
@@ -89,8 +88,7 @@ def named_recipe(name: str, pictures: int, volumes: int) -> Recipe:
     return Recipe(
         phases=(Phase(256, epochs * epoch, batch),),
         grid=64,
-        box_prior=False,
-        high_res=False,
+        focus=False,
         learning_rate=rate,
         warmup_steps=0,
         weight_decay=0.01,

@@ -14,8 +14,8 @@ from repmedsam_train.calibrate import OFFSETS, calibrate  # noqa: E402
 @pytest.mark.slow
 def test_the_offset_that_scores_best_is_added_to_all_logits(samples: Path) -> None:
     torch.manual_seed(0)
-    model = RepMedSAM(16, box_prior=True).eval()
-    embedding, boxes = torch.randn(1, 256, 16, 16), torch.tensor([[30.0, 40, 180, 200]])
+    model = RepMedSAM(16, focus=True).eval()
+    embedding, boxes = torch.randn(1, *model.embedding_shape), torch.tensor([[30.0, 40, 180, 200]])
     with torch.inference_mode():
         before, _ = model.decode(embedding, boxes)
         scores = calibrate(model, samples, per_modality=1)
@@ -26,7 +26,7 @@ def test_the_offset_that_scores_best_is_added_to_all_logits(samples: Path) -> No
 
 
 def test_what_cannot_be_calibrated_is_refused(samples: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="box prior"):
+    with pytest.raises(UsageError, match="focus"):
         calibrate(RepMedSAM(16), samples)
     with pytest.raises(UsageError, match="no pictures"):
-        calibrate(RepMedSAM(16, box_prior=True), tmp_path)
+        calibrate(RepMedSAM(16, focus=True), tmp_path)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from repmedsam_infer.metrics import dsc
 from repmedsam_infer.preprocess import Frame
-from repmedsam_train.ceiling import SIDES, ceilings, signed_distance, table, through_logits
+from repmedsam_infer.window import windows_around
+from repmedsam_train.ceiling import WAYS, ceilings, signed_distance, table, through_logits
 
 
 def disc(height: int, width: int, radius: float) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
@@ -28,9 +29,18 @@ def test_a_large_disc_passes_nearly_whole(height: int, width: int) -> None:
 def test_finer_logits_are_never_much_worse() -> None:
     for radius in (3, 5, 10, 40):
         gt = disc(300, 256, radius)
-        scores = [dsc(gt, through_logits(gt, Frame(300, 256), side)) for side in SIDES]
+        scores = [dsc(gt, through_logits(gt, Frame(300, 256), side)) for cover, side in WAYS if cover == "frame"]
         assert scores[1] > scores[0] - 0.02
         assert scores[2] > scores[1] - 0.02
+
+
+@given(radius=st.floats(1.5, 100))
+def test_through_a_window_small_objects_pass_as_well_as_large_ones(radius: float) -> None:
+    gt = disc(300, 256, radius)
+    ys, xs = np.nonzero(gt)
+    frame = Frame(300, 256)
+    box = frame.place_boxes(np.array([[xs.min(), ys.min(), xs.max(), ys.max()]], np.float32))
+    assert dsc(gt, through_logits(gt, frame, 64, windows_around(box)[0])) > 0.97
 
 
 def test_the_signed_distance_changes_sign_at_the_border() -> None:

@@ -9,6 +9,7 @@ from repmedsam_infer.case import read_case
 from repmedsam_infer.engines import Engine
 from repmedsam_infer.segment import segment
 from repmedsam_infer.stopwatch import Stopwatch
+from repmedsam_infer.window import windows_around
 from tests.conftest import write_npz
 
 PICTURES = ("Dermoscopy", "Endoscopy", "Fundus", "Microscopy", "US", "XRay")
@@ -54,9 +55,9 @@ def test_results_belong_to_the_caller(openvino_engine: Engine) -> None:
     np.testing.assert_array_equal(first, kept)
 
     box, index = np.array([[10, 10, 90, 90]], np.float32), np.zeros(1, np.int64)
-    logits = openvino_engine.decode(first[None], box, index)
+    logits = openvino_engine.decode(first[None], box, index, windows_around(box))
     kept = logits.copy()
-    openvino_engine.decode(first[None], box + 50, index)
+    openvino_engine.decode(first[None], box + 50, index, windows_around(box))
     np.testing.assert_array_equal(logits, kept)
 
 

@@ -13,8 +13,11 @@ from torch import nn  # noqa: E402
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
 from repmedsam_infer.network.box_prior import box_prior  # noqa: E402
 from repmedsam_infer.network.contrast import Contrast  # noqa: E402
+from repmedsam_infer.network.focus import inside_windows, sample, windows_around  # noqa: E402
 from repmedsam_infer.network.high_res import HighRes, unpack  # noqa: E402
 from repmedsam_infer.network.repmedsam import Grid  # noqa: E402
+from repmedsam_infer.window import whole_frame  # noqa: E402
+from repmedsam_infer.window import windows_around as numpy_windows_around  # noqa: E402
 from tests.conftest import PARITY  # noqa: E402
 from tests.seeded import fill, seeded_image  # noqa: E402
 
@@ -125,59 +128,109 @@ def test_another_grid_is_refused() -> None:
         RepMedSAM(48)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"grid": "16"}, {"grid": "48", "box_prior": "true", "high_res": "true"}], ids=str
-)
+@pytest.mark.parametrize("settings", [{}, {"grid": "16"}, {"grid": "48", "focus": "true"}], ids=str)
 def test_settings_of_no_network_of_ours_are_refused(settings: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="settings"):
         RepMedSAM.from_settings(settings)
 
 
-@pytest.mark.parametrize("prior", [False, True])
-@pytest.mark.parametrize("high_res", [False, True])
-def test_settings_describe_the_network(prior: bool, high_res: bool) -> None:
-    network = RepMedSAM(32, prior, high_res)
+@pytest.mark.parametrize("focus", [False, True])
+def test_settings_describe_the_network(focus: bool) -> None:
+    network = RepMedSAM(32, focus)
     again = RepMedSAM.from_settings(network.settings)
-    assert (again.grid, again.box_prior, again.embedding_channels) == (32, prior, 1024 if high_res else 256)
+    assert (again.grid, again.focus) == (32, focus)
     again.load_state_dict(network.state_dict())
 
 
 @pytest.mark.parametrize("grid", [16, 32, 64])
 @pytest.mark.parametrize("size", [128, 256])
 def test_the_whole_network_gives_the_same_in_both_forms(grid: Grid, size: int) -> None:
-    network = RepMedSAM(grid, box_prior=True, high_res=True).eval()
+    network = RepMedSAM(grid, focus=True).eval()
     fill(network, 5)
     images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     boxes, index = torch.tensor([[10.0, 20, 99, 89], [0, 0, 255, 255]]), torch.tensor([1, 0])
     with torch.inference_mode():
         logits, iou = network(images, boxes, index)
         fused_logits, fused_iou = reparameterize(network)(images, boxes, index)
+        embedding = network.encode(torch.zeros(1, 3, 256, 256))
     assert logits.shape == (2, 1, 4 * grid, 4 * grid)
+    assert embedding.shape[1:] == network.embedding_shape
     torch.testing.assert_close(fused_logits, logits, atol=2e-3 * float(logits.std()), rtol=1e-3)
     torch.testing.assert_close(fused_iou, iou, atol=2e-3, rtol=1e-3)
 
 
 def test_packed_features_come_out_as_they_went_in() -> None:
-    embedding, middle, fine = torch.randn(2, 256, 16, 16), torch.randn(2, 160, 32, 32), torch.randn(2, 80, 64, 64)
-    high_res = HighRes(160, 80)
+    coarse, middle = torch.randn(2, 256, 16, 16), torch.randn(2, 160, 32, 32)
+    fine, finest = torch.randn(2, 80, 64, 64), torch.randn(2, 40, 128, 128)
+    high_res = HighRes(160, 80, 40)
     with torch.inference_mode():
-        unpacked, skips = unpack(high_res(embedding, middle, fine))
-        torch.testing.assert_close(unpacked, embedding)
-        torch.testing.assert_close(skips.middle, high_res.middle(middle))
-        torch.testing.assert_close(skips.fine, high_res.fine(fine))
+        pyramid = unpack(high_res.pack(coarse, middle, fine, finest))
+        torch.testing.assert_close(pyramid.coarse, coarse)
+        torch.testing.assert_close(pyramid.middle, high_res.middle(middle))
+        torch.testing.assert_close(pyramid.fine, high_res.fine(fine))
+        torch.testing.assert_close(pyramid.finest, high_res.finest(finest))
+
+
+BOXES = torch.tensor([[10.0, 20, 99, 89], [0, 0, 255, 255], [7.5, 8, 7.5, 9.25]])
+
+
+def test_windows_hold_their_boxes_and_are_those_of_the_pipeline() -> None:
+    windows = windows_around(BOXES)
+    np.testing.assert_allclose(numpy_windows_around(BOXES.numpy()), windows.numpy(), atol=1e-4)
+    assert windows[0].tolist() == pytest.approx([10 - 90 / 8 - 4, 20 - 70 / 8 - 4, 100 + 90 / 8 + 4, 90 + 70 / 8 + 4])
+    placed = inside_windows(BOXES, windows, 64)
+    assert (placed[:, :2] >= 0).all()
+    assert (placed[:, 2:] <= 63).all()
+    torch.testing.assert_close((placed[:, 0] + placed[:, 2]) / 2, torch.full((3,), 31.5))  # in the middle
+
+
+def test_a_window_that_is_the_frame_shows_the_frame() -> None:
+    x = torch.randn(3, 5, 16, 16)
+    torch.testing.assert_close(sample(x, torch.from_numpy(whole_frame(3)) / 256, 16), x)
+    larger = torch.nn.functional.interpolate(x, (64, 64), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(sample(x, torch.from_numpy(whole_frame(3)) / 256, 64), larger)
+
+
+def test_windows_show_what_lies_where_they_look() -> None:
+    """A ramp tells its position: sampled anywhere, at any size, it is the position of the sample."""
+    positions = (torch.arange(32) + 0.5) / 32
+    ramp = torch.stack(torch.meshgrid(positions, positions, indexing="xy"))[None]
+    window = torch.tensor([[0.25, 0.125, 0.5, 0.875]])
+    across, down = sample(ramp, window, 10)[0]
+    steps = (torch.arange(10) + 0.5) / 10
+    torch.testing.assert_close(across, (0.25 + 0.25 * steps).expand(10, 10))
+    torch.testing.assert_close(down, (0.125 + 0.75 * steps)[:, None].expand(10, 10))
+
+
+def test_the_same_scene_in_another_place_gives_the_same_logits() -> None:
+    """But for the box's corners, which the decoder is told, only what the window shows counts."""
+    network = RepMedSAM(16, focus=True).eval()
+    fill(network, 6)
+    with torch.inference_mode():
+        network.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.zero_()  # it is told nothing
+        scene = torch.randn(1, network.embedding_shape[0], 16, 16)
+        moved = scene.roll((4, 3), (2, 3))
+        box = torch.tensor([[64.0, 64, 111, 111]])
+        logits, _ = network.decode(scene, box)
+        again, _ = network.decode(moved, box + torch.tensor([48.0, 64, 48, 64]))
+        elsewhere, _ = network.decode(moved, box)
+    torch.testing.assert_close(again, logits, atol=1e-2, rtol=1e-3)
+    assert (elsewhere - logits).abs().max() > 1
 
 
 def test_the_prior_is_a_mask_prompt_and_is_added_to_the_logits(model: RepMedSAM) -> None:
-    with_prior = RepMedSAM(16, box_prior=True).eval()
-    contrast = {"contrast.log_scale": torch.tensor(-100.0)}  # none; the convolutions start at nothing
-    with_prior.load_state_dict({**with_prior.state_dict(), **model.state_dict(), **contrast})
-    embedding, boxes = torch.randn(1, 256, 16, 16), torch.tensor([[10.0, 20, 99, 89]])
+    with_prior = RepMedSAM(16, focus=True).eval()
+    nothing = {"contrast.log_scale": torch.tensor(-100.0)}  # the other additions start at nothing
+    with_prior.load_state_dict({**with_prior.state_dict(), **model.state_dict(), **nothing})
+    packed = torch.zeros(1, *with_prior.embedding_shape)
+    packed[:, :256] = torch.randn(1, 256, 16, 16)
+    boxes = torch.tensor([[10.0, 20, 99, 89]])
     prior = box_prior(boxes, 64, 256)
     with torch.inference_mode():
         # Without the flag the same comes of an embedding that the mask prompt has been added to by hand.
-        prompted = embedding + model.prompt_encoder.mask(prior) - model.prompt_encoder.no_mask()
+        prompted = packed[:, :256] + model.prompt_encoder.mask(prior) - model.prompt_encoder.no_mask()
         by_hand, _ = model.decode(prompted, boxes)
-        logits, _ = with_prior.decode(embedding, boxes)
+        logits, _ = with_prior.decode(packed, boxes, windows=torch.from_numpy(whole_frame(1)))
     torch.testing.assert_close(logits, by_hand + prior, atol=1e-3, rtol=1e-3)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repmedsam_infer.postprocess import frame_logits, image_mask, paint
+from repmedsam_infer.postprocess import frame_logits, image_mask, paint, window_mask
 from repmedsam_infer.preprocess import FRAME_SIZE, Frame
 from tests.conftest import PARITY
 
@@ -74,12 +74,29 @@ def test_the_box_of_the_whole_image_becomes_that_of_its_whole_place(height: int,
 
 
 @given(height=st.integers(1, 900), width=st.integers(1, 900), x=st.floats(0, 1), y=st.floats(0, 1), w=st.floats(0, 1))
-def test_the_window_of_a_placed_box_is_the_box(height: int, width: int, x: float, y: float, w: float) -> None:
+def test_the_pixels_of_a_placed_box_are_the_box(height: int, width: int, x: float, y: float, w: float) -> None:
     frame = Frame(height, width)
     left, top = int(x * (width - 1)), int(y * (height - 1))
     right, bottom = left + int(w * (width - 1 - left)), top + int(w * (height - 1 - top))
     (placed,) = frame.place_boxes(np.array([[left, top, right, bottom]], np.float32))
-    assert frame.window(placed) == (slice(top, bottom + 1), slice(left, right + 1))
+    assert frame.pixels(placed) == (slice(top, bottom + 1), slice(left, right + 1))
+
+
+@settings(max_examples=50)
+@given(height=SIDES, width=SIDES, seed=st.integers(0, 99))
+def test_logits_over_a_window_come_back_where_they_were(height: int, width: int, seed: int) -> None:
+    """A ramp over a window is 0 on a line; the mask's edge is that line, in the image."""
+    frame = Frame(height, width)
+    rng = np.random.default_rng(seed)
+    left, right = np.sort(rng.uniform(-20, 276, 2))
+    window = np.array([left, -5, right + 5, 261], np.float32)
+    edge = float(rng.uniform(left + 1, right + 4))  # in the frame
+    centres = left + (np.arange(64) + 0.5) / 64 * (right + 5 - left)
+    logits = np.tile((centres - edge).astype(np.float32), (64, 1))
+    mask = window_mask(logits, window, frame, slice(0, height), slice(0, width))
+    expected = (np.arange(width) + 0.5) * frame.scale
+    sure = np.abs(expected - edge) > (right + 5 - left) / 64
+    np.testing.assert_array_equal(mask[:, sure], np.tile((expected > edge)[sure], (height, 1)))
 
 
 def test_boxes_scale_with_the_image() -> None:

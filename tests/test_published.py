@@ -118,8 +118,8 @@ def test_imported_weights_can_be_started_from(
     assert not stopped.value.code
     assert "is repvit-sam" in capsys.readouterr().out
     cases = TrainingSet(samples)
-    for high_res in (False, True):  # published networks have no such features; ours starts without their weights
-        model = RepMedSAM(16, high_res=high_res)
+    for focus in (False, True):  # published networks have none; what ours adds starts without their weights
+        model = RepMedSAM(16, focus)
         load_initial(model, tmp_path / "imported.safetensors", cases, Recipe())
         for name, tensor in repvit_sam.items():
             assert torch.equal(model.state_dict()[name], tensor), name

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from repmedsam_infer.boxes import check_boxes
 from repmedsam_infer.case import Case
 from repmedsam_infer.engines import Engine, in_batches
-from repmedsam_infer.segment import SPILL, Span, segment
+from repmedsam_infer.segment import Span, segment
 from repmedsam_infer.stopwatch import Stopwatch
+from repmedsam_infer.window import windows_around
 
 F32 = NDArray[np.float32]
 
@@ -22,23 +23,27 @@ class BoxEngine:
 
     name, version, grid = "box", "0", 64
 
-    def __init__(self, shrink: float = 0) -> None:
+    def __init__(self, shrink: float = 0, focus: bool = False) -> None:
         self.shrink = shrink
+        self.focus = focus
         self.images: list[F32] = []
         self.batches: list[list[int]] = []  # of each decoding, which image each box belongs to
         self.prompts: list[F32] = []
+        self.windows: list[F32] = []
 
     def encode(self, image: F32) -> F32:
         self.images.append(image)
         return np.full((256, 1, 1), len(self.images) - 1, np.float32)
 
-    def decode(self, embedding: F32, boxes: F32, image_index: NDArray[np.int64]) -> F32:
+    def decode(self, embedding: F32, boxes: F32, image_index: NDArray[np.int64], windows: F32) -> F32:
         self.batches.append([int(embedding[i, 0, 0, 0]) for i in image_index])
         self.prompts += list(boxes)
-        y, x = np.mgrid[:256, :256]
-        low, high = boxes[:, :2] + self.shrink, boxes[:, 2:] - self.shrink
-        inside = [(x >= a[0]) & (x <= b[0]) & (y >= a[1]) & (y <= b[1]) for a, b in zip(low, high, strict=True)]
-        return np.where(inside, 5, -5).astype(np.float32)
+        self.windows += list(windows)
+        low, high = boxes[:, :2] + self.shrink, boxes[:, 2:] + 1 - self.shrink
+        steps = (np.arange(256) + 0.5) / 256
+        x, y = (windows[:, [i]] + (windows[:, [i + 2]] - windows[:, [i]]) * steps for i in (0, 1))
+        across, down = (np.minimum(p - low[:, [i]], high[:, [i]] - p) for i, p in ((0, x), (1, y)))
+        return np.minimum(down[:, :, None], across[:, None, :]).clip(-5, 5).astype(np.float32)
 
 
 def make_case(imgs: NDArray[np.uint8], raw_boxes: list[list[float]], is_volume: bool) -> Case:
@@ -96,19 +101,33 @@ def test_sections_lie_in_their_box_and_are_never_inverted(first: int, depth: int
 
 
 @pytest.mark.parametrize("side", [256, 512, 100])
-def test_a_mask_stays_in_its_box(side: int) -> None:
-    scale = 256 / side
+@pytest.mark.parametrize("focus", [False, True])
+def test_a_mask_stays_in_its_box(side: int, focus: bool) -> None:
     image = np.random.default_rng(0).integers(0, 256, (side, side)).astype(np.uint8)
     box = [0.25 * side, 0.375 * side, 0.5 * side - 1, 0.75 * side - 1]
-    segs = segment(make_case(image, [box], False), BoxEngine(shrink=-30), Stopwatch())
+    segs = segment(make_case(image, [box], False), BoxEngine(shrink=-30, focus=focus), Stopwatch())
     ys, xs = np.nonzero(segs)
-    spill = int(np.ceil(SPILL / scale))
-    assert [xs.min(), ys.min(), xs.max(), ys.max()] == [
-        int(np.floor(box[0] - SPILL / scale)),
-        int(np.floor(box[1] - SPILL / scale)),
-        box[2] + spill,
-        box[3] + spill,
-    ]
+    assert [xs.min(), ys.min(), xs.max(), ys.max()] == [*np.floor(box[:2]), *box[2:]]
+
+
+@settings(max_examples=60)
+@given(data=st.data(), height=st.integers(20, 700), width=st.integers(20, 700))
+def test_with_focus_masks_lie_where_they_do_without(data: st.DataObject, height: int, width: int) -> None:
+    """And right to the pixel, as the box network's mask is its box."""
+    x_min, y_min = data.draw(st.integers(0, width - 2)), data.draw(st.integers(0, height - 2))
+    x_max, y_max = data.draw(st.integers(x_min + 1, width - 1)), data.draw(st.integers(y_min + 1, height - 1))
+    image = np.zeros((height, width), np.uint8)
+    segs = segment(make_case(image, [[x_min, y_min, x_max, y_max]], False), BoxEngine(focus=True), Stopwatch())
+    wanted = np.zeros((height, width), bool)
+    wanted[y_min : y_max + 1, x_min : x_max + 1] = True
+    np.testing.assert_array_equal(segs == 1, wanted)
+
+
+def test_the_decoder_looks_around_the_box_of_a_volume_whatever_the_slice() -> None:
+    engine = BoxEngine(focus=True)
+    segment(make_case(volume(5), [[50, 60, 0, 149, 159, 4]], True), engine, Stopwatch())
+    around = windows_around(np.array([[50, 60, 149, 159]], np.float32))
+    np.testing.assert_array_equal(np.stack(engine.windows), np.repeat(around, 5, 0))
 
 
 def test_a_picture_is_encoded_once_and_decoded_in_one_batch() -> None:
@@ -149,16 +168,15 @@ def test_three_hundred_boxes_have_three_hundred_labels() -> None:
 
 
 def test_batches_are_bounded_and_in_order() -> None:
+    boxes = np.arange(150, dtype=np.float32)
     sizes: list[int] = []
 
-    def decode(boxes: F32, image_index: NDArray[np.int64]) -> F32:
-        sizes.append(len(boxes))
-        return boxes[:, :1, None]
+    def decode(some: slice) -> F32:
+        sizes.append(len(boxes[some]))
+        return boxes[some]
 
-    boxes = np.arange(150, dtype=np.float32)[:, None].repeat(4, 1)
-    out = in_batches(decode, boxes, np.zeros(150, np.int64))
+    np.testing.assert_array_equal(in_batches(decode, 150), boxes)
     assert sizes == [64, 64, 22]
-    np.testing.assert_array_equal(out[:, 0, 0], np.arange(150))
 
 
 def test_a_volumes_slices_in_colour_are_taken(openvino_engine: Engine, tmp_path: Path) -> None:

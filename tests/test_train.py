@@ -14,16 +14,17 @@ from hypothesis import strategies as st  # noqa: E402
 from repmedsam_infer.engines import load_engine  # noqa: E402
 from repmedsam_infer.errors import UsageError  # noqa: E402
 from repmedsam_infer.network import RepMedSAM  # noqa: E402
+from repmedsam_infer.network.focus import inside_windows  # noqa: E402
 from repmedsam_infer.weights import find_weights  # noqa: E402
-from repmedsam_train.data import Augmentation, TrainingSet, draw_probabilities  # noqa: E402
+from repmedsam_infer.window import windows_around  # noqa: E402
+from repmedsam_train.data import Augmentation, TrainingSet, draw_probabilities, draw_sample, read_training_case  # noqa: E402
 from repmedsam_train.distill import distill, embedding_divergence  # noqa: E402
 from repmedsam_train.drawn import SIDE, draw_case  # noqa: E402
 from repmedsam_train.export import export, load_trained  # noqa: E402
-from repmedsam_train.finetune import finetune  # noqa: E402
+from repmedsam_train.finetune import NO_AUGMENTATION, finetune  # noqa: E402
 from repmedsam_train.litemedsam import LiteMedSAM  # noqa: E402
 from repmedsam_train.loop import learning_rate  # noqa: E402
 from repmedsam_train.losses import LossWeights, neighbourhood, segmentation_loss  # noqa: E402
-from repmedsam_train.objective import frame_boxes  # noqa: E402
 from repmedsam_train.recipe import Phase, Recipe, changed, named_recipe, shortened  # noqa: E402
 from tests.seeded import fill  # noqa: E402
 
@@ -36,31 +37,52 @@ TINY = Recipe(
 )
 
 
-@given(seed=st.integers(0, 500), size=st.sampled_from([64, 128, 256]))
-def test_samples_hold_their_promises(seed: int, size: int, samples: Path) -> None:
-    batch = TrainingSet(samples, seed).batch(0, 2, size, 4)
+@given(seed=st.integers(0, 500), size=st.sampled_from([64, 128, 256]), focus=st.booleans())
+def test_samples_hold_their_promises(seed: int, size: int, focus: bool, samples: Path) -> None:
+    batch = TrainingSet(samples, seed, focus=focus).batch(0, 2, size, 4)
+    prompted = batch.prompted
     assert batch.images.shape == (2, 3, size, size)
     assert 0 <= batch.images.min() <= batch.images.max() <= 1
-    assert len(batch.boxes) == len(batch.masks) == len(batch.image_index)
+    assert len(prompted.boxes) == len(prompted.windows) == len(prompted.masks) == len(batch.image_index)
     assert set(batch.image_index) == {0, 1}
-    assert (batch.boxes[:, :2] <= batch.boxes[:, 2:]).all()
-    assert batch.boxes.min() >= 0
-    assert batch.boxes.max() <= size
-    assert batch.masks.any((1, 2)).all()
+    assert (prompted.boxes[:, :2] <= prompted.boxes[:, 2:] + 1e-3).all()
+    assert prompted.masks.shape[1:] == ((128, 128) if focus else (256, 256))
+    assert prompted.masks.any((1, 2)).all()
 
 
+@pytest.mark.parametrize("focus", [False, True])
 @given(seed=st.integers(0, 500))
-def test_boxes_hold_their_objects_before_jitter(seed: int, samples: Path) -> None:
-    """Whatever was flipped, cropped or turned, image, mask and box stay in step."""
+def test_boxes_hold_their_objects_before_jitter(focus: bool, seed: int, samples: Path) -> None:
+    """Whatever was flipped, cropped or turned: image, mask and box stay in step."""
     still = Augmentation(tight_box=1, loose_box=0, volume_box=0)
-    batch = TrainingSet(samples, seed, still).batch(0, 2, 256, 8)
-    for mask, (x_min, y_min, x_max, y_max) in zip(batch.masks, batch.boxes, strict=True):
+    prompted = TrainingSet(samples, seed, still, focus).batch(0, 2, 256, 8).prompted
+    side = prompted.masks.shape[-1]
+    boxes, windows = torch.from_numpy(prompted.boxes), torch.from_numpy(prompted.windows)
+    placed = inside_windows(boxes, windows, side).numpy()
+    for mask, (x_min, y_min, x_max, y_max), window in zip(prompted.masks, placed, prompted.windows, strict=True):
         ys, xs = np.nonzero(mask > 200)
+        near = 2 * max(1, side / (window[2] - window[0]), side / (window[3] - window[1]))  # two pixels of either kind
         if len(ys):
-            assert xs.min() >= x_min - 2
-            assert ys.min() >= y_min - 2
-            assert xs.max() <= x_max + 3
-            assert ys.max() <= y_max + 3
+            assert xs.min() >= x_min - near
+            assert ys.min() >= y_min - near
+            assert xs.max() <= x_max + near
+            assert ys.max() <= y_max + near
+
+
+def test_volumes_are_prompted_as_in_inference(samples: Path) -> None:
+    """By sections of their 3D box, which fill no more than the window around it."""
+    augmentation = replace(NO_AUGMENTATION, volume_box=1)
+    (path,) = samples.glob("3DBox_CT*.npz")
+    case = read_training_case(path)
+    smaller = 0
+    for seed in range(20):
+        sample = draw_sample(case, np.random.default_rng(seed), 256, 1, augmentation, True)
+        assert sample is not None
+        around = windows_around(sample.prompted.boxes)
+        assert (around[:, :2] >= sample.prompted.windows[:, :2] - 1e-2).all()
+        assert (around[:, 2:] <= sample.prompted.windows[:, 2:] + 1e-2).all()
+        smaller += int((around[:, 2:] < sample.prompted.windows[:, 2:] - 1).any())
+    assert smaller > 5
 
 
 @given(seed=st.integers(0, 500))
@@ -102,12 +124,6 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
     assert rates[9] == pytest.approx(recipe.learning_rate)
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] < 0.02 * recipe.learning_rate
-
-
-@given(size=st.sampled_from([64, 128, 192, 256]))
-def test_boxes_of_smaller_training_images_keep_their_extent(size: int) -> None:
-    whole = torch.tensor([[0.0, 0, size - 1, size - 1]])
-    torch.testing.assert_close(frame_boxes(whole, size), torch.tensor([[0.0, 0, 255, 255]]))
 
 
 def test_shortened_keeps_every_phase() -> None:
@@ -154,9 +170,7 @@ def test_a_student_learns_its_teachers_embeddings(samples: Path, tmp_path: Path)
     teacher = LiteMedSAM()
     fill(teacher, 0)
     torch.save(teacher.state_dict(), tmp_path / "teacher.pth")
-    recipe = Recipe(
-        phases=(Phase(64, 12, 2),), grid=64, box_prior=False, high_res=False, warmup_steps=1, validate_every=12
-    )
+    recipe = Recipe(phases=(Phase(64, 12, 2),), grid=64, focus=False, warmup_steps=1, validate_every=12)
     out = tmp_path / "run"
     student = load_trained(distill(samples, out, recipe, tmp_path / "teacher.pth"))
     for name, tensor in student.mask_decoder.state_dict().items():
@@ -182,7 +196,7 @@ def test_the_papers_recipes_are_the_papers() -> None:
     assert (distilling.steps, distilling.learning_rate) == (10 * epoch, 1e-4)
     assert (tuning.steps, tuning.learning_rate) == (30 * epoch, 2e-5)
     assert {phase.batch for phase in (*distilling.phases, *tuning.phases)} == {4}
-    assert RepMedSAM(tuning.grid, tuning.box_prior, tuning.high_res).settings["box_prior"] == "false"
+    assert not tuning.focus
 
 
 def test_a_toml_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
@@ -224,5 +238,5 @@ def test_a_trained_network_becomes_weights_for_both_engines(samples: Path, tmp_p
         logits, _ = trained.decode(embedding, torch.from_numpy(boxes))
     expected = logits[:, 0].numpy()
     for engine in (ours, theirs):
-        out = engine.decode(engine.encode(image)[None], boxes, index)
+        out = engine.decode(engine.encode(image)[None], boxes, index, windows_around(boxes))
         assert np.abs(out - expected).max() < 0.02 * max(1, np.abs(expected).max())  # fp16 storage

@@ -11,14 +11,14 @@ from tests.seeded import fill  # noqa: E402
 
 @pytest.mark.slow
 def test_the_training_form_of_fused_weights_does_the_same_in_both_modes() -> None:
-    original = RepMedSAM(16, box_prior=True, high_res=True)
+    original = RepMedSAM(16, focus=True)
     fill(original, 4)
     fused = reparameterize(original)
     assert is_fused(fused.state_dict())
     assert not is_fused(original.state_dict())
 
     images = torch.rand(4, 3, 128, 128, generator=torch.Generator().manual_seed(0))
-    again = RepMedSAM(16, box_prior=True, high_res=True)
+    again = RepMedSAM(16, focus=True)
     unfuse(fused.state_dict(), again, [images])
     with torch.inference_mode():
         wanted = fused.image_encoder(images)

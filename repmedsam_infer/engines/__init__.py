@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.weights import Weights
 
+F32 = NDArray[np.float32]
 EngineName = Literal["openvino", "torch"]
 MAX_BATCH = 64  # boxes decoded at once: more gain nothing and cost memory
 
 
 class Engine(Protocol):
-    """The network, loaded. G is the decoder's grid, C the embedding's channels (256, or 1024).
+    """The network, loaded. G is the decoder's grid; `focus` says whether its logits cover windows, or the frame.
 
     Arrays that come back belong to the caller.
     """
@@ -22,15 +23,14 @@ class Engine(Protocol):
     name: str
     version: str
     grid: int
+    focus: bool
 
-    def encode(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(3, 256, 256) in [0, 1] -> (C, G, G) embedding."""
+    def encode(self, image: F32) -> F32:
+        """(3, 256, 256) in [0, 1] -> (C, H, W) embedding."""
         ...
 
-    def decode(
-        self, embedding: NDArray[np.float32], boxes: NDArray[np.float32], image_index: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        """(M, C, G, G), (N, 4) frame pixels, (N,) in 0..M-1 -> (N, 4G, 4G) low_res_logits."""
+    def decode(self, embedding: F32, boxes: F32, image_index: NDArray[np.int64], windows: F32) -> F32:
+        """(M, C, H, W), (N, 4) frame pixels, (N,) in 0..M-1, (N, 4) frame pixels -> (N, 4G, 4G) low_res_logits."""
         ...
 
 
@@ -54,11 +54,6 @@ def load_engine(name: EngineName, weights: Weights, threads: int) -> Engine:
     raise UsageError(f"there is no engine '{name}'; choose one of: {', '.join(get_args(EngineName))}")
 
 
-def in_batches(
-    decode: Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[np.float32]],
-    boxes: NDArray[np.float32],
-    image_index: NDArray[np.int64],
-) -> NDArray[np.float32]:
-    """`decode` over at most MAX_BATCH boxes at a time, concatenated."""
-    starts = range(0, len(boxes), MAX_BATCH)
-    return np.concatenate([decode(boxes[i : i + MAX_BATCH], image_index[i : i + MAX_BATCH]) for i in starts])
+def in_batches(decode: Callable[[slice], F32], count: int) -> F32:
+    """`decode` over at most MAX_BATCH of `count` boxes at a time, concatenated."""
+    return np.concatenate([decode(slice(start, start + MAX_BATCH)) for start in range(0, count, MAX_BATCH)])

@@ -11,6 +11,7 @@ from repmedsam_infer.weights import Weights
 
 F32 = NDArray[np.float32]
 ENCODER, DECODER = "encoder", "decoder"  # each an .xml and a .bin in weights/
+DECODER_INPUTS = ("embedding", "boxes", "image_index", "windows")  # the last one only with focus
 
 
 class OpenVINOEngine:
@@ -38,16 +39,18 @@ class OpenVINOEngine:
             raise SetupError(f"OpenVINO cannot load {weights.folder}: {str(error).splitlines()[0]}") from error
         self.encoder: Any = compiled[ENCODER].create_infer_request()
         self.decoder: Any = compiled[DECODER].create_infer_request()
-        self.grid = int(compiled[ENCODER].output(0).shape[-1])
+        self.focus = len(compiled[DECODER].inputs) == len(DECODER_INPUTS)
+        self.grid = int(compiled[DECODER].output(0).partial_shape[-1].get_length()) // 4
 
     def encode(self, image: F32) -> F32:
         self.encoder.infer([image[None]], share_inputs=True)
         # Copied: the output tensor is the next inference's, too.
         return np.array(self.encoder.get_output_tensor(0).data[0])
 
-    def decode(self, embedding: F32, boxes: F32, image_index: NDArray[np.int64]) -> F32:
-        def decode(boxes: F32, image_index: NDArray[np.int64]) -> F32:
-            self.decoder.infer([embedding, boxes, image_index], share_inputs=True)
+    def decode(self, embedding: F32, boxes: F32, image_index: NDArray[np.int64], windows: F32) -> F32:
+        def decode(some: slice) -> F32:
+            prompts = [boxes[some], image_index[some], *([windows[some]] if self.focus else [])]
+            self.decoder.infer([embedding, *prompts], share_inputs=True)
             return np.array(self.decoder.get_output_tensor(0).data[:, 0])
 
-        return in_batches(decode, boxes, image_index)
+        return in_batches(decode, len(boxes))

@@ -37,18 +37,19 @@ class TorchEngine:
             raise SetupError(f"{path} does not fit the network: {str(error).splitlines()[0]}") from error
         self.torch = torch
         self.model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.grid = int(model.grid)
+        self.grid, self.focus = int(model.grid), bool(model.focus)
 
     def encode(self, image: F32) -> F32:
         with self.torch.inference_mode():
             return self.model.encode(self.torch.from_numpy(image[None]))[0].contiguous().numpy()
 
-    def decode(self, embedding: F32, boxes: F32, image_index: NDArray[np.int64]) -> F32:
+    def decode(self, embedding: F32, boxes: F32, image_index: NDArray[np.int64], windows: F32) -> F32:
         from_numpy = self.torch.from_numpy
 
-        def decode(boxes: F32, image_index: NDArray[np.int64]) -> F32:
+        def decode(some: slice) -> F32:
+            prompts = (from_numpy(x[some]) for x in (boxes, image_index, windows))
             with self.torch.inference_mode():
-                logits, _ = self.model.decode(from_numpy(embedding), from_numpy(boxes), from_numpy(image_index))
+                logits, _ = self.model.decode(from_numpy(embedding), *prompts)
             return logits[:, 0].numpy()
 
-        return in_batches(decode, boxes, image_index)
+        return in_batches(decode, len(boxes))

@@ -2,8 +2,8 @@
 
 SAM's mask is a product of features and a kernel that a token has to work out by attention. Here the features' means
 inside and around the box are compared as well: their difference is added to the kernel, which makes it a nearest-mean
-classifier; and how near every position is to either mean goes, with the logits so far, through a few small
-convolutions, which see what no product of single positions can: borders, gaps, neighbours.
+classifier; and how near every position is to either mean goes, with the logits so far and the features themselves,
+through a few small convolutions, which see what no product of single positions can: borders, gaps, neighbours.
 """
 
 import math
@@ -15,19 +15,20 @@ INNER = 0.8  # logits of the box prior above which a position counts as inside (
 OUTER = (-5.0, -0.6)  # and between which as around: from just outside the ellipse to over twice as far out
 SHARPNESS = 3.0
 FIRST_SCALE = 3.0
-WIDTH = 16  # channels of the convolutions
-EVIDENCE = 4  # maps that they see
+FEATURES = 32
+WIDTH = 24  # channels of the convolutions
+EVIDENCE = 4  # maps that they see besides the features
 CONFIDENT = 4.0  # logits are divided by this and cut off at three times it before they are seen
 
 
 class Contrast(nn.Module):
-    """Features (N, C, H, W), kernel (N, C) and box prior (N, 1, H, W) -> logits (N, 1, H, W)."""
+    """Features (N, 32, H, W), kernel (N, 32) and box prior (N, 1, H, W) -> logits (N, 1, H, W)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor(math.log(FIRST_SCALE)))
         self.refine = nn.Sequential(
-            nn.Conv2d(EVIDENCE, WIDTH, 3, padding=1),
+            nn.Conv2d(EVIDENCE + FEATURES, WIDTH, 3, padding=1),
             nn.GELU(),
             nn.Conv2d(WIDTH, WIDTH, 3, padding=2, dilation=2),
             nn.GELU(),
@@ -63,7 +64,7 @@ class Contrast(nn.Module):
             torch.log1p(far_inside / spread),
             torch.log1p(far_around / spread),
         ]
-        return logits + CONFIDENT * self.refine(torch.cat(evidence, 1))
+        return logits + CONFIDENT * self.refine(torch.cat([*evidence, features], 1))
 
 
 def weighted_mean(features: Tensor, weights: Tensor) -> Tensor:

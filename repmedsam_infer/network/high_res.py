@@ -1,4 +1,4 @@
-"""Fine features for the decoder's upscaling, as SAM 2 has them: what the encoder saw at strides 8 and 4.
+"""Fine features for the decoder's upscaling, as SAM 2 has them: what the encoder saw at strides 8, 4 and 2.
 
 Without them every border has to pass through the embedding, a vector for 16 x 16 pixels. They are projected once an
 image and travel inside the embedding, folded into its channels: encode still gives one array, and decode takes one.
@@ -10,39 +10,42 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-COARSE, MIDDLE, FINE = 256, 64, 32  # channels at G, 2G and 4G, those of the decoder's upscaling
-PACKED_CHANNELS = COARSE + 4 * MIDDLE + 16 * FINE
+COARSE, MIDDLE, FINE, FINEST = 256, 64, 32, 8  # channels at strides 16, 8, 4 and 2
+FOLDS = (1, 2, 4, 8)
+PACKED_CHANNELS = COARSE + 4 * MIDDLE + 16 * FINE + 64 * FINEST
 
 
-class Skips(NamedTuple):
-    """Middle (M, 64, 2G, 2G) and fine (M, 32, 4G, 4G) features."""
+class Pyramid(NamedTuple):
+    """Embedding (M, 256, h, w), and (M, 64, 2h, 2w), (M, 32, 4h, 4w) and (M, 8, 8h, 8w) finer features."""
 
+    coarse: Tensor
     middle: Tensor
     fine: Tensor
+    finest: Tensor
 
 
 class HighRes(nn.Module):
-    """Projects the encoder's finer stages to the widths of the decoder's upscaling."""
+    """Projects the encoder's finer features, and makes of them what the decoder's upscaling adds."""
 
-    def __init__(self, middle_channels: int, fine_channels: int) -> None:
+    def __init__(self, middle_channels: int, fine_channels: int, finest_channels: int) -> None:
         super().__init__()
         self.middle = nn.Conv2d(middle_channels, MIDDLE, 1)
         self.fine = nn.Conv2d(fine_channels, FINE, 1)
+        self.finest = nn.Conv2d(finest_channels, FINEST, 1)
+        self.widen = nn.Conv2d(FINEST, FINE, 1, bias=False)
+        nn.init.zeros_(self.widen.weight)  # at first it changes nothing
 
-    def forward(self, embedding: Tensor, middle: Tensor, fine: Tensor) -> Tensor:
-        """Embedding (M, 256, G, G), stride-8 and stride-4 features -> one packed embedding (M, 1024, G, G)."""
-        side = embedding.shape[-1]
-        skips = [resized(self.middle(middle), 2 * side), resized(self.fine(fine), 4 * side)]
-        folded = [functional.pixel_unshuffle(x, x.shape[-1] // side) for x in skips]
-        return torch.cat([embedding, *folded], 1)
+    def pack(self, coarse: Tensor, middle: Tensor, fine: Tensor, finest: Tensor) -> Tensor:
+        """The encoder's features at strides 16, 8, 4 and 2 -> one packed embedding (M, PACKED_CHANNELS, h, w)."""
+        projected = (coarse, self.middle(middle), self.fine(fine), self.finest(finest))
+        return torch.cat([functional.pixel_unshuffle(x, fold) for x, fold in zip(projected, FOLDS, strict=True)], 1)
+
+    def skips(self, pyramid: Pyramid) -> tuple[Tensor, Tensor]:
+        """What is added at twice and at four times the decoder's grid, where fine and finest have one size."""
+        return pyramid.middle, pyramid.fine + self.widen(pyramid.finest)
 
 
-def unpack(packed: Tensor) -> tuple[Tensor, Skips]:
-    """The embedding and the skips of what `HighRes` packed."""
-    embedding, middle, fine = packed.split([COARSE, 4 * MIDDLE, 16 * FINE], 1)
-    return embedding, Skips(functional.pixel_shuffle(middle, 2), functional.pixel_shuffle(fine, 4))
-
-
-def resized(x: Tensor, side: int) -> Tensor:
-    """Nothing changes where the side is right already, as it is for 256 x 256 images at grid 16."""
-    return functional.interpolate(x, size=(side, side), mode="bilinear", align_corners=False)
+def unpack(packed: Tensor) -> Pyramid:
+    """What `HighRes.pack` packed."""
+    parts = packed.split([COARSE, 4 * MIDDLE, 16 * FINE, 64 * FINEST], 1)
+    return Pyramid(*(functional.pixel_shuffle(x, fold) for x, fold in zip(parts, FOLDS, strict=True)))

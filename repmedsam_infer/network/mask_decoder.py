@@ -6,7 +6,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from repmedsam_infer.network.high_res import Skips
 from repmedsam_infer.network.norm import LayerNorm2d
 from repmedsam_infer.network.transformer import TwoWayTransformer
 
@@ -54,13 +53,13 @@ class MaskDecoder(nn.Module):
         image_pe: Tensor,
         box_tokens: Tensor,
         image_index: Tensor | None,
-        skips: Skips | None = None,
+        skips: tuple[Tensor, Tensor] | None = None,
         mask_of: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """`embedding` with its dense prompt added: (M, C, G, G) with `image_index` (N,) naming each box's image, or
         (N, C, G, G) with `image_index` None; image_pe (G * G, C), box_tokens (N, 2, C); `skips`, if the network has
-        them, already gathered for each of the N boxes; `mask_of` makes logits of features (N, C / 8, 4G, 4G) and kernel
-        (N, C / 8) in place of their product.
+        them, (N, C / 4, 2G, 2G) and (N, C / 8, 4G, 4G), are added on the way up; `mask_of` makes logits of features
+        (N, C / 8, 4G, 4G) and kernel (N, C / 8) in place of their product.
         """
         height, width = embedding.shape[-2:]
         image = embedding.flatten(2).transpose(1, 2)  # (M or N, P, C)
@@ -78,10 +77,10 @@ class MaskDecoder(nn.Module):
         iou = self.iou_prediction_head(tokens[:, 0])[:, SINGLE : SINGLE + 1]
         return logits, iou
 
-    def upscale(self, image: Tensor, skips: Skips | None) -> Tensor:
+    def upscale(self, image: Tensor, skips: tuple[Tensor, Tensor] | None) -> Tensor:
         """(N, C, G, G) -> (N, C / 8, 4G, 4G), with the finer features added on the way."""
         if skips is None:
             return self.output_upscaling(image)
         twice, norm, activation, four_times, _ = self.output_upscaling
-        middle = activation(norm(twice(image) + skips.middle))
-        return activation(four_times(middle) + skips.fine)
+        middle = activation(norm(twice(image) + skips[0]))
+        return activation(four_times(middle) + skips[1])

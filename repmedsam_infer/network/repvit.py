@@ -140,9 +140,13 @@ class RepViT(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.pyramid(images)[-1]
 
-    def pyramid(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the first stage gives (B, 80, H / 4, W / 4), the second (B, 160, H / 8, W / 8), and the embedding."""
-        x = self.features[0](images)
+    def pyramid(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the stem's first half gives (B, 40, H / 2, W / 2), the first stage (B, 80, H / 4, W / 4), the second
+        (B, 160, H / 8, W / 8), and the embedding.
+        """
+        half, activation, quarter = self.features[0].children()
+        finest = activation(half(images))
+        x = quarter(finest)
         stages: list[Tensor] = []
         position = 1
         for stage in STAGES:
@@ -151,7 +155,7 @@ class RepViT(nn.Module):
                 x = block(x)
             position += blocks
             stages.append(x)
-        return stages[0], stages[1], self.neck(x)
+        return finest, stages[0], stages[1], self.neck(x)
 
 
 def neck(channels: int) -> nn.Sequential:
