@@ -48,10 +48,10 @@ def calibrate(model: RepMedSAM, cases: Path, per_modality: int = 25) -> dict[flo
     scores = [np.mean([scores_of_case(network, path) for path in paths], 0) for _, paths in sorted(by_modality.items())]
     means = dict(zip(OFFSETS, np.mean(scores, 0).tolist(), strict=True))
     best = max(means, key=lambda offset: means[offset])
-    last = model.contrast.refine[-1]
-    assert isinstance(last, torch.nn.Conv2d) and last.bias is not None
+    bias = model.contrast.refine.leave.bias
+    assert bias is not None
     with torch.no_grad():
-        last.bias.add_(best / CONFIDENT)
+        bias.add_(best / CONFIDENT)
     return means
 
 

@@ -21,7 +21,9 @@ app = typer.Typer(
 
 Train = Annotated[Path, typer.Option(help="Folder of npz cases (imgs, gts) to train on.")]
 Out = Annotated[Path, typer.Option(help="Folder for checkpoints, log and weights; an earlier run in it is continued.")]
-Val = Annotated[Path | None, typer.Option(help="Folder of npz cases by which the best weights are chosen.")]
+Val = Annotated[
+    Path | None, typer.Option(help="Held-out npz cases that choose the best weights; else a fifth of --train.")
+]
 Config = Annotated[Path | None, typer.Option(help="TOML file of what to change about the recipe.")]
 Shorten = Annotated[float, typer.Option(help="Multiply the number of steps by this.")]
 Bf16 = Annotated[bool, typer.Option("--bf16", help="Autocast; faster only where the processor has bf16.")]

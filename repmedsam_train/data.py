@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.errors import UsageError
 from repmedsam_infer.preprocess import FRAME_SIZE, LAST_EDGE, Frame
 from repmedsam_infer.segment import Span
 from repmedsam_infer.window import whole_frame, windows_around
@@ -102,7 +101,7 @@ def modality_of(path: Path) -> str:
 
 
 class TrainingSet:
-    """All training cases of a folder; batch `step` is the same whenever it is asked for.
+    """Training cases; batch `step` is the same whenever it is asked for.
 
     A case is drawn with probability proportional to the square root of how many cases its modality has, and within the
     modality its data set: rare modalities are seen more often than their share, common ones still more often than rare.
@@ -110,11 +109,9 @@ class TrainingSet:
     """
 
     def __init__(
-        self, folder: Path, seed: int = 0, augmentation: Augmentation | None = None, focus: bool = True
+        self, paths: list[Path], seed: int = 0, augmentation: Augmentation | None = None, focus: bool = True
     ) -> None:
-        self.paths = sorted(folder.glob("*.npz"))
-        if not self.paths:
-            raise UsageError(f"there are no .npz files in {folder}")
+        self.paths = paths
         self.seed = seed
         self.augmentation = augmentation or Augmentation()
         self.focus = focus

@@ -16,6 +16,7 @@ from repmedsam_train.litemedsam import LiteMedSAM
 from repmedsam_train.loop import Task, train
 from repmedsam_train.published import import_checkpoint
 from repmedsam_train.recipe import Recipe
+from repmedsam_train.split import find_cases, split
 
 
 def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | None = None) -> Path:
@@ -27,7 +28,8 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
         out: folder for checkpoints, log and weights.
         recipe: as for stage 2; what concerns boxes and masks is not used.
         teacher: checkpoint of LiteMedSAM, published or our own.
-        val: folder of npz files; the best weights are those of the lowest loss on it.
+        val: folder of npz files; the best weights are those of the lowest loss on it. Without it a part of `cases` is
+            held out (split.py).
 
     Raises:
         UsageError: a folder holds no cases, or the teacher is not LiteMedSAM.
@@ -43,8 +45,9 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
     student.mask_decoder.load_state_dict(teaching.mask_decoder.state_dict())
     student.requires_grad_(False).image_encoder.requires_grad_(True)
     teaching = teaching.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    dataset = TrainingSet(cases, recipe.seed, recipe.augmentation)
-    held_out = TrainingSet(val, seed=1, augmentation=NO_AUGMENTATION) if val is not None else None
+    trained_on, held_out_paths = (find_cases(cases), find_cases(val)) if val is not None else split(cases, recipe.seed)
+    dataset = TrainingSet(trained_on, recipe.seed, recipe.augmentation)
+    held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION)
 
     def load(step: int) -> Batch:
         phase = recipe.phase(step)
@@ -61,7 +64,6 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
 
     @torch.no_grad()
     def negative_loss(network: RepMedSAM) -> float:
-        assert held_out is not None
         steps = math.ceil(recipe.validation_samples / 8)
         batches = (held_out.batch(step, 8, FRAME_SIZE, 1) for step in range(steps))
         return -sum(loss(network, batch)[0].item() for batch in batches) / steps
@@ -70,7 +72,7 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
         student.to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
         load,
         loss,
-        negative_loss if held_out is not None else None,
+        negative_loss,
         student.settings,
     )
     return train(task, recipe, out)

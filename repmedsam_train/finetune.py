@@ -9,24 +9,30 @@ from safetensors.torch import load_file
 
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network import RepMedSAM, reparameterize
+from repmedsam_infer.network.focus import sample
 from repmedsam_infer.preprocess import FRAME_SIZE
 from repmedsam_train.data import Augmentation, Batch, TrainingSet
 from repmedsam_train.loop import Task, train
-from repmedsam_train.objective import batch_loss
+from repmedsam_train.objective import batch_loss, predict
+from repmedsam_train.pictures import U8, draw_masks
 from repmedsam_train.recipe import Recipe
+from repmedsam_train.split import find_cases, split
 from repmedsam_train.state import load_state
-from repmedsam_train.unfuse import is_fused, unfuse
+from repmedsam_train.unfuse import Inputs, is_fused, unfuse
 
 NO_AUGMENTATION = Augmentation(
     tight_box=1, loose_box=0, volume_box=0, crop=0, rotation=0, transpose=0,
     intensity=0, inversion=0, grey=0, blur=0, noise=0, flip=0,
 )  # fmt: skip
+VALIDATION_BATCH = 16
 CALIBRATION_BATCHES = 16  # from which the statistics of fused weights are taken
 NOT_PUBLISHED = ("high_res.", "contrast.")  # what published networks do not have
 
 
 def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, initial: Path | None = None) -> Path:
     """Train on the npz files of `cases`; returns the weights, `out`/model.safetensors. See `loop.train`.
+
+    Without `val` a part of `cases` is held out (split.py).
 
     Raises:
         UsageError: a folder holds no cases, or `initial` does not fit.
@@ -35,10 +41,11 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = RepMedSAM(recipe.grid, recipe.focus)
-    dataset = TrainingSet(cases, recipe.seed, recipe.augmentation, recipe.focus)
+    trained_on, held_out_paths = (find_cases(cases), find_cases(val)) if val is not None else split(cases, recipe.seed)
+    dataset = TrainingSet(trained_on, recipe.seed, recipe.augmentation, recipe.focus)
     if initial is not None:
         load_initial(model, initial, dataset, recipe)
-    held_out = TrainingSet(val, 1, NO_AUGMENTATION, recipe.focus) if val is not None else None
+    held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, recipe.focus)
 
     def load(step: int) -> Batch:
         phase = recipe.phase(step)
@@ -48,8 +55,9 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
         model.to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
         load,
         lambda network, batch: batch_loss(network, batch, recipe, device),
-        None if held_out is None else lambda network: validate(network, held_out, recipe, device),
+        lambda network: validate(network, held_out, recipe, device),
         model.settings,
+        lambda network: picture(network, held_out, recipe, device),
     )
     return train(task, recipe, out)
 
@@ -73,15 +81,30 @@ def load_initial(model: RepMedSAM, path: Path, dataset: TrainingSet, recipe: Rec
     load_state(reparameterize(model), state, path, "RepMedSAM", optional=NOT_PUBLISHED)  # says what does not fit
     phase = recipe.phase(0)
     batches = (dataset.batch(step, phase.batch, phase.size, 1, phase.drawn) for step in range(CALIBRATION_BATCHES))
-    unfuse(state, model, (torch.from_numpy(batch.images) for batch in batches))
+    unfuse(state, model, map(inputs_of, batches))
+
+
+def inputs_of(batch: Batch) -> Inputs:
+    return torch.from_numpy(batch.images), torch.from_numpy(batch.prompted.boxes), torch.from_numpy(batch.image_index)
 
 
 @torch.no_grad()
 def validate(model: RepMedSAM, dataset: TrainingSet, recipe: Recipe, device: torch.device) -> float:
     """Mean hard Dice of the objects in a fixed draw of unaugmented slices, rare modalities drawn more often."""
     dices: list[float] = []
-    batch_size = 16
-    for step in range(math.ceil(recipe.validation_samples / batch_size)):
-        batch = dataset.batch(step, batch_size, FRAME_SIZE, boxes_per_image=4)
+    for step in range(math.ceil(recipe.validation_samples / VALIDATION_BATCH)):
+        batch = dataset.batch(step, VALIDATION_BATCH, FRAME_SIZE, boxes_per_image=4)
         dices.append(batch_loss(model, batch, recipe, device)[1].item())
     return sum(dices) / len(dices)
+
+
+@torch.no_grad()
+def picture(model: RepMedSAM, dataset: TrainingSet, recipe: Recipe, device: torch.device) -> U8:
+    """Masks of the first objects that `validate` looks at, as one picture."""
+    batch = dataset.batch(0, VALIDATION_BATCH, FRAME_SIZE, boxes_per_image=4)
+    logits, _, masks = predict(model, batch, recipe, device)
+    side = masks.shape[-1]
+    images = torch.from_numpy(batch.images[batch.image_index])
+    views = sample(images, torch.from_numpy(batch.prompted.windows) / FRAME_SIZE, side).permute(0, 2, 3, 1)
+    as_bytes = (views * 255).round().to(torch.uint8).numpy()
+    return draw_masks(as_bytes, (logits > 0).cpu().numpy(), (masks > 0.5).cpu().numpy())

@@ -2,12 +2,13 @@
 
 import csv
 import math
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import cv2
 import torch
@@ -17,7 +18,11 @@ from torch import Tensor, nn
 from repmedsam_infer.atomic import write_atomic
 from repmedsam_train.data import Batch
 from repmedsam_train.ema import EMA
+from repmedsam_train.pictures import U8, draw_log
 from repmedsam_train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -27,32 +32,33 @@ class Task(Generic[M]):
     """What is trained, on what, and how it is judged.
 
     `loss` gives a batch's loss and a metric to log; `validate`, of the averaged network, a number to make as large as
-    can be. `settings` become the metadata of the weights.
+    can be. `settings` become the metadata of the weights. `picture`, if there is one, shows what it does on the way.
     """
 
     model: M
     load: Callable[[int], Batch]
     loss: Callable[[M, Batch], tuple[Tensor, Tensor]]
-    validate: Callable[[M], float] | None
+    validate: Callable[[M], float]
     settings: dict[str, str]
+    picture: Callable[[M], U8] | None = None
 
 
 def train(task: Task[M], recipe: Recipe, out: Path) -> Path:
     """Run `recipe.steps` steps; returns `out`/model.safetensors, the averaged network as it was when it validated best.
 
     Continues from `out`/latest.pt where there is one: a run that was killed is taken up at its last checkpoint, with
-    the same batches that it would have seen. `out`/log.csv grows by a row every 10 steps.
+    the same batches that it would have seen. `out`/log.csv grows by a row every 10 steps; loss.png and masks.png are
+    drawn at every validation.
     """
     out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)  # the processor is torch's
     model = task.model.train()
     ema = EMA(model, recipe.ema_decay)
-    optimizer = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), lr=recipe.learning_rate)
+    optimizer = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), lr=recipe.learning_rate, fused=True)
     latest, weights = out / "latest.pt", out / "model.safetensors"
     first, best = load_checkpoint(latest, model, ema, optimizer)
-    log = Log(out / "log.csv", continued=first > 0)
 
-    with ThreadPoolExecutor(1) as loader:
+    with Log(out / "log.csv", first, recipe.steps) as log, ThreadPoolExecutor(1) as loader:
         upcoming = loader.submit(task.load, first) if first < recipe.steps else None
         for step in range(first, recipe.steps):
             assert upcoming is not None
@@ -70,16 +76,18 @@ def train(task: Task[M], recipe: Recipe, out: Path) -> Path:
             done = step + 1
             log.add(done, recipe.phase(step).size, loss.item(), metric.item())
             last = done == recipe.steps
-            if task.validate is not None and (done % recipe.validate_every == 0 or last):
+            if done % recipe.validate_every == 0 or last:
                 score = task.validate(ema.model)
                 log.validated(done, score)
+                draw_log(log.path, out / "loss.png")
+                if task.picture is not None:
+                    picture = task.picture(ema.model)
+                    write_atomic(out / "masks.png", cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
                 if score > best:
                     best = score
                     save_weights(weights, ema.model, task.settings)
             if done % recipe.checkpoint_every == 0 or last:
                 save_checkpoint(latest, done, best, model, ema, optimizer)
-    if task.validate is None:
-        save_weights(weights, ema.model, task.settings)
     return weights
 
 
@@ -131,22 +139,40 @@ def load_checkpoint(path: Path, model: nn.Module, ema: EMA[M], optimizer: torch.
 
 
 class Log:
-    """CSV rows of means over 10 steps, and the same lines on standard output."""
+    """CSV rows of means over 10 steps; for who watches, the same as a bar on a terminal, as lines elsewhere."""
 
     EVERY = 10
 
-    def __init__(self, path: Path, continued: bool) -> None:
+    def __init__(self, path: Path, first: int, steps: int) -> None:
         self.path = path
+        self.steps = steps
         self.losses: list[float] = []
         self.metrics: list[float] = []
         self.start = time.monotonic()
-        if not continued:
+        self.validation = ""
+        self.bar = bar() if sys.stderr.isatty() else None
+        self.task = self.bar.add_task("training", total=steps, completed=first) if self.bar is not None else None
+        if not first:
             path.write_text("step,size,loss,metric,seconds,validation\n")
+
+    def __enter__(self) -> "Log":
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
 
     def row(self, *values: object) -> None:
         with self.path.open("a", newline="") as file:
             csv.writer(file).writerow(values)
-        print(*values, flush=True)
+
+    def tell(self, step: int, text: str) -> None:
+        if self.bar is not None and self.task is not None:
+            self.bar.update(self.task, completed=step, description=f"{text}{self.validation}")
+        else:
+            print(f"[{step}/{self.steps}] {text} after {time.monotonic() - self.start:.0f} s", flush=True)
 
     def add(self, step: int, size: int, loss: float, metric: float) -> None:
         self.losses.append(loss)
@@ -154,7 +180,16 @@ class Log:
         if step % self.EVERY == 0:
             loss, metric = sum(self.losses) / len(self.losses), sum(self.metrics) / len(self.metrics)
             self.row(step, size, f"{loss:.4f}", f"{metric:.4f}", f"{time.monotonic() - self.start:.0f}", "")
+            self.tell(step, f"{size} pixels, loss {loss:.4f}, metric {metric:.4f}")
             self.losses, self.metrics = [], []
 
     def validated(self, step: int, score: float) -> None:
         self.row(step, "", "", "", f"{time.monotonic() - self.start:.0f}", f"{score:.4f}")
+        self.validation = f", validation {score:.4f}"
+        self.tell(step, f"validation {score:.4f}")
+
+
+def bar() -> "Progress":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))

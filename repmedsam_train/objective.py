@@ -13,6 +13,13 @@ from repmedsam_train.recipe import Recipe
 
 def batch_loss(model: RepMedSAM, batch: Batch, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean loss and mean hard Dice over the objects of a batch."""
+    logits, iou, masks = predict(model, batch, recipe, device)
+    boxes, windows = (torch.from_numpy(x).to(device) for x in (batch.prompted.boxes, batch.prompted.windows))
+    return segmentation_loss(logits, iou, masks, inside_windows(boxes, windows, masks.shape[-1]), recipe.loss)
+
+
+def predict(model: RepMedSAM, batch: Batch, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits (N, T, T), predicted IoU (N,) and true masks (N, T, T) in [0, 1] of the objects of a batch."""
     images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last)
     # Only the encoder gains from bf16, and box positions need more digits than it has.
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
@@ -21,7 +28,5 @@ def batch_loss(model: RepMedSAM, batch: Batch, recipe: Recipe, device: torch.dev
     masks = torch.from_numpy(batch.prompted.masks).to(device).float() / 255
     index = torch.from_numpy(batch.image_index).to(device)
     low_res_logits, iou = model.decode(embedding.float(), boxes, index, windows)
-    side = masks.shape[-1]
-    logits = functional.interpolate(low_res_logits.float(), (side, side), mode="bilinear", align_corners=False)
-    placed = inside_windows(boxes, windows, side)
-    return segmentation_loss(logits[:, 0], iou[:, 0].float(), masks, placed, recipe.loss)
+    logits = functional.interpolate(low_res_logits.float(), masks.shape[-2:], mode="bilinear", align_corners=False)
+    return logits[:, 0], iou[:, 0].float(), masks

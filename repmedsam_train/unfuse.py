@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from repmedsam_infer.network import RepMedSAM
 from repmedsam_infer.network.repvit import Conv2dBN, RepVGGDepthwise
 
+Inputs = tuple[Tensor, Tensor, Tensor]  # of RepMedSAM.forward: images, boxes, image_index
+
 
 def is_fused(state: Mapping[str, Tensor]) -> bool:
     """Whether these are weights of the inference form."""
@@ -21,8 +23,8 @@ def is_fused(state: Mapping[str, Tensor]) -> bool:
 
 
 @torch.no_grad()
-def unfuse(state: Mapping[str, Tensor], model: RepMedSAM, images: Iterable[Tensor]) -> None:
-    """Give `model`, in training form, the function of the fused `state`; `images`: what it will meet, (B, 3, S, S)."""
+def unfuse(state: Mapping[str, Tensor], model: RepMedSAM, batches: Iterable[Inputs]) -> None:
+    """Give `model`, in training form, the function of the fused `state`; `batches`: such as it will meet."""
     model.load_state_dict(state, strict=False)  # all but the fused convolutions
     within = {id(module.conv) for module in model.modules() if isinstance(module, RepVGGDepthwise)}
     for name, module in model.named_modules():
@@ -36,7 +38,7 @@ def unfuse(state: Mapping[str, Tensor], model: RepMedSAM, images: Iterable[Tenso
             make_neutral(module.bn)
         elif isinstance(module, Conv2dBN) and id(module) not in within:
             make_plain(module, state[f"{name}.weight"], state[f"{name}.bias"])
-    match_statistics(model, images)
+    match_statistics(model, batches)
 
 
 def make_plain(pair: Conv2dBN, weight: Tensor, bias: Tensor) -> None:
@@ -52,7 +54,7 @@ def make_neutral(bn: nn.BatchNorm2d) -> None:
     bn.bias.zero_()
 
 
-def match_statistics(model: RepMedSAM, images: Iterable[Tensor]) -> None:
+def match_statistics(model: RepMedSAM, batches: Iterable[Inputs]) -> None:
     """Give every neutral normalisation the mean and variance of its input, and make up for both."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     sums: dict[nn.Module, tuple[Tensor, Tensor, int]] = {}
@@ -65,8 +67,8 @@ def match_statistics(model: RepMedSAM, images: Iterable[Tensor]) -> None:
     hooks = [bn.register_forward_pre_hook(collect) for bn in norms]
     was_training = model.training
     model.eval()
-    for batch in images:
-        model.image_encoder(batch)
+    for images, boxes, image_index in batches:
+        model(images, boxes, image_index)
     model.train(was_training)
     for hook in hooks:
         hook.remove()

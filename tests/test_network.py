@@ -240,7 +240,7 @@ def test_contrast_tells_what_is_inside_from_what_is_around() -> None:
     features = torch.randn(2, 32, 64, 64, generator=torch.Generator().manual_seed(0))
     features += torch.where(prior > 0, 1.0, -1.0)  # separable, but for the noise
     with torch.inference_mode():
-        logits = Contrast()(features, torch.zeros(2, 32), prior)
+        logits = Contrast().eval()(features, torch.zeros(2, 32), torch.zeros(2, 8, 64, 64), prior)
     near = prior > -5
     assert ((logits > 0) == (prior > 0))[near].float().mean() > 0.99
     assert (logits - prior)[near & (prior > 0)].mean() > 1
@@ -250,7 +250,7 @@ def test_contrast_tells_what_is_inside_from_what_is_around() -> None:
 def test_where_all_features_are_alike_the_box_decides() -> None:
     prior = box_prior(torch.tensor([[0.0, 0, 255, 255], [3, 3, 3, 3]]), 64, 256)
     with torch.inference_mode():
-        logits = Contrast()(torch.ones(2, 32, 64, 64), torch.zeros(2, 32), prior)
+        logits = Contrast().eval()(torch.ones(2, 32, 64, 64), torch.zeros(2, 32), torch.zeros(2, 8, 64, 64), prior)
     torch.testing.assert_close(logits, prior, atol=1e-3, rtol=0)
 
 

@@ -22,6 +22,7 @@ from repmedsam_train.finetune import load_initial  # noqa: E402
 from repmedsam_train.litemedsam import LiteMedSAM  # noqa: E402
 from repmedsam_train.published import import_checkpoint  # noqa: E402
 from repmedsam_train.recipe import Phase, Recipe  # noqa: E402
+from repmedsam_train.split import find_cases  # noqa: E402
 from repmedsam_train.tinyvit import TinyViT  # noqa: E402
 from tests.conftest import PARITY  # noqa: E402
 from tests.seeded import fill, seeded_image  # noqa: E402
@@ -117,7 +118,7 @@ def test_imported_weights_can_be_started_from(
         main()
     assert not stopped.value.code
     assert "is repvit-sam" in capsys.readouterr().out
-    cases = TrainingSet(samples)
+    cases = TrainingSet(find_cases(samples))
     for focus in (False, True):  # published networks have none; what ours adds starts without their weights
         model = RepMedSAM(16, focus)
         load_initial(model, tmp_path / "imported.safetensors", cases, Recipe())
@@ -133,7 +134,7 @@ def test_shipped_weights_can_be_started_from(weights: Weights, samples: Path) ->
         model = RepMedSAM.from_settings(file.metadata())
         fused = reparameterize(model)
         fused.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118
-    load_initial(model, path, TrainingSet(samples), Recipe(phases=(Phase(128, 1, 4),)))
+    load_initial(model, path, TrainingSet(find_cases(samples)), Recipe(phases=(Phase(128, 1, 4),)))
     images, boxes = torch.rand(1, 3, 256, 256), torch.tensor([[30.0, 40, 180, 200]])
     with torch.inference_mode():
         wanted, _ = fused(images, boxes)
@@ -142,7 +143,7 @@ def test_shipped_weights_can_be_started_from(weights: Weights, samples: Path) ->
 
 
 def test_weights_that_do_not_fit_cannot_be_started_from(litemedsam: State, samples: Path, tmp_path: Path) -> None:
-    cases = TrainingSet(samples)
+    cases = TrainingSet(find_cases(samples))
     save_file(litemedsam, tmp_path / "other.safetensors")
     with pytest.raises(UsageError, match="does not fit RepMedSAM"):
         load_initial(RepMedSAM(), tmp_path / "other.safetensors", cases, Recipe())

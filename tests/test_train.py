@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -26,6 +27,7 @@ from repmedsam_train.litemedsam import LiteMedSAM  # noqa: E402
 from repmedsam_train.loop import learning_rate  # noqa: E402
 from repmedsam_train.losses import LossWeights, neighbourhood, segmentation_loss  # noqa: E402
 from repmedsam_train.recipe import Phase, Recipe, changed, named_recipe, shortened  # noqa: E402
+from repmedsam_train.split import find_cases, split  # noqa: E402
 from tests.seeded import fill  # noqa: E402
 
 TINY = Recipe(
@@ -39,7 +41,7 @@ TINY = Recipe(
 
 @given(seed=st.integers(0, 500), size=st.sampled_from([64, 128, 256]), focus=st.booleans())
 def test_samples_hold_their_promises(seed: int, size: int, focus: bool, samples: Path) -> None:
-    batch = TrainingSet(samples, seed, focus=focus).batch(0, 2, size, 4)
+    batch = TrainingSet(find_cases(samples), seed, focus=focus).batch(0, 2, size, 4)
     prompted = batch.prompted
     assert batch.images.shape == (2, 3, size, size)
     assert 0 <= batch.images.min() <= batch.images.max() <= 1
@@ -55,7 +57,7 @@ def test_samples_hold_their_promises(seed: int, size: int, focus: bool, samples:
 def test_boxes_hold_their_objects_before_jitter(focus: bool, seed: int, samples: Path) -> None:
     """Whatever was flipped, cropped or turned: image, mask and box stay in step."""
     still = Augmentation(tight_box=1, loose_box=0, volume_box=0)
-    prompted = TrainingSet(samples, seed, still, focus).batch(0, 2, 256, 8).prompted
+    prompted = TrainingSet(find_cases(samples), seed, still, focus).batch(0, 2, 256, 8).prompted
     side = prompted.masks.shape[-1]
     boxes, windows = torch.from_numpy(prompted.boxes), torch.from_numpy(prompted.windows)
     placed = inside_windows(boxes, windows, side).numpy()
@@ -170,7 +172,7 @@ def test_a_student_learns_its_teachers_embeddings(samples: Path, tmp_path: Path)
     teacher = LiteMedSAM()
     fill(teacher, 0)
     torch.save(teacher.state_dict(), tmp_path / "teacher.pth")
-    recipe = Recipe(phases=(Phase(64, 12, 2),), grid=64, focus=False, warmup_steps=1, validate_every=12)
+    recipe = Recipe(phases=(Phase(64, 12, 2),), grid=64, focus=False, warmup_steps=1, validation_samples=2)
     out = tmp_path / "run"
     student = load_trained(distill(samples, out, recipe, tmp_path / "teacher.pth"))
     for name, tensor in student.mask_decoder.state_dict().items():
@@ -240,3 +242,50 @@ def test_a_trained_network_becomes_weights_for_both_engines(samples: Path, tmp_p
     for engine in (ours, theirs):
         out = engine.decode(engine.encode(image)[None], boxes, index, windows_around(boxes))
         assert np.abs(out - expected).max() < 0.02 * max(1, np.abs(expected).max())  # fp16 storage
+
+
+def named_cases(folder: Path, names: list[str]) -> Path:
+    for name in names:
+        (folder / f"{name}.npz").touch()
+    return folder
+
+
+def test_a_fifth_of_every_modality_is_held_out(tmp_path: Path) -> None:
+    names = [f"2DBox_{m}_a_{i:03}" for m in ("CT", "US") for i in range(50)]
+    trained_on, held_out = split(named_cases(tmp_path, names), seed=0)
+    assert sorted(trained_on + held_out) == find_cases(tmp_path)
+    assert [sum("_CT_" in path.name for path in part) for part in (trained_on, held_out)] == [40, 10]
+    assert split(tmp_path, seed=0) == (trained_on, held_out)
+    assert split(tmp_path, seed=1) != (trained_on, held_out)
+
+
+@given(seed=st.integers(0, 50))
+def test_no_group_is_in_both_parts(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = named_cases(tmp_path_factory.mktemp("cases"), [f"2DBox_CT_a_{i:02}" for i in range(30)])
+    patients = {f"2DBox_CT_a_{i:02}": f"patient {i // 3}" for i in range(30)}
+    (folder / "groups.csv").write_text("case,group\n" + "".join(f"{c},{g}\n" for c, g in patients.items()))
+    trained_on, held_out = split(folder, seed)
+    seen, unseen = ({patients[path.stem] for path in part} for part in (trained_on, held_out))
+    assert len(unseen) == 2
+    assert not seen & unseen
+
+
+@pytest.mark.parametrize(
+    "text", ["patient,file\n1,2DBox_CT_a_0\n", "\x00", "case,group\n2DBox_CT_a_0,1\n2DBox_CT_a_1,1\n"]
+)
+def test_what_cannot_be_split_is_refused(text: str, tmp_path: Path) -> None:
+    named_cases(tmp_path, ["2DBox_CT_a_0", "2DBox_CT_a_1"])
+    (tmp_path / "groups.csv").write_text(text)
+    with pytest.raises(UsageError):
+        split(tmp_path, 0)
+
+
+@pytest.mark.slow
+def test_a_run_leaves_pictures_of_its_loss_and_of_masks(samples: Path, tmp_path: Path) -> None:
+    finetune(samples, tmp_path, replace(TINY, phases=(Phase(64, 10, 1),), validate_every=5))
+    for name in ("loss.png", "masks.png"):
+        picture = cv2.imread(str(tmp_path / name))
+        assert picture is not None
+        assert picture.std() > 10
+    rows = (tmp_path / "log.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "5", "10", "10"]

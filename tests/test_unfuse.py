@@ -18,13 +18,15 @@ def test_the_training_form_of_fused_weights_does_the_same_in_both_modes() -> Non
     assert not is_fused(original.state_dict())
 
     images = torch.rand(4, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    boxes = torch.tensor([[20.0, 30, 120, 140], [100, 10, 220, 60], [5, 5, 250, 200]])
+    inputs = (images, boxes, torch.tensor([0, 3, 2]))
     again = RepMedSAM(16, focus=True)
-    unfuse(fused.state_dict(), again, [images])
+    unfuse(fused.state_dict(), again, [inputs])
     with torch.inference_mode():
-        wanted = fused.image_encoder(images)
-        torch.testing.assert_close(again.eval().image_encoder(images), wanted, atol=5e-3, rtol=0)
-        torch.testing.assert_close(reparameterize(again).image_encoder(images), wanted, atol=5e-3, rtol=0)
-        # On the batch that it was calibrated on, training mode normalises by the very same statistics.
-        torch.testing.assert_close(again.train().image_encoder(images), wanted, atol=5e-3, rtol=0)
+        wanted, _ = fused(*inputs)
+        tolerance = 2e-3 * float(wanted.std())
+        for network in (again.eval(), reparameterize(again), again.train()):
+            # On the batch that it was calibrated on, training mode normalises by the very same statistics.
+            torch.testing.assert_close(network(*inputs)[0], wanted, atol=tolerance, rtol=2e-3)
     for name, tensor in original.mask_decoder.state_dict().items():
         assert torch.equal(again.mask_decoder.state_dict()[name], tensor), name

@@ -3,7 +3,7 @@
 SAM's mask is a product of features and a kernel that a token has to work out by attention. Here the features' means
 inside and around the box are compared as well: their difference is added to the kernel, which makes it a nearest-mean
 classifier; and how near every position is to either mean goes, with the logits so far and the features themselves,
-through a few small convolutions, which see what no product of single positions can: borders, gaps, neighbours.
+through refine.py, which sees what no product of single positions can.
 """
 
 import math
@@ -11,37 +11,26 @@ import math
 import torch
 from torch import Tensor, nn
 
+from repmedsam_infer.network.high_res import FINE, FINEST
+from repmedsam_infer.network.refine import Refine
+
 INNER = 0.8  # logits of the box prior above which a position counts as inside (0.8 of the way out to the ellipse)
 OUTER = (-5.0, -0.6)  # and between which as around: from just outside the ellipse to over twice as far out
 SHARPNESS = 3.0
 FIRST_SCALE = 3.0
-FEATURES = 32
-WIDTH = 24  # channels of the convolutions
-EVIDENCE = 4  # maps that they see besides the features
+EVIDENCE = 4  # maps that the refinement sees besides the features
 CONFIDENT = 4.0  # logits are divided by this and cut off at three times it before they are seen
 
 
 class Contrast(nn.Module):
-    """Features (N, 32, H, W), kernel (N, 32) and box prior (N, 1, H, W) -> logits (N, 1, H, W)."""
+    """Features (N, 32, H, W), kernel (N, 32), finest (N, 8, H, W) and prior (N, 1, H, W) -> logits (N, 1, H, W)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor(math.log(FIRST_SCALE)))
-        self.refine = nn.Sequential(
-            nn.Conv2d(EVIDENCE + FEATURES, WIDTH, 3, padding=1),
-            nn.GELU(),
-            nn.Conv2d(WIDTH, WIDTH, 3, padding=2, dilation=2),
-            nn.GELU(),
-            nn.Conv2d(WIDTH, WIDTH, 3, padding=4, dilation=4),
-            nn.GELU(),
-            nn.Conv2d(WIDTH, 1, 3, padding=1),
-        )
-        last = self.refine[-1]
-        assert isinstance(last, nn.Conv2d) and last.bias is not None
-        nn.init.zeros_(last.weight)  # at first it changes nothing
-        nn.init.zeros_(last.bias)
+        self.refine = Refine(EVIDENCE + FINE + FINEST)
 
-    def forward(self, features: Tensor, kernel: Tensor, prior: Tensor) -> Tensor:
+    def forward(self, features: Tensor, kernel: Tensor, finest: Tensor, prior: Tensor) -> Tensor:
         inside = torch.sigmoid(SHARPNESS * (prior - INNER))
         around = torch.sigmoid(SHARPNESS * (OUTER[1] - prior)) * torch.sigmoid(SHARPNESS * (prior - OUTER[0]))
         mean_inside, mean_around = weighted_mean(features, inside), weighted_mean(features, around)
@@ -64,7 +53,7 @@ class Contrast(nn.Module):
             torch.log1p(far_inside / spread),
             torch.log1p(far_around / spread),
         ]
-        return logits + CONFIDENT * self.refine(torch.cat([*evidence, features], 1))
+        return logits + CONFIDENT * self.refine(torch.cat([*evidence, features, finest], 1))
 
 
 def weighted_mean(features: Tensor, weights: Tensor) -> Tensor:

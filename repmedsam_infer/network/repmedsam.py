@@ -28,7 +28,7 @@ class RepMedSAM(nn.Module):
     16 x 16 for a 256 x 256 image, is upsampled to the grid after the neck, without parameters, so that the same weights
     load at any grid. With it the decoder looks at a window around each box (focus.py), sees the encoder's finer
     features (high_res.py), is told the ellipse that fills the box (box_prior.py), and compares inside with outside
-    (contrast.py). Both are stored with the weights, as `settings`.
+    (contrast.py, refine.py). Both are stored with the weights, as `settings`.
     """
 
     def __init__(self, grid: Grid = 16, focus: bool = False) -> None:
@@ -104,7 +104,7 @@ class RepMedSAM(nn.Module):
         seen = look(unpack(embedding[image_index]), windows, self.grid, IMAGE_SIZE)
         prior = box_prior(inside_windows(boxes, windows, IMAGE_SIZE), 4 * self.grid, IMAGE_SIZE)
         prompted = seen.coarse + self.prompt_encoder.mask(prior)
-        mask_of = partial(self.contrast, prior=prior)
+        mask_of = partial(self.contrast, finest=seen.finest, prior=prior)
         return self.mask_decoder(prompted, image_pe, box_tokens, None, self.high_res.skips(seen), mask_of)
 
     def forward(self, images: Tensor, boxes: Tensor, image_index: Tensor | None = None) -> tuple[Tensor, Tensor]:

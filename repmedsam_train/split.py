@@ -1,0 +1,64 @@
+"""Which cases are trained on and which are held out: 4 to 1 (paper section 3.2), no group in both parts.
+
+Slices of one patient look alike: a network that has seen one knows the others, and validation would praise it for that.
+Which cases belong together only who collected them knows: `groups.csv` in the folder says it (columns case, group).
+Where there is none every file is taken to be a group of its own, which is right only if each is another patient.
+"""
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from repmedsam_infer.errors import UsageError
+from repmedsam_train.data import modality_of
+
+GROUPS = "groups.csv"
+PARTS = 5  # one of them is held out
+
+
+def find_cases(folder: Path) -> list[Path]:
+    """The npz files of a folder, in order of name. Raises UsageError where there are none."""
+    paths = sorted(folder.glob("*.npz"))
+    if not paths:
+        raise UsageError(f"there are no .npz files in {folder}")
+    return paths
+
+
+def split(folder: Path, seed: int) -> tuple[list[Path], list[Path]]:
+    """Cases to train on, cases to hold out: of every modality about a fifth of the groups, the same for the same seed.
+
+    Raises:
+        UsageError: there are no cases, `groups.csv` is not what it should be, or all cases are one group.
+
+    """
+    groups = read_groups(folder / GROUPS)
+    members: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in find_cases(folder):
+        members[groups.get(path.name, path.name)].append(path)
+    if len(members) < 2:
+        raise UsageError(f"all cases in {folder} are of one group and cannot be split; name held-out cases with --val")
+    shuffled = np.random.default_rng(seed).permutation(sorted(members)).tolist()
+    ordered = sorted(shuffled, key=lambda group: modality_of(members[group][0]))
+    # Every fifth of a list that is ordered by modality; but one at least.
+    held_out = set(ordered[PARTS // 2 :: PARTS] or ordered[-1:])
+    parts: tuple[list[Path], list[Path]] = ([], [])
+    for group in sorted(members):
+        parts[group in held_out].extend(members[group])
+    return parts
+
+
+def read_groups(path: Path) -> dict[str, str]:
+    """Of each case (file name, with or without .npz) its group; empty where there is no such file."""
+    if not path.exists():
+        return {}
+    try:
+        with path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            columns, rows = set(reader.fieldnames or ()), list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} cannot be read as a table: {error}") from error
+    if not {"case", "group"} <= columns:
+        raise UsageError(f"{path} has no columns case and group")
+    return {f"{(row['case'] or '').removesuffix('.npz')}.npz": row["group"] for row in rows}
