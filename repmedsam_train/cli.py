@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from repmedsam_infer.errors import RepMedSAMError
+from repmedsam_infer.errors import EXIT_CASE_FAILED, RepMedSAMError, UsageError
 
 if TYPE_CHECKING:
+    from repmedsam_infer.network import RepMedSAM
     from repmedsam_train.recipe import Recipe
 
 app = typer.Typer(
@@ -96,10 +97,9 @@ def calibrate(
     Example: repmedsam-train calibrate runs/first/model.safetensors runs/first/calibrated.safetensors --train data/train
     """
     from repmedsam_train.calibrate import calibrate as run
-    from repmedsam_train.export import load_trained
     from repmedsam_train.loop import save_weights
 
-    network = load_trained(model)
+    network = rep_med_sam(model)
     for offset, score in run(network, train).items():
         typer.echo(f"{offset:.2f} {score:.4f}")
     save_weights(out, network, network.settings)
@@ -112,9 +112,60 @@ def export(
 ) -> None:
     """Re-parameterize trained weights and write them for every engine, with checksums."""
     from repmedsam_train.export import export as write
-    from repmedsam_train.export import load_trained
 
-    write(load_trained(model), folder)
+    write(rep_med_sam(model), folder)
+
+
+def rep_med_sam(path: Path) -> "RepMedSAM":
+    """A trained RepMedSAM; the baseline is trained for comparison only."""
+    from repmedsam_infer.network import RepMedSAM
+    from repmedsam_train.networks import load_trained
+
+    network = load_trained(path)
+    if not isinstance(network, RepMedSAM):
+        raise UsageError(f"{path} is a {type(network).__name__}; this is for RepMedSAM only")
+    return network
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="model.safetensors of a run, of either network.")],
+    inputs: Annotated[Path, typer.Option("--inputs", "-i", help="Folder of npz cases (imgs, boxes).")],
+    outputs: Annotated[Path, typer.Option("--outputs", "-o", help="Folder for the segmentations.")],
+) -> None:
+    """Segment a folder with a network as it was trained, in torch, without exporting it.
+
+    Example: repmedsam-train predict runs/first/model.safetensors -i data/val -o segs/first
+    """
+    from repmedsam_infer.engines.torch import TorchEngine
+    from repmedsam_infer.network import reparameterize
+    from repmedsam_infer.progress import follow
+    from repmedsam_infer.run import Job, find_cases, run
+    from repmedsam_train.networks import load_trained
+
+    job = Job(inputs, outputs, overwrite=True)
+    paths = find_cases(job)
+    engine = TorchEngine(reparameterize(load_trained(model)))
+    if any(report.status == "failed" for report in follow(run(job, paths, engine), len(paths))):
+        raise typer.Exit(EXIT_CASE_FAILED)
+
+
+@app.command()
+def compare(
+    segmentations: Annotated[list[str], typer.Argument(help="NAME=FOLDER of segmentations, one or more.")],
+    gts: Annotated[Path, typer.Option("--gts", "-g", help="Folder of ground truth.")],
+) -> None:
+    """DSC and NSD of several networks' segmentations side by side, as a Markdown table.
+
+    Example: repmedsam-train compare baseline=segs/baseline ours=segs/ours -g data/val
+    """
+    from repmedsam_infer.evaluate import markdown
+    from repmedsam_train.compare import compare as run
+
+    named = dict(item.partition("=")[::2] for item in segmentations)
+    if not all(named.values()):
+        raise UsageError("name every folder: NAME=FOLDER")
+    typer.echo(markdown(run({name: Path(folder) for name, folder in named.items()}, gts)))
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """Training samples from challenge npz files: random slices of volumes, varied, with boxes and their masks."""
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from repmedsam_infer.case import is_volume_name
 from repmedsam_infer.preprocess import FRAME_SIZE, LAST_EDGE, Frame
 from repmedsam_infer.segment import Span
 from repmedsam_infer.window import whole_frame, windows_around
@@ -17,6 +18,7 @@ U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 
 FOCUSED_SIDE = 128  # of the masks over windows: twice as fine as logits of grid 16
+VISITS = 4  # of a volume for one of a picture
 LOOSE = 3  # frame pixels by which a loose box is wider, on each side
 
 
@@ -105,7 +107,7 @@ class TrainingSet:
 
     A case is drawn with probability proportional to the square root of how many cases its modality has, and within the
     modality its data set: rare modalities are seen more often than their share, common ones still more often than rare.
-    Cases stay in memory once read.
+    A volume counts as VISITS cases, as it has many slices (paper section 3.2). Cases stay in memory once read.
     """
 
     def __init__(
@@ -148,18 +150,24 @@ class TrainingSet:
 
 
 def draw_probabilities(paths: list[Path]) -> NDArray[np.float64]:
-    modalities = [modality_of(p) for p in paths]
     datasets = [p.stem.rsplit("_", 1)[0] for p in paths]
-    in_modality, in_dataset = Counter(modalities), Counter(datasets)
-    roots: dict[str, float] = {}  # for each modality, the sum over its data sets of the square root of their sizes
-    for dataset, modality in set(zip(datasets, modalities, strict=True)):
-        roots[modality] = roots.get(modality, 0.0) + in_dataset[dataset] ** 0.5
-    weights = np.array(
-        [
-            in_modality[m] ** 0.5 * (in_dataset[d] ** 0.5 / roots[m]) / in_dataset[d]
-            for m, d in zip(modalities, datasets, strict=True)
-        ]
-    )
+    visits = np.array([VISITS if is_volume_name(p.name) else 1 for p in paths])
+    in_dataset: defaultdict[str, int] = defaultdict(int)
+    for dataset, count in zip(datasets, visits.tolist(), strict=True):
+        in_dataset[dataset] += count
+    in_modality: defaultdict[str, int] = defaultdict(int)
+    roots: defaultdict[str, float] = defaultdict(
+        float
+    )  # the sum over a modality's data sets of the roots of their sizes
+    modality_of_dataset = {dataset: modality_of(p) for dataset, p in zip(datasets, paths, strict=True)}
+    for dataset, modality in modality_of_dataset.items():
+        in_modality[modality] += in_dataset[dataset]
+        roots[modality] += in_dataset[dataset] ** 0.5
+    shares = {
+        dataset: in_modality[modality] ** 0.5 * in_dataset[dataset] ** 0.5 / roots[modality]
+        for dataset, modality in modality_of_dataset.items()
+    }
+    weights = visits * [shares[dataset] / in_dataset[dataset] for dataset in datasets]
     return weights / weights.sum()
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import openvino
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -42,15 +41,6 @@ class Decoder(nn.Module):
         self, embedding: Tensor, boxes: Tensor, image_index: Tensor, windows: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         return self.model.decode(embedding, boxes, image_index, windows)
-
-
-def load_trained(path: Path) -> RepMedSAM:
-    """The network in training form from a safetensors file of `finetune`."""
-    with safe_open(path, framework="pt") as file:
-        model = RepMedSAM.from_settings(file.metadata() or {})
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    model.load_state_dict(state)
-    return model.eval()
 
 
 def export(model: RepMedSAM, folder: Path) -> None:

@@ -8,11 +8,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from repmedsam_infer.errors import UsageError
-from repmedsam_infer.network import RepMedSAM, reparameterize
+from repmedsam_infer.network import reparameterize
 from repmedsam_infer.network.focus import sample
 from repmedsam_infer.preprocess import FRAME_SIZE
 from repmedsam_train.data import Augmentation, Batch, TrainingSet
+from repmedsam_train.litemedsam import LiteMedSAM
 from repmedsam_train.loop import Task, train
+from repmedsam_train.networks import Network, untrained
 from repmedsam_train.objective import batch_loss, predict
 from repmedsam_train.pictures import U8, draw_masks
 from repmedsam_train.recipe import Recipe
@@ -40,18 +42,18 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     """
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = RepMedSAM(recipe.grid, recipe.focus)
+    model = untrained(recipe)
     trained_on, held_out_paths = (find_cases(cases), find_cases(val)) if val is not None else split(cases, recipe.seed)
-    dataset = TrainingSet(trained_on, recipe.seed, recipe.augmentation, recipe.focus)
+    dataset = TrainingSet(trained_on, recipe.seed, recipe.augmentation, model.focus)
     if initial is not None:
         load_initial(model, initial, dataset, recipe)
-    held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, recipe.focus)
+    held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, model.focus)
 
     def load(step: int) -> Batch:
         phase = recipe.phase(step)
         return dataset.batch(step, phase.batch, phase.size, recipe.boxes_per_image, phase.drawn)
 
-    task = Task(
+    task: Task[Network] = Task(
         model.to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
         load,
         lambda network, batch: batch_loss(network, batch, recipe, device),
@@ -62,7 +64,7 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     return train(task, recipe, out)
 
 
-def load_initial(model: RepMedSAM, path: Path, dataset: TrainingSet, recipe: Recipe) -> None:
+def load_initial(model: Network, path: Path, dataset: TrainingSet, recipe: Recipe) -> None:
     """Start from the weights of a safetensors file, in training form or, as they are shipped, fused; they may lack what
     published networks do not have.
 
@@ -74,8 +76,8 @@ def load_initial(model: RepMedSAM, path: Path, dataset: TrainingSet, recipe: Rec
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{path} cannot be read as safetensors: {error}") from error
-    if not is_fused(state):
-        load_state(model, state, path, "RepMedSAM", optional=NOT_PUBLISHED)
+    if isinstance(model, LiteMedSAM) or not is_fused(state):
+        load_state(model, state, path, type(model).__name__, optional=NOT_PUBLISHED)
         return
     state = {name: tensor.float() for name, tensor in state.items()}
     load_state(reparameterize(model), state, path, "RepMedSAM", optional=NOT_PUBLISHED)  # says what does not fit
@@ -89,19 +91,20 @@ def inputs_of(batch: Batch) -> Inputs:
 
 
 @torch.no_grad()
-def validate(model: RepMedSAM, dataset: TrainingSet, recipe: Recipe, device: torch.device) -> float:
+def validate(model: Network, dataset: TrainingSet, recipe: Recipe, device: torch.device) -> float:
     """Mean hard Dice of the objects in a fixed draw of unaugmented slices, rare modalities drawn more often."""
     dices: list[float] = []
-    for step in range(math.ceil(recipe.validation_samples / VALIDATION_BATCH)):
-        batch = dataset.batch(step, VALIDATION_BATCH, FRAME_SIZE, boxes_per_image=4)
+    batch_size = min(VALIDATION_BATCH, recipe.validation_samples)
+    for step in range(math.ceil(recipe.validation_samples / batch_size)):
+        batch = dataset.batch(step, batch_size, FRAME_SIZE, boxes_per_image=4)
         dices.append(batch_loss(model, batch, recipe, device)[1].item())
     return sum(dices) / len(dices)
 
 
 @torch.no_grad()
-def picture(model: RepMedSAM, dataset: TrainingSet, recipe: Recipe, device: torch.device) -> U8:
+def picture(model: Network, dataset: TrainingSet, recipe: Recipe, device: torch.device) -> U8:
     """Masks of the first objects that `validate` looks at, as one picture."""
-    batch = dataset.batch(0, VALIDATION_BATCH, FRAME_SIZE, boxes_per_image=4)
+    batch = dataset.batch(0, min(VALIDATION_BATCH, recipe.validation_samples), FRAME_SIZE, boxes_per_image=4)
     logits, _, masks = predict(model, batch, recipe, device)
     side = masks.shape[-1]
     images = torch.from_numpy(batch.images[batch.image_index])

@@ -1,5 +1,7 @@
 """LiteMedSAM, the challenge's baseline: TinyViT encoder, SAM's heads at grid 64. Teacher and standard of comparison."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from repmedsam_infer.network.mask_decoder import MaskDecoder
@@ -12,6 +14,8 @@ class LiteMedSAM(nn.Module):
     """Encode and decode as in `RepMedSAM`; embedding (M, 256, 64, 64), logits of 256 x 256."""
 
     grid = 64
+    focus = False
+    settings: ClassVar[dict[str, str]] = {"network": "litemedsam"}  # the metadata of a weight file
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,8 +27,14 @@ class LiteMedSAM(nn.Module):
         """(M, 3, S, S) float in [0, 1] -> (M, 256, S / 4, S / 4)."""
         return self.image_encoder(images)
 
-    def decode(self, embedding: Tensor, boxes: Tensor, image_index: Tensor) -> tuple[Tensor, Tensor]:
-        """(M, 256, G, G), boxes (N, 4) in frame pixels, image_index (N,) -> logits (N, 1, 4G, 4G), iou (N, 1)."""
+    def decode(
+        self, embedding: Tensor, boxes: Tensor, image_index: Tensor, windows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(M, 256, G, G), boxes (N, 4) in frame pixels, image_index (N,) -> logits (N, 1, 4G, 4G), iou (N, 1).
+
+        The logits always cover the whole frame; `windows` is for the networks that look at less.
+        """
+        del windows
         return self.mask_decoder(
             embedding + self.prompt_encoder.no_mask(),
             self.prompt_encoder.pe_layer.grid(*embedding.shape[-2:]),

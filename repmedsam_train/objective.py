@@ -4,21 +4,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from repmedsam_infer.network import RepMedSAM
 from repmedsam_infer.network.focus import inside_windows
 from repmedsam_train.data import Batch
 from repmedsam_train.losses import segmentation_loss
+from repmedsam_train.networks import Network
 from repmedsam_train.recipe import Recipe
 
 
-def batch_loss(model: RepMedSAM, batch: Batch, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor]:
+def batch_loss(model: Network, batch: Batch, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean loss and mean hard Dice over the objects of a batch."""
     logits, iou, masks = predict(model, batch, recipe, device)
     boxes, windows = (torch.from_numpy(x).to(device) for x in (batch.prompted.boxes, batch.prompted.windows))
     return segmentation_loss(logits, iou, masks, inside_windows(boxes, windows, masks.shape[-1]), recipe.loss)
 
 
-def predict(model: RepMedSAM, batch: Batch, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def predict(model: Network, batch: Batch, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Logits (N, T, T), predicted IoU (N,) and true masks (N, T, T) in [0, 1] of the objects of a batch."""
     images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last)
     # Only the encoder gains from bf16, and box positions need more digits than it has.

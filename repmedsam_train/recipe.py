@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network.repmedsam import Grid
-from repmedsam_train.data import Augmentation
+from repmedsam_train.data import VISITS, Augmentation
 from repmedsam_train.losses import LossWeights
 
 
@@ -31,6 +31,7 @@ class Recipe:
         Phase(192, 380, 8),
         Phase(256, 270, 8),
     )
+    network: Literal["repmedsam", "litemedsam"] = "repmedsam"  # grid and focus are RepMedSAM's
     grid: Grid = 16
     focus: bool = True
     boxes_per_image: int = 8
@@ -61,7 +62,6 @@ class Recipe:
 
 
 RecipeName = Literal["scratch", "paper-distill", "paper-finetune"]
-VISITS = 4  # of a volume in an epoch of the paper's recipes, a random slice each (paper section 3.2: several)
 
 
 def named_recipe(name: str, pictures: int, volumes: int) -> Recipe:

@@ -18,14 +18,16 @@ from repmedsam_infer.network import RepMedSAM  # noqa: E402
 from repmedsam_infer.network.focus import inside_windows  # noqa: E402
 from repmedsam_infer.weights import find_weights  # noqa: E402
 from repmedsam_infer.window import windows_around  # noqa: E402
+from repmedsam_train.cli import main  # noqa: E402
 from repmedsam_train.data import Augmentation, TrainingSet, draw_probabilities, draw_sample, read_training_case  # noqa: E402
 from repmedsam_train.distill import distill, embedding_divergence  # noqa: E402
 from repmedsam_train.drawn import SIDE, draw_case  # noqa: E402
-from repmedsam_train.export import export, load_trained  # noqa: E402
+from repmedsam_train.export import export  # noqa: E402
 from repmedsam_train.finetune import NO_AUGMENTATION, finetune  # noqa: E402
 from repmedsam_train.litemedsam import LiteMedSAM  # noqa: E402
 from repmedsam_train.loop import learning_rate  # noqa: E402
 from repmedsam_train.losses import LossWeights, neighbourhood, segmentation_loss  # noqa: E402
+from repmedsam_train.networks import load_trained  # noqa: E402
 from repmedsam_train.recipe import Phase, Recipe, changed, named_recipe, shortened  # noqa: E402
 from repmedsam_train.split import find_cases, split  # noqa: E402
 from tests.seeded import fill  # noqa: E402
@@ -230,6 +232,7 @@ def test_a_wrong_toml_file_says_what_is_wrong(text: str, says: str, tmp_path: Pa
 def test_a_trained_network_becomes_weights_for_both_engines(samples: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     trained = load_trained(finetune(samples, tmp_path / "run", replace(TINY, phases=(Phase(64, 1, 2),)), None))
+    assert isinstance(trained, RepMedSAM)
     export(trained, tmp_path / "weights")
     found = find_weights(tmp_path / "weights")
     image = np.random.default_rng(0).random((3, 256, 256), dtype=np.float32)
@@ -289,3 +292,28 @@ def test_a_run_leaves_pictures_of_its_loss_and_of_masks(samples: Path, tmp_path:
         assert picture.std() > 10
     rows = (tmp_path / "log.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["step", "5", "10", "10"]
+
+
+@pytest.mark.slow
+def test_the_baseline_is_trained_by_the_same_loop_segments_and_is_compared(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = tmp_path / "cases"
+    cases.mkdir()
+    for name in ("2DBox_US_phantom_0000.npz", "2DBox_Fundus_phantom_0000.npz"):
+        (cases / name).write_bytes((samples / name).read_bytes())
+    recipe = replace(TINY, network="litemedsam", phases=(Phase(64, 2, 2),))
+    weights = finetune(cases, tmp_path / "run", recipe, cases)
+    assert isinstance(load_trained(weights), LiteMedSAM)
+
+    def run(*arguments: object) -> str:
+        monkeypatch.setattr("sys.argv", ["repmedsam-train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert not stopped.value.code
+        return capsys.readouterr().out
+
+    run("predict", weights, "-i", cases, "-o", tmp_path / "segs")
+    table = run("compare", f"baseline={tmp_path / 'segs'}", "-g", cases)
+    assert "| modality | cases | objects | baseline DSC | baseline NSD | box DSC" in table
+    assert "| Fundus | 1 |" in table

@@ -48,9 +48,9 @@ def load_engine(name: EngineName, weights: Weights, threads: int) -> Engine:
 
         return OpenVINOEngine(weights, threads)
     if name == "torch":
-        from repmedsam_infer.engines.torch import TorchEngine
+        from repmedsam_infer.engines.torch import load
 
-        return TorchEngine(weights, threads)
+        return load(weights, threads)
     raise UsageError(f"there is no engine '{name}'; choose one of: {', '.join(get_args(EngineName))}")
 
 

@@ -1,5 +1,7 @@
 """The reference engine: the network's own definition, in torch. An optional extra."""
 
+from typing import Any, Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,33 +13,32 @@ F32 = NDArray[np.float32]
 FILE = "repmedsam.safetensors"  # the re-parameterized network, fp16
 
 
+class Network(Protocol):
+    """What this engine can run: RepMedSAM, and what is compared with it."""
+
+    @property
+    def grid(self) -> int: ...
+
+    @property
+    def focus(self) -> bool: ...
+
+    def encode(self, images: Any) -> Any: ...
+
+    def decode(self, embedding: Any, boxes: Any, image_index: Any, windows: Any) -> tuple[Any, Any]: ...
+
+
 class TorchEngine:
     """See `engines.Engine`."""
 
     name = "torch"
 
-    def __init__(self, weights: Weights, threads: int) -> None:
-        try:
-            import torch
-            from safetensors import safe_open
+    def __init__(self, network: Network) -> None:
+        import torch
 
-            from repmedsam_infer.network import RepMedSAM, reparameterize
-        except ImportError as error:
-            raise SetupError("the engine 'torch' is not installed: pip install 'repmedsam[torch]'") from error
-        self.version = str(torch.__version__)
-        (path,) = weights.verified(FILE)
-        torch.set_num_threads(threads)
-        with safe_open(path, framework="pt") as file:
-            settings = file.metadata() or {}
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (no mapping)
-        try:
-            model = reparameterize(RepMedSAM.from_settings(settings))
-            model.load_state_dict(state)
-        except (ValueError, RuntimeError) as error:
-            raise SetupError(f"{path} does not fit the network: {str(error).splitlines()[0]}") from error
         self.torch = torch
-        self.model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.grid, self.focus = int(model.grid), bool(model.focus)
+        self.version = str(torch.__version__)
+        self.model = network
+        self.grid, self.focus = int(network.grid), bool(network.focus)
 
     def encode(self, image: F32) -> F32:
         with self.torch.inference_mode():
@@ -53,3 +54,30 @@ class TorchEngine:
             return logits[:, 0].numpy()
 
         return in_batches(decode, len(boxes))
+
+
+def load(weights: Weights, threads: int) -> TorchEngine:
+    """The engine with weights that were exported.
+
+    Raises:
+        SetupError: torch is not installed, or the weights are missing or damaged.
+
+    """
+    try:
+        import torch
+        from safetensors import safe_open
+
+        from repmedsam_infer.network import RepMedSAM, reparameterize
+    except ImportError as error:
+        raise SetupError("the engine 'torch' is not installed: pip install 'repmedsam[torch]'") from error
+    (path,) = weights.verified(FILE)
+    torch.set_num_threads(threads)
+    with safe_open(path, framework="pt") as file:
+        settings = file.metadata() or {}
+        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (no mapping)
+    try:
+        model = reparameterize(RepMedSAM.from_settings(settings))
+        model.load_state_dict(state)
+    except (ValueError, RuntimeError) as error:
+        raise SetupError(f"{path} does not fit the network: {str(error).splitlines()[0]}") from error
+    return TorchEngine(model.eval().to(memory_format=torch.channels_last))  # type: ignore[call-overload]

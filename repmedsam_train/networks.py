@@ -1,0 +1,40 @@
+"""What can be trained: RepMedSAM, and the baseline that it is compared with, LiteMedSAM."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from repmedsam_infer.errors import UsageError
+from repmedsam_infer.network import RepMedSAM
+from repmedsam_train.litemedsam import LiteMedSAM
+from repmedsam_train.recipe import Recipe
+from repmedsam_train.state import load_state
+
+Network = RepMedSAM | LiteMedSAM
+
+
+def untrained(recipe: Recipe) -> Network:
+    return LiteMedSAM() if recipe.network == "litemedsam" else RepMedSAM(recipe.grid, recipe.focus)
+
+
+def network_of(settings: Mapping[str, str]) -> Network:
+    """An untrained network of the make that a weight file's metadata tell. Raises ValueError where there is none."""
+    return LiteMedSAM() if settings == LiteMedSAM.settings else RepMedSAM.from_settings(dict(settings))
+
+
+def load_trained(path: Path) -> Network:
+    """The network in training form from a safetensors file of `finetune`, in eval mode.
+
+    Raises:
+        UsageError: the file cannot be read, or is not of a network of ours.
+
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            network = network_of(file.metadata() or {})
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UsageError(f"{path} holds no trained network: {error}") from error
+    load_state(network, state, path, type(network).__name__)
+    return network.eval()
