@@ -76,9 +76,8 @@ def segment_slice(
     with watch("encode"):
         embedding = engine.encode(placed)
     with watch("decode"):
-        count = len(prompts.labels)
-        windows = windows_around(prompts.homes) if engine.focus else whole_frame(count)
-        low_res_logits = engine.decode(embedding[None], prompts.boxes, np.zeros(count, np.int64), windows)
+        windows = windows_around(prompts.homes) if engine.focus else whole_frame(len(prompts.labels))
+        low_res_logits = engine.decode(embedding, prompts.boxes, windows)
     with watch("postprocess"):
         for logits, window, home, label in zip(low_res_logits, windows, prompts.homes, prompts.labels, strict=True):
             rows, columns = frame.pixels(home)

@@ -31,16 +31,14 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """`RepMedSAM.decode` as a module of its own, for tracing."""
+    """`RepMedSAM.decode` of one image as a module of its own, for tracing."""
 
     def __init__(self, model: RepMedSAM) -> None:
         super().__init__()
         self.model = model
 
-    def forward(
-        self, embedding: Tensor, boxes: Tensor, image_index: Tensor, windows: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        return self.model.decode(embedding, boxes, image_index, windows)
+    def forward(self, embedding: Tensor, boxes: Tensor, windows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.model.decode(embedding, boxes, windows=windows)
 
 
 def export(model: RepMedSAM, folder: Path) -> None:
@@ -55,8 +53,8 @@ def export(model: RepMedSAM, folder: Path) -> None:
     image_shape = (1, 3, IMAGE_SIZE, IMAGE_SIZE)
     save_openvino(Encoder(fused), (torch.zeros(image_shape),), [("image", image_shape)], folder / ENCODER)
     boxes = torch.tensor([[8.0, 8.0, 64.0, 64.0]]).repeat(3, 1)
-    example = (torch.zeros(2, *fused.embedding_shape), boxes, torch.tensor([0, 1, 1]), windows_around(boxes))
-    shapes = ((-1, *fused.embedding_shape), (-1, 4), (-1,), (-1, 4))
+    example = (torch.zeros(1, *fused.embedding_shape), boxes, windows_around(boxes))
+    shapes = ((1, *fused.embedding_shape), (-1, 4), (-1, 4))
     count = len(DECODER_INPUTS) if fused.focus else len(DECODER_INPUTS) - 1
     inputs = list(zip(DECODER_INPUTS, shapes, strict=True))[:count]
     save_openvino(Decoder(fused), example[:count], inputs, folder / DECODER)

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from repmedsam_infer.network.mask_decoder import MaskDecoder
@@ -28,13 +29,15 @@ class LiteMedSAM(nn.Module):
         return self.image_encoder(images)
 
     def decode(
-        self, embedding: Tensor, boxes: Tensor, image_index: Tensor, windows: Tensor | None = None
+        self, embedding: Tensor, boxes: Tensor, image_index: Tensor | None = None, windows: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """(M, 256, G, G), boxes (N, 4) in frame pixels, image_index (N,) -> logits (N, 1, 4G, 4G), iou (N, 1).
 
         The logits always cover the whole frame; `windows` is for the networks that look at less.
         """
         del windows
+        if image_index is None:
+            image_index = torch.zeros(boxes.shape[0], dtype=torch.int64, device=boxes.device)
         return self.mask_decoder(
             embedding + self.prompt_encoder.no_mask(),
             self.prompt_encoder.pe_layer.grid(*embedding.shape[-2:]),

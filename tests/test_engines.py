@@ -54,10 +54,10 @@ def test_results_belong_to_the_caller(openvino_engine: Engine) -> None:
     openvino_engine.encode(rng.random((3, 256, 256), dtype=np.float32))
     np.testing.assert_array_equal(first, kept)
 
-    box, index = np.array([[10, 10, 90, 90]], np.float32), np.zeros(1, np.int64)
-    logits = openvino_engine.decode(first[None], box, index, windows_around(box))
+    box = np.array([[10, 10, 90, 90]], np.float32)
+    logits = openvino_engine.decode(first, box, windows_around(box))
     kept = logits.copy()
-    openvino_engine.decode(first[None], box + 50, index, windows_around(box))
+    openvino_engine.decode(first, box + 50, windows_around(box))
     np.testing.assert_array_equal(logits, kept)
 
 

@@ -29,8 +29,8 @@ class Engine(Protocol):
         """(3, 256, 256) in [0, 1] -> (C, H, W) embedding."""
         ...
 
-    def decode(self, embedding: F32, boxes: F32, image_index: NDArray[np.int64], windows: F32) -> F32:
-        """(M, C, H, W), (N, 4) frame pixels, (N,) in 0..M-1, (N, 4) frame pixels -> (N, 4G, 4G) low_res_logits."""
+    def decode(self, embedding: F32, boxes: F32, windows: F32) -> F32:
+        """(C, H, W), (N, 4) and (N, 4), both in frame pixels -> (N, 4G, 4G) low_res_logits."""
         ...
 
 

@@ -11,7 +11,7 @@ from repmedsam_infer.weights import Weights
 
 F32 = NDArray[np.float32]
 ENCODER, DECODER = "encoder", "decoder"  # each an .xml and a .bin in weights/
-DECODER_INPUTS = ("embedding", "boxes", "image_index", "windows")  # the last one only with focus
+DECODER_INPUTS = ("embedding", "boxes", "windows")  # the last one only with focus
 
 
 class OpenVINOEngine:
@@ -47,10 +47,10 @@ class OpenVINOEngine:
         # Copied: the output tensor is the next inference's, too.
         return np.array(self.encoder.get_output_tensor(0).data[0])
 
-    def decode(self, embedding: F32, boxes: F32, image_index: NDArray[np.int64], windows: F32) -> F32:
+    def decode(self, embedding: F32, boxes: F32, windows: F32) -> F32:
         def decode(some: slice) -> F32:
-            prompts = [boxes[some], image_index[some], *([windows[some]] if self.focus else [])]
-            self.decoder.infer([embedding, *prompts], share_inputs=True)
+            prompts = [boxes[some], *([windows[some]] if self.focus else [])]
+            self.decoder.infer([embedding[None], *prompts], share_inputs=True)
             return np.array(self.decoder.get_output_tensor(0).data[:, 0])
 
         return in_batches(decode, len(boxes))

@@ -24,7 +24,7 @@ class Network(Protocol):
 
     def encode(self, images: Any) -> Any: ...
 
-    def decode(self, embedding: Any, boxes: Any, image_index: Any, windows: Any) -> tuple[Any, Any]: ...
+    def decode(self, embedding: Any, boxes: Any, *, windows: Any) -> tuple[Any, Any]: ...
 
 
 class TorchEngine:
@@ -44,13 +44,14 @@ class TorchEngine:
         with self.torch.inference_mode():
             return self.model.encode(self.torch.from_numpy(image[None]))[0].contiguous().numpy()
 
-    def decode(self, embedding: F32, boxes: F32, image_index: NDArray[np.int64], windows: F32) -> F32:
+    def decode(self, embedding: F32, boxes: F32, windows: F32) -> F32:
         from_numpy = self.torch.from_numpy
 
         def decode(some: slice) -> F32:
-            prompts = (from_numpy(x[some]) for x in (boxes, image_index, windows))
             with self.torch.inference_mode():
-                logits, _ = self.model.decode(from_numpy(embedding), *prompts)
+                logits, _ = self.model.decode(
+                    from_numpy(embedding[None]), from_numpy(boxes[some]), windows=from_numpy(windows[some])
+                )
             return logits[:, 0].numpy()
 
         return in_batches(decode, len(boxes))

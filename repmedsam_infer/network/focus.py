@@ -23,17 +23,19 @@ def inside_windows(boxes: Tensor, windows: Tensor, size: int) -> Tensor:
     return (boxes + edge - windows[:, :2].repeat(1, 2)) * scale - edge
 
 
-def look(pyramid: Pyramid, windows: Tensor, grid: int, image_size: int) -> Pyramid:
-    """Pyramid of N images, one for each box -> the same of (N, 4) windows in pixels of an `image_size` square.
+def look(pyramid: Pyramid, windows: Tensor, image_index: Tensor | None, grid: int, image_size: int) -> Pyramid:
+    """Pyramid of M images -> that of N windows (N, 4), in pixels of an `image_size` square.
 
     The embedding is sampled at `grid` positions a side, middle at twice and fine and finest at four times that.
+    `image_index` (N,) is the image that each window is of; None where M = 1.
     """
     sides = (grid, 2 * grid, 4 * grid, 4 * grid)
-    return Pyramid(*(sample(x, windows / image_size, side) for x, side in zip(pyramid, sides, strict=True)))
+    of_windows = pyramid if image_index is None else (x[image_index] for x in pyramid)
+    return Pyramid(*(sample(x, windows / image_size, side) for x, side in zip(of_windows, sides, strict=True)))
 
 
 def sample(x: Tensor, windows: Tensor, side: int) -> Tensor:
-    """(N, C, H, W) and (N, 4) windows in units of the image's sides -> (N, C, side, side), bilinear."""
+    """(N, C, H, W), or (1, C, H, W) for all, and (N, 4) windows in units of the image's sides -> (N, C, side, side)."""
     across = resampling(windows[:, 0], windows[:, 2], side, x.shape[-1])
     down = resampling(windows[:, 1], windows[:, 3], side, x.shape[-2])
     return down[:, None] @ x @ across[:, None].transpose(2, 3)

@@ -90,18 +90,18 @@ class RepMedSAM(nn.Module):
             ValueError: `image_index` is missing and M is not 1.
 
         """
-        if image_index is None:
-            if embedding.shape[0] != 1:
-                raise ValueError("image_index is needed where there is more than one embedding")
-            image_index = torch.zeros(boxes.shape[0], dtype=torch.int64, device=boxes.device)
+        if image_index is None and embedding.shape[0] != 1:
+            raise ValueError("image_index is needed where there is more than one embedding")
         image_pe = self.prompt_encoder.pe_layer.grid(self.grid, self.grid)
         box_tokens = self.prompt_encoder(boxes, IMAGE_SIZE)
         if self.high_res is None or self.contrast is None:
+            if image_index is None:
+                image_index = torch.zeros(boxes.shape[0], dtype=torch.int64, device=boxes.device)
             prompted = embedding + self.prompt_encoder.no_mask()
             return self.mask_decoder(prompted, image_pe, box_tokens, image_index)
         if windows is None:
             windows = windows_around(boxes)
-        seen = look(unpack(embedding[image_index]), windows, self.grid, IMAGE_SIZE)
+        seen = look(unpack(embedding), windows, image_index, self.grid, IMAGE_SIZE)
         prior = box_prior(inside_windows(boxes, windows, IMAGE_SIZE), 4 * self.grid, IMAGE_SIZE)
         prompted = seen.coarse + self.prompt_encoder.mask(prior)
         mask_of = partial(self.contrast, finest=seen.finest, prior=prior)
