@@ -38,7 +38,7 @@ class Decoder(nn.Module):
         self.model = model
 
     def forward(self, embedding: Tensor, boxes: Tensor, windows: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.model.decode(embedding, boxes, windows=windows)
+        return self.model.decode_unchecked(embedding, boxes, None, windows)
 
 
 def export(model: RepMedSAM, folder: Path) -> None:

@@ -90,8 +90,14 @@ class RepMedSAM(nn.Module):
             ValueError: `image_index` is missing and M is not 1.
 
         """
-        if image_index is None and not torch.jit.is_tracing() and embedding.shape[0] != 1:
+        if image_index is None and embedding.shape[0] != 1:
             raise ValueError("image_index is needed where there is more than one embedding")
+        return self.decode_unchecked(embedding, boxes, image_index, windows)
+
+    def decode_unchecked(
+        self, embedding: Tensor, boxes: Tensor, image_index: Tensor | None, windows: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """`decode` as it can be traced."""
         image_pe = self.prompt_encoder.pe_layer.grid(self.grid, self.grid)
         box_tokens = self.prompt_encoder(boxes, IMAGE_SIZE)
         if self.high_res is None or self.contrast is None:
