@@ -75,7 +75,7 @@ def test_boxes_hold_their_objects_before_jitter(focus: bool, seed: int, samples:
 
 def test_volumes_are_prompted_as_in_inference(samples: Path) -> None:
     """By sections of their 3D box, which fill no more than the window around it."""
-    augmentation = replace(NO_AUGMENTATION, volume_box=1)
+    augmentation = NO_AUGMENTATION
     (path,) = samples.glob("3DBox_CT*.npz")
     case = read_training_case(path)
     smaller = 0
