@@ -19,6 +19,9 @@ from repmedsam_infer.preprocess import Frame
 from repmedsam_infer.stopwatch import Stopwatch
 from repmedsam_infer.window import whole_frame, windows_around
 
+# What the calibration for tight boxes adds is taken off again: a section only guesses at an object's extent.
+SECTION_OFFSET = -0.25
+
 F32 = NDArray[np.float32]
 
 
@@ -34,12 +37,16 @@ def segment_2d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
         return segs
     frame = Frame(*case.shape)
     boxes = frame.place_boxes(case.boxes.corners.astype(np.float32))
-    segment_slice(case.imgs, segs, Prompts(boxes, boxes, case.boxes.labels.tolist()), frame, engine, watch)
+    decoded = decode_slice(case.imgs, boxes, boxes, frame, engine, watch)
+    with watch("postprocess"):
+        for logits, box, label in zip(decoded, boxes, case.boxes.labels.tolist(), strict=True):
+            paint_object(segs, logits, box, label, frame, engine.focus)
     return segs
 
 
 def segment_3d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
-    """One encoding and one batch of boxes for every slice that a box spans, ends inclusive.
+    """One encoding and one batch of boxes for every slice that a box spans, ends inclusive; then each object's logits
+    are smoothed across the slices, which all see it through the same window.
 
     The paper's baseline follows each mask from the middle slice outwards, its extent plus a margin being the next
     slice's box. Errors add up on the way, and boxes only grow towards the ends, where objects shrink.
@@ -47,45 +54,68 @@ def segment_3d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
     segs = case.empty_segmentation()
     frame = Frame(*case.shape[1:])
     spans = [span_of(*item, frame) for item in zip(case.boxes.corners, case.boxes.labels, strict=True)]
+    columns = [Column(span.first) for span in spans]
     for z in sorted({z for span in spans for z in range(span.first, span.last + 1)}):
-        here = [span for span in spans if span.first <= z <= span.last]
-        sections, homes = np.stack([span.section(z) for span in here]), np.stack([span.home for span in here])
-        segment_slice(
-            case.imgs[z], segs[z], Prompts(sections, homes, [span.label for span in here]), frame, engine, watch
-        )
+        here = [i for i, span in enumerate(spans) if span.first <= z <= span.last]
+        sections, homes = np.stack([spans[i].section(z) for i in here]), np.stack([spans[i].home for i in here])
+        decoded = decode_slice(case.imgs[z], sections, homes, frame, engine, watch)
+        with watch("postprocess"):
+            for i, logits in zip(here, decoded, strict=True):
+                span = spans[i]
+                for done, smooth in columns[i].add(logits, last=z == span.last):
+                    paint_object(segs[done], smooth + SECTION_OFFSET, span.home, span.label, frame, engine.focus)
     return segs
 
 
-@dataclass(frozen=True)
-class Prompts:
-    """What to segment on one slice, in frame pixels: (N, 4) boxes that the network is told, (N, 4) homes that its masks
-    do not leave, N labels.
+def decode_slice(
+    image: NDArray[np.uint8], prompts: F32, homes: F32, frame: Frame, engine: Engine, watch: Stopwatch
+) -> F32:
+    """(N, 4G, 4G) logits of an (H, W[, 3]) image: one encoding, one batch of boxes.
+
+    prompts (N, 4) are the boxes that the network is told, homes (N, 4) those that masks do not leave; in frame pixels.
     """
-
-    boxes: F32
-    homes: F32
-    labels: list[int]
-
-
-def segment_slice(
-    image: NDArray[np.uint8], segs: Segmentation, prompts: Prompts, frame: Frame, engine: Engine, watch: Stopwatch
-) -> None:
-    """Paint the masks of an (H, W[, 3]) image into (H, W) `segs`: one encoding, one batch of boxes."""
     with watch("preprocess"):
         placed = frame.place_image(image)
     with watch("encode"):
         embedding = engine.encode(placed)
     with watch("decode"):
-        windows = windows_around(prompts.homes) if engine.focus else whole_frame(len(prompts.labels))
-        low_res_logits = engine.decode(embedding, prompts.boxes, windows)
-    with watch("postprocess"):
-        for logits, window, home, label in zip(low_res_logits, windows, prompts.homes, prompts.labels, strict=True):
-            rows, columns = frame.pixels(home)
-            if engine.focus:
-                mask = window_mask(logits, window, frame, rows, columns)
-            else:
-                mask = image_mask(frame_logits(logits, frame), frame)[rows, columns]
-            paint(segs[rows, columns], mask, label)
+        windows = windows_around(homes) if engine.focus else whole_frame(len(homes))
+        return engine.decode(embedding, prompts, windows)
+
+
+def paint_object(segs: Segmentation, logits: F32, home: F32, label: int, frame: Frame, focus: bool) -> None:
+    """Write the mask of (4G, 4G) logits into (H, W) `segs`, within its home."""
+    rows, columns = frame.pixels(home)
+    if focus:
+        mask = window_mask(logits, windows_around(home[None])[0], frame, rows, columns)
+    else:
+        mask = image_mask(frame_logits(logits, frame), frame)[rows, columns]
+    paint(segs[rows, columns], mask, label)
+
+
+class Column:
+    """One object's logits, slice upon slice: each becomes half itself, a quarter each of its neighbours.
+
+    At the ends a slice is its own neighbour. Only two slices are kept, whatever the depth.
+    """
+
+    def __init__(self, first: int) -> None:
+        self.z = first  # of the next slice
+        self.before: F32 | None = None
+        self.here: F32 | None = None
+
+    def add(self, logits: F32, last: bool) -> list[tuple[int, F32]]:
+        """Take the next slice; give those that are done, with their z: the one before, at the end also this one."""
+        done: list[tuple[int, F32]] = []
+        if self.here is not None:
+            before = self.here if self.before is None else self.before
+            done.append((self.z - 1, np.asarray((before + 2 * self.here + logits) / 4, np.float32)))
+        if last:
+            before = logits if self.here is None else self.here
+            done.append((self.z, np.asarray((before + 3 * logits) / 4, np.float32)))
+        self.before, self.here = self.here, logits
+        self.z += 1
+        return done
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.boxes import check_boxes
 from repmedsam_infer.case import Case
 from repmedsam_infer.engines import Engine, in_batches
-from repmedsam_infer.segment import Span, segment
+from repmedsam_infer.segment import Column, Span, segment
 from repmedsam_infer.stopwatch import Stopwatch
 from repmedsam_infer.window import windows_around
 
@@ -184,3 +184,14 @@ def test_a_volumes_slices_in_colour_are_taken(openvino_engine: Engine, tmp_path:
     imgs = np.random.default_rng(0).integers(0, 256, (2, 40, 50, 3)).astype(np.uint8)
     segs = segment(make_case(imgs, [[5, 5, 0, 30, 30, 1]], True), openvino_engine, Stopwatch())
     assert segs.shape == (2, 40, 50)
+
+
+@given(depth=st.integers(1, 12), first=st.integers(0, 5), seed=st.integers(0, 99))
+def test_logits_are_smoothed_across_slices_as_a_whole_column_would_be(depth: int, first: int, seed: int) -> None:
+    logits = np.random.default_rng(seed).standard_normal((depth, 4, 4)).astype(np.float32)
+    column = Column(first)
+    done = [item for i in range(depth) for item in column.add(logits[i], last=i == depth - 1)]
+    assert [z for z, _ in done] == list(range(first, first + depth))
+    padded = np.pad(logits, ((1, 1), (0, 0), (0, 0)), mode="edge")
+    expected = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+    np.testing.assert_allclose(np.stack([smooth for _, smooth in done]), expected, atol=1e-6)
