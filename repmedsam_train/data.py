@@ -28,8 +28,8 @@ class Augmentation:
 
     box_jitter: float = 5.0  # paper section 3.2: up to 5 pixels a side
     box_jitter_relative: float = 0.1  # but no more than this fraction of the box's side (at least 1 pixel)
-    tight_box: float = 0.3  # boxes left as they are
-    loose_box: float = 0.15  # boxes wider than their objects
+    tight_box: float = 0.6  # boxes left as they are
+    loose_box: float = 0.08  # boxes wider than their objects
     volume_box: float = 0.7  # slices of a volume prompted as in inference, by a section of the ellipsoid in the 3D box
     flip: float = 0.5  # along each axis
     crop: float = 0.6

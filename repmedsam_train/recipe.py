@@ -27,9 +27,9 @@ class Recipe:
 
     phases: tuple[Phase, ...] = (
         Phase(128, 300, 8, drawn=0.5),
-        Phase(128, 800, 8, drawn=0.1),
-        Phase(192, 380, 8),
-        Phase(256, 270, 8),
+        Phase(128, 2500, 8, drawn=0.1),
+        Phase(192, 2500, 8, drawn=0.02),
+        Phase(256, 1200, 8),
     )
     network: Literal["repmedsam", "litemedsam"] = "repmedsam"  # grid and focus are RepMedSAM's
     grid: Grid = 16
@@ -39,7 +39,7 @@ class Recipe:
     warmup_steps: int = 100
     weight_decay: float = 0.05
     gradient_clip: float = 1.0
-    ema_decay: float = 0.995
+    ema_decay: float = 0.998
     loss: LossWeights = field(default_factory=LossWeights)
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
