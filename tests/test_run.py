@@ -161,7 +161,7 @@ def test_the_report_tells_what_ran_where_and_how_long(samples: Path, tmp_path: P
     assert report["processor"]
     case = report["cases"][0]
     assert set(case["stages"]) == {"read", "preprocess", "encode", "decode", "postprocess", "write"}
-    assert sum(case["stages"].values()) <= case["seconds"]
+    assert sum(case["stages"].values()) <= case["seconds"] + 1e-3  # each is rounded
 
 
 def test_overlays_are_drawn(samples: Path, tmp_path: Path, repmedsam: Repmedsam) -> None:
