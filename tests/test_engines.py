@@ -23,7 +23,9 @@ def assert_same_masks(path: Path, one: Engine, other: Engine) -> None:
     for label in case.boxes.labels:
         union = ((ours == label) | (theirs == label)).sum()
         if union:
-            assert ((ours == label) & (theirs == label)).sum() / union >= MIN_IOU, f"label {label}"
+            differing = union - ((ours == label) & (theirs == label)).sum()
+            # One pixel may lie where a logit is 0 to its last digits, however small the object is.
+            assert differing <= max(1, (1 - MIN_IOU) * union), f"label {label}"
 
 
 @pytest.mark.parametrize("modality", PICTURES)
