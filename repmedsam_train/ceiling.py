@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.baselines import tight_boxes
-from repmedsam_infer.errors import UsageError
 from repmedsam_infer.evaluate import modality_of, read_ground_truth
 from repmedsam_infer.metrics import dsc, nsd
 from repmedsam_infer.postprocess import frame_logits, image_mask, window_mask
 from repmedsam_infer.preprocess import FRAME_SIZE, Frame
 from repmedsam_infer.window import resampling, windows_around
+from repmedsam_train.split import find_cases
 
 # Logits' sides are four times the decoder's grid.
 WAYS = (("frame", 64), ("frame", 128), ("frame", 256), ("window", 64), ("window", 128))
@@ -45,10 +45,7 @@ def ceilings(folder: Path) -> Iterator[ObjectCeiling]:
         CaseReadError: a ground truth cannot be read.
 
     """
-    paths = sorted(folder.glob("*.npz"))
-    if not paths:
-        raise UsageError(f"there are no .npz files in {folder}")
-    for path in paths:
+    for path in find_cases(folder):
         gts, spacing = read_ground_truth(path)
         frame = Frame(*gts.shape[-2:])
         axes = gts.ndim

@@ -16,7 +16,7 @@ from repmedsam_train.litemedsam import LiteMedSAM
 from repmedsam_train.loop import Task, train
 from repmedsam_train.published import import_checkpoint
 from repmedsam_train.recipe import Recipe
-from repmedsam_train.split import find_cases, split
+from repmedsam_train.split import parts_of
 
 
 def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | None = None) -> Path:
@@ -45,7 +45,7 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
     student.mask_decoder.load_state_dict(teaching.mask_decoder.state_dict())
     student.requires_grad_(False).image_encoder.requires_grad_(True)
     teaching = teaching.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    trained_on, held_out_paths = (find_cases(cases), find_cases(val)) if val is not None else split(cases, recipe.seed)
+    trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(trained_on, recipe.seed, recipe.augmentation)
     held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION)
 

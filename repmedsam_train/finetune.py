@@ -18,7 +18,7 @@ from repmedsam_train.networks import Network, untrained
 from repmedsam_train.objective import batch_loss, predict
 from repmedsam_train.pictures import U8, draw_masks
 from repmedsam_train.recipe import Recipe
-from repmedsam_train.split import find_cases, split
+from repmedsam_train.split import parts_of
 from repmedsam_train.state import load_state
 from repmedsam_train.unfuse import Inputs, is_fused, unfuse
 
@@ -43,7 +43,7 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = untrained(recipe)
-    trained_on, held_out_paths = (find_cases(cases), find_cases(val)) if val is not None else split(cases, recipe.seed)
+    trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(trained_on, recipe.seed, recipe.augmentation, model.focus)
     if initial is not None:
         load_initial(model, initial, dataset, recipe)

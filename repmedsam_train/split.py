@@ -26,6 +26,11 @@ def find_cases(folder: Path) -> list[Path]:
     return paths
 
 
+def parts_of(cases: Path, val: Path | None, seed: int) -> tuple[list[Path], list[Path]]:
+    """Cases to train on, cases to hold out: those of `val`, or without it a part of `cases`. Raises UsageError."""
+    return split(cases, seed) if val is None else (find_cases(cases), find_cases(val))
+
+
 def split(folder: Path, seed: int) -> tuple[list[Path], list[Path]]:
     """Cases to train on, cases to hold out: of every modality about a fifth of the groups, the same for the same seed.
 
