@@ -53,6 +53,12 @@ def is_volume_name(name: str) -> bool:
     return name.startswith("3D")
 
 
+def modality_of(name: str) -> str:
+    """The second part of a case's name: 2DBox_CT_abdomen_0001.npz -> CT."""
+    parts = Path(name).stem.split("_")
+    return parts[1] if len(parts) > 1 else "unknown"
+
+
 def read_case(path: Path) -> Case:
     """Read and check the case at `path`.
 

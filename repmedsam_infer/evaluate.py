@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.atomic import write_atomic
 from repmedsam_infer.baselines import Baseline, fill_boxes, tight_boxes
-from repmedsam_infer.case import check_spacing, is_volume_name
+from repmedsam_infer.case import check_spacing, is_volume_name, modality_of
 from repmedsam_infer.errors import CaseReadError, UsageError
 from repmedsam_infer.metrics import dsc, nsd, nsd_of_flat_volume
 from repmedsam_infer.npz import open_npz
@@ -40,12 +40,6 @@ class CaseScore:
     score: Score
     baselines: dict[str, Score]
     error: str | None = None
-
-
-def modality_of(name: str) -> str:
-    """The second part of the name: 2DBox_CT_abdomen_0001.npz -> CT."""
-    parts = Path(name).stem.split("_")
-    return parts[1] if len(parts) > 1 else "unknown"
 
 
 def evaluate(segs: Path, gts: Path, challenge: bool, baselines: bool) -> Iterator[CaseScore]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from repmedsam_infer.case import read_case
+from repmedsam_infer.case import modality_of, read_case
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.metrics import dsc, nsd
 from repmedsam_infer.network import RepMedSAM, reparameterize
@@ -19,7 +19,6 @@ from repmedsam_infer.network.contrast import CONFIDENT
 from repmedsam_infer.postprocess import window_mask
 from repmedsam_infer.preprocess import Frame
 from repmedsam_infer.window import windows_around
-from repmedsam_train.data import modality_of
 
 OFFSETS = tuple(np.arange(0, 2.01, 0.25).tolist())
 BOXES = 20  # of a case, at most
@@ -39,8 +38,8 @@ def calibrate(model: RepMedSAM, cases: Path, per_modality: int = 25) -> dict[flo
         raise UsageError("only networks with focus can be calibrated")
     by_modality: defaultdict[str, list[Path]] = defaultdict(list)
     for path in np.random.default_rng(0).permutation(sorted(cases.glob("2D*.npz"))):
-        if len(by_modality[modality_of(path)]) < per_modality:
-            by_modality[modality_of(path)].append(path)
+        if len(by_modality[modality_of(path.name)]) < per_modality:
+            by_modality[modality_of(path.name)].append(path)
     if not by_modality:
         raise UsageError(f"there are no pictures (2D*.npz) in {cases}")
 

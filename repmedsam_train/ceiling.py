@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.baselines import tight_boxes
-from repmedsam_infer.evaluate import modality_of, read_ground_truth
+from repmedsam_infer.case import modality_of
+from repmedsam_infer.evaluate import read_ground_truth
 from repmedsam_infer.metrics import dsc, nsd
 from repmedsam_infer.postprocess import frame_logits, image_mask, window_mask
 from repmedsam_infer.preprocess import FRAME_SIZE, Frame

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.case import is_volume_name
+from repmedsam_infer.case import is_volume_name, modality_of
 from repmedsam_infer.preprocess import FRAME_SIZE, LAST_EDGE, Frame
 from repmedsam_infer.segment import Span
 from repmedsam_infer.window import whole_frame, windows_around
@@ -96,12 +96,6 @@ def training_case(imgs: U8, gts: NDArray[np.integer]) -> TrainingCase:
     return TrainingCase(imgs, gts, slices, extents)
 
 
-def modality_of(path: Path) -> str:
-    """2DBox_CT_abdomen_0001.npz -> CT."""
-    parts = path.stem.split("_")
-    return parts[1] if len(parts) > 1 else "unknown"
-
-
 class TrainingSet:
     """Training cases; batch `step` is the same whenever it is asked for.
 
@@ -159,7 +153,7 @@ def draw_probabilities(paths: list[Path]) -> NDArray[np.float64]:
     roots: defaultdict[str, float] = defaultdict(
         float
     )  # the sum over a modality's data sets of the roots of their sizes
-    modality_of_dataset = {dataset: modality_of(p) for dataset, p in zip(datasets, paths, strict=True)}
+    modality_of_dataset = {dataset: modality_of(p.name) for dataset, p in zip(datasets, paths, strict=True)}
     for dataset, modality in modality_of_dataset.items():
         in_modality[modality] += in_dataset[dataset]
         roots[modality] += in_dataset[dataset] ** 0.5

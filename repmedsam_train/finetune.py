@@ -105,9 +105,9 @@ def validate(model: Network, dataset: TrainingSet, recipe: Recipe, device: torch
 def picture(model: Network, dataset: TrainingSet, recipe: Recipe, device: torch.device) -> U8:
     """Masks of the first objects that `validate` looks at, as one picture."""
     batch = dataset.batch(0, min(VALIDATION_BATCH, recipe.validation_samples), FRAME_SIZE, boxes_per_image=4)
-    logits, _, masks = predict(model, batch, recipe, device)
-    side = masks.shape[-1]
+    predicted = predict(model, batch, recipe, device)
+    side = predicted.masks.shape[-1]
     images = torch.from_numpy(batch.images[batch.image_index])
     views = sample(images, torch.from_numpy(batch.prompted.windows) / FRAME_SIZE, side).permute(0, 2, 3, 1)
     as_bytes = (views * 255).round().to(torch.uint8).numpy()
-    return draw_masks(as_bytes, (logits > 0).cpu().numpy(), (masks > 0.5).cpu().numpy())
+    return draw_masks(as_bytes, (predicted.logits > 0).cpu().numpy(), (predicted.masks > 0.5).cpu().numpy())

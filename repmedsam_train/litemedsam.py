@@ -2,10 +2,9 @@
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from repmedsam_infer.network.mask_decoder import MaskDecoder
+from repmedsam_infer.network.mask_decoder import MaskDecoder, decode_frame
 from repmedsam_infer.network.prompt_encoder import PromptEncoder
 from repmedsam_infer.network.repmedsam import IMAGE_SIZE
 from repmedsam_train.tinyvit import TinyViT
@@ -36,11 +35,5 @@ class LiteMedSAM(nn.Module):
         The logits always cover the whole frame; `windows` is for the networks that look at less.
         """
         del windows
-        if image_index is None:
-            image_index = torch.zeros(boxes.shape[0], dtype=torch.int64, device=boxes.device)
-        return self.mask_decoder(
-            embedding + self.prompt_encoder.no_mask(),
-            self.prompt_encoder.pe_layer.grid(*embedding.shape[-2:]),
-            self.prompt_encoder(boxes, IMAGE_SIZE),
-            image_index,
-        )
+        grid = embedding.shape[-1]
+        return decode_frame(self.prompt_encoder, self.mask_decoder, embedding, boxes, image_index, grid, IMAGE_SIZE)

@@ -1,5 +1,7 @@
 """From a batch to its loss."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -11,15 +13,22 @@ from repmedsam_train.networks import Network
 from repmedsam_train.recipe import Recipe
 
 
+class Prediction(NamedTuple):
+    """logits (N, T, T), predicted IoU (N,), true masks (N, T, T) in [0, 1] and boxes (N, 4) in pixels of the masks."""
+
+    logits: Tensor
+    iou: Tensor
+    masks: Tensor
+    boxes: Tensor
+
+
 def batch_loss(model: Network, batch: Batch, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean loss and mean hard Dice over the objects of a batch."""
-    logits, iou, masks = predict(model, batch, recipe, device)
-    boxes, windows = (torch.from_numpy(x).to(device) for x in (batch.prompted.boxes, batch.prompted.windows))
-    return segmentation_loss(logits, iou, masks, inside_windows(boxes, windows, masks.shape[-1]), recipe.loss)
+    return segmentation_loss(*predict(model, batch, recipe, device), recipe.loss)
 
 
-def predict(model: Network, batch: Batch, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits (N, T, T), predicted IoU (N,) and true masks (N, T, T) in [0, 1] of the objects of a batch."""
+def predict(model: Network, batch: Batch, recipe: Recipe, device: torch.device) -> Prediction:
+    """What the network makes of the objects of a batch, beside the truth."""
     images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last)
     # Only the encoder gains from bf16, and box positions need more digits than it has.
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
@@ -29,4 +38,4 @@ def predict(model: Network, batch: Batch, recipe: Recipe, device: torch.device) 
     index = torch.from_numpy(batch.image_index).to(device)
     low_res_logits, iou = model.decode(embedding.float(), boxes, index, windows)
     logits = functional.interpolate(low_res_logits.float(), masks.shape[-2:], mode="bilinear", align_corners=False)
-    return logits[:, 0], iou[:, 0].float(), masks
+    return Prediction(logits[:, 0], iou[:, 0].float(), masks, inside_windows(boxes, windows, masks.shape[-1]))

@@ -57,7 +57,8 @@ def kind_of(state: Mapping[str, Tensor]) -> Kind | None:
     """Whose checkpoint these keys are of."""
     if f"{ENCODER}patch_embed.seq.0.c.weight" in state:
         return "litemedsam"
-    ours = RepMedSAM().image_encoder.state_dict()
+    with torch.device("meta"):  # shapes are all that is needed
+        ours = RepMedSAM().image_encoder.state_dict()
     repvit = [name.removeprefix(ENCODER) for name in state if name.startswith(f"{ENCODER}features.")]
     if repvit:
         fits = all(name in ours and ours[name].shape == state[ENCODER + name].shape for name in repvit)

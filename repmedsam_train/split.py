@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from repmedsam_infer.case import modality_of
 from repmedsam_infer.errors import UsageError
-from repmedsam_train.data import modality_of
 
 GROUPS = "groups.csv"
 PARTS = 5  # one of them is held out
@@ -45,7 +45,7 @@ def split(folder: Path, seed: int) -> tuple[list[Path], list[Path]]:
     if len(members) < 2:
         raise UsageError(f"all cases in {folder} are of one group and cannot be split; name held-out cases with --val")
     shuffled = np.random.default_rng(seed).permutation(sorted(members)).tolist()
-    ordered = sorted(shuffled, key=lambda group: modality_of(members[group][0]))
+    ordered = sorted(shuffled, key=lambda group: modality_of(members[group][0].name))
     # Every fifth of a list that is ordered by modality; but one at least.
     held_out = set(ordered[PARTS // 2 :: PARTS] or ordered[-1:])
     parts: tuple[list[Path], list[Path]] = ([], [])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from repmedsam_infer.network.norm import LayerNorm2d
+from repmedsam_infer.network.prompt_encoder import PromptEncoder
 from repmedsam_infer.network.transformer import TwoWayTransformer
 
 MASK_TOKENS = 4  # one for a single mask (used here), three for multi-mask output (kept for published checkpoints)
@@ -84,3 +85,22 @@ class MaskDecoder(nn.Module):
         twice, norm, activation, four_times, _ = self.output_upscaling
         middle = activation(norm(twice(image) + skips[0]))
         return activation(four_times(middle) + skips[1])
+
+
+def decode_frame(
+    prompt_encoder: PromptEncoder,
+    mask_decoder: MaskDecoder,
+    embedding: Tensor,
+    boxes: Tensor,
+    image_index: Tensor | None,
+    grid: int,
+    image_size: int,
+) -> tuple[Tensor, Tensor]:
+    """SAM's heads as published: (M, C, G, G) embeddings with G = `grid`, (N, 4) boxes in pixels of an `image_size`
+    square, the image (N,) that each is on (all on the first where None) -> logits over the whole frame and IoU.
+    """
+    if image_index is None:
+        image_index = torch.zeros(boxes.shape[0], dtype=torch.int64, device=boxes.device)
+    image_pe = prompt_encoder.pe_layer.grid(grid, grid)
+    box_tokens = prompt_encoder(boxes, image_size)
+    return mask_decoder(embedding + prompt_encoder.no_mask(), image_pe, box_tokens, image_index)

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -11,7 +10,7 @@ from repmedsam_infer.network.box_prior import box_prior
 from repmedsam_infer.network.contrast import Contrast
 from repmedsam_infer.network.focus import inside_windows, look, windows_around
 from repmedsam_infer.network.high_res import PACKED_CHANNELS, HighRes, unpack
-from repmedsam_infer.network.mask_decoder import MaskDecoder
+from repmedsam_infer.network.mask_decoder import MaskDecoder, decode_frame
 from repmedsam_infer.network.prompt_encoder import PromptEncoder
 from repmedsam_infer.network.repvit import EMBEDDING_CHANNELS, STAGES, STEM_CHANNELS, RepViT
 
@@ -98,18 +97,16 @@ class RepMedSAM(nn.Module):
         self, embedding: Tensor, boxes: Tensor, image_index: Tensor | None, windows: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """`decode` as it can be traced."""
-        image_pe = self.prompt_encoder.pe_layer.grid(self.grid, self.grid)
-        box_tokens = self.prompt_encoder(boxes, IMAGE_SIZE)
         if self.high_res is None or self.contrast is None:
-            if image_index is None:
-                image_index = torch.zeros(boxes.shape[0], dtype=torch.int64, device=boxes.device)
-            prompted = embedding + self.prompt_encoder.no_mask()
-            return self.mask_decoder(prompted, image_pe, box_tokens, image_index)
+            heads = self.prompt_encoder, self.mask_decoder
+            return decode_frame(*heads, embedding, boxes, image_index, self.grid, IMAGE_SIZE)
         if windows is None:
             windows = windows_around(boxes)
         seen = look(unpack(embedding), windows, image_index, self.grid, IMAGE_SIZE)
         prior = box_prior(inside_windows(boxes, windows, IMAGE_SIZE), 4 * self.grid, IMAGE_SIZE)
         prompted = seen.coarse + self.prompt_encoder.mask(prior)
+        image_pe = self.prompt_encoder.pe_layer.grid(self.grid, self.grid)
+        box_tokens = self.prompt_encoder(boxes, IMAGE_SIZE)
         mask_of = partial(self.contrast, finest=seen.finest, prior=prior)
         return self.mask_decoder(prompted, image_pe, box_tokens, None, self.high_res.skips(seen), mask_of)
 
