@@ -6,7 +6,9 @@ Both forms hold the same rounded numbers, so that both engines compute the same 
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import openvino
+import openvino.opset13
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -17,6 +19,9 @@ from repmedsam_infer.network import RepMedSAM, reparameterize
 from repmedsam_infer.network.focus import windows_around
 from repmedsam_infer.network.repmedsam import IMAGE_SIZE
 from repmedsam_infer.weights import SUMS
+
+# Operations whose constants are the weights that take up the room.
+MULTIPLIED = {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"}
 
 
 class Encoder(nn.Module):
@@ -64,12 +69,26 @@ def export(model: RepMedSAM, folder: Path) -> None:
 def save_openvino(
     module: nn.Module, example: tuple[Tensor, ...], inputs: list[tuple[str, tuple[int, ...]]], stem: Path
 ) -> None:
-    """Write `stem`.xml and .bin: the traced module with fp16 constants; -1 marks a side of any length."""
+    """Write `stem`.xml and .bin: the traced module with its weights as fp16; -1 marks a side of any length."""
     with torch.inference_mode():
         converted = openvino.convert_model(module.eval(), example_input=example, input=[shape for _, shape in inputs])
     for port, (name, _) in zip(converted.inputs, inputs, strict=True):
         port.tensor.set_names({name})
-    openvino.save_model(converted, stem.with_suffix(".xml"), compress_to_fp16=True)
+    store_weights_as_fp16(converted)
+    openvino.save_model(converted, stem.with_suffix(".xml"), compress_to_fp16=False)
+
+
+def store_weights_as_fp16(converted: openvino.Model) -> None:
+    """Halve the room that weights take. All else stays fp32: it is small, and among it are positions that the converter
+    worked out, which no other engine rounds to fp16. (compress_to_fp16 of `save_model` would round those, too.)
+    """
+    for constant in converted.get_ops():
+        if constant.get_type_name() == "Constant" and constant.get_element_type() == openvino.Type.f32:
+            users = constant.output(0).get_target_inputs()
+            if any(user.get_node().get_type_name() in MULTIPLIED for user in users):
+                half = openvino.opset13.constant(constant.data.astype(np.float16))
+                for user in users:
+                    user.replace_source_output(openvino.opset13.convert(half, "f32").output(0))
 
 
 def write_sums(folder: Path) -> None:
