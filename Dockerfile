@@ -26,7 +26,10 @@ COPY predict.sh LICENSE ./
 COPY weights weights
 COPY repmedsam_infer repmedsam_infer
 RUN python3 -m compileall -q repmedsam_infer && mkdir -p inputs outputs && chmod 777 outputs
+# Compiled for the processor that builds the image; on another one they are not used.
+RUN PYTHONPATH=/workspace:/opt/packages python3 -m repmedsam_infer prepare compiled
 # Python neither writes bytecode (the file system may be read-only) nor needs a home.
-ENV PYTHONPATH=/workspace:/opt/packages PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PYTHONPATH=/workspace:/opt/packages PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    REPMEDSAM_CACHE=/workspace/compiled
 USER 1000:1000
 CMD ["sh", "predict.sh"]

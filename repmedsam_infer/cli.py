@@ -28,6 +28,9 @@ def predict(
     inputs: Annotated[Path, typer.Option("--inputs", "-i", help="Folder of npz cases (imgs, boxes).")],
     outputs: Annotated[Path, typer.Option("--outputs", "-o", help="Folder for the segmentations and reports.")],
     engine: Annotated[str, typer.Option(help="What runs the network: openvino, or torch (an extra).")] = "openvino",
+    precision: Annotated[
+        str, typer.Option(help="Of the encoder: fp32, bf16, or auto: the fastest that is as accurate.")
+    ] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")] = 0,
     weights: Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
@@ -62,10 +65,10 @@ def predict(
     threads = threads or available_threads()
     cv2.setNumThreads(threads)
     found = find_weights(weights)
-    loaded = load_engine(engine, found, threads)  # type: ignore[arg-type]  # checked there
+    loaded = load_engine(engine, found, threads, precision)  # type: ignore[arg-type]  # checked there
     setting = {
         "repmedsam": __version__,
-        "engine": {"name": loaded.name, "version": loaded.version, "precision": "fp32", "grid": loaded.grid},
+        "engine": {"name": loaded.name, "version": loaded.version, "precision": loaded.precision, "grid": loaded.grid},
         "weights": found.sha256,
         "processor": processor(),
         "threads": threads,
@@ -138,6 +141,30 @@ def samples(folder: Annotated[Path, typer.Argument(help="Where to put them.")]) 
     except OSError as error:
         raise UsageError(f"samples could not be written to {folder} ({error.strerror})") from error
     typer.echo(f"{len(paths)} cases in {folder}")
+
+
+@app.command()
+def prepare(
+    folder: Annotated[Path, typer.Argument(help="Where to put the compiled networks.")],
+    weights: Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")] = None,
+) -> None:
+    """Compile the networks for this processor, so that every later start is quicker.
+
+    They are used where REPMEDSAM_CACHE names the folder, and only on this kind of processor.
+
+    Example: repmedsam prepare ~/.cache/repmedsam
+    """
+    from repmedsam_infer.engines.compiled import CompiledNetworks
+    from repmedsam_infer.engines.openvino import OpenVINOEngine
+    from repmedsam_infer.threads import available_threads
+    from repmedsam_infer.weights import find_weights
+
+    networks = CompiledNetworks(folder)
+    try:
+        engine = OpenVINOEngine(find_weights(weights), available_threads(), compiled=networks, keep=True)
+    except OSError as error:
+        raise UsageError(f"compiled networks could not be written to {folder} ({error.strerror})") from error
+    typer.echo(f"{folder}: networks in {engine.precision} for this processor")
 
 
 @app.command()

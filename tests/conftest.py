@@ -32,7 +32,8 @@ def weights() -> Weights:
 
 @pytest.fixture(scope="session")
 def openvino_engine(weights: Weights) -> Engine:
-    return load_engine("openvino", weights, 2)
+    """In fp32: bit by bit what the reference does, on every processor."""
+    return load_engine("openvino", weights, 2, "fp32")
 
 
 @pytest.fixture(scope="session")

@@ -237,7 +237,7 @@ def test_a_trained_network_becomes_weights_for_both_engines(samples: Path, tmp_p
     found = find_weights(tmp_path / "weights")
     image = np.random.default_rng(0).random((3, 256, 256), dtype=np.float32)
     boxes = np.array([[10, 20, 90, 80], [0, 0, 255, 255]], np.float32)
-    ours, theirs = (load_engine(name, found, 2) for name in ("openvino", "torch"))
+    ours, theirs = (load_engine(name, found, 2, "fp32") for name in ("openvino", "torch"))
     with torch.inference_mode():
         embedding = trained.encode(torch.from_numpy(image[None]))
         logits, _ = trained.decode(embedding, torch.from_numpy(boxes))

@@ -11,7 +11,8 @@ from repmedsam_infer.weights import Weights
 
 F32 = NDArray[np.float32]
 EngineName = Literal["openvino", "torch"]
-MAX_BATCH = 64  # boxes decoded at once: more gain nothing and cost memory
+Precision = Literal["auto", "fp32", "bf16"]  # of the encoder; auto: the fastest that is as accurate
+MAX_BATCH = 16  # boxes decoded at once: more gain nothing and cost memory
 
 
 class Engine(Protocol):
@@ -22,6 +23,7 @@ class Engine(Protocol):
 
     name: str
     version: str
+    precision: Precision  # never auto
     grid: int
     focus: bool
 
@@ -34,22 +36,26 @@ class Engine(Protocol):
         ...
 
 
-def load_engine(name: EngineName, weights: Weights, threads: int) -> Engine:
+def load_engine(name: EngineName, weights: Weights, threads: int, precision: Precision = "auto") -> Engine:
     """Load the network into an engine that uses `threads` threads.
 
     Raises:
-        UsageError: there is no engine of this name.
+        UsageError: there is no engine of this name, or it cannot run in this precision.
         SetupError: the engine is not installed, or its weights are missing or damaged.
 
     """
     # Imported here: an engine costs a second of start-up, and only one is used.
+    if precision not in get_args(Precision):
+        raise UsageError(f"there is no precision '{precision}'; choose one of: {', '.join(get_args(Precision))}")
     if name == "openvino":
         from repmedsam_infer.engines.openvino import OpenVINOEngine
 
-        return OpenVINOEngine(weights, threads)
+        return OpenVINOEngine(weights, threads, precision)
     if name == "torch":
         from repmedsam_infer.engines.torch import load
 
+        if precision == "bf16":
+            raise UsageError("the engine 'torch' is the reference and runs in fp32 only")
         return load(weights, threads)
     raise UsageError(f"there is no engine '{name}'; choose one of: {', '.join(get_args(EngineName))}")
 

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.engines import in_batches
+from repmedsam_infer.engines import Precision, in_batches
 from repmedsam_infer.errors import SetupError
 from repmedsam_infer.weights import Weights
 
@@ -31,6 +31,7 @@ class TorchEngine:
     """See `engines.Engine`."""
 
     name = "torch"
+    precision: Precision = "fp32"
 
     def __init__(self, network: Network) -> None:
         import torch
