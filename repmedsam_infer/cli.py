@@ -56,7 +56,8 @@ def predict(
     import cv2
 
     from repmedsam_infer.engines import load_engine
-    from repmedsam_infer.report import CaseReport, now, processor, write_reports
+    from repmedsam_infer.processor import processor
+    from repmedsam_infer.report import CaseReport, now, write_reports
     from repmedsam_infer.run import run
     from repmedsam_infer.threads import available_threads
     from repmedsam_infer.weights import find_weights

@@ -7,7 +7,7 @@ from typing import Any
 
 from repmedsam_infer import __version__
 from repmedsam_infer.errors import SetupError
-from repmedsam_infer.report import processor
+from repmedsam_infer.processor import processor
 from repmedsam_infer.threads import available_threads
 from repmedsam_infer.weights import find_weights
 

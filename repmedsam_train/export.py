@@ -87,8 +87,9 @@ def store_weights_as_fp16(converted: openvino.Model) -> None:
             users = constant.output(0).get_target_inputs()
             if any(user.get_node().get_type_name() in MULTIPLIED for user in users):
                 half = openvino.opset13.constant(constant.data.astype(np.float16))
+                widened = openvino.opset13.convert(half, "f32")
                 for user in users:
-                    user.replace_source_output(openvino.opset13.convert(half, "f32").output(0))
+                    user.replace_source_output(widened.output(0))
 
 
 def write_sums(folder: Path) -> None:

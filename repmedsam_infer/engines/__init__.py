@@ -44,9 +44,9 @@ def load_engine(name: EngineName, weights: Weights, threads: int, precision: Pre
         SetupError: the engine is not installed, or its weights are missing or damaged.
 
     """
-    # Imported here: an engine costs a second of start-up, and only one is used.
     if precision not in get_args(Precision):
         raise UsageError(f"there is no precision '{precision}'; choose one of: {', '.join(get_args(Precision))}")
+    # Imported here: an engine costs a second of start-up, and only one is used.
     if name == "openvino":
         from repmedsam_infer.engines.openvino import OpenVINOEngine
 

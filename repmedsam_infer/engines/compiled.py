@@ -8,12 +8,12 @@ is built with one); segmenting only ever reads it. Who can write to it could as 
 import hashlib
 import json
 import os
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from repmedsam_infer.atomic import write_atomic
+from repmedsam_infer.processor import processor_identity
 
 VARIABLE = "REPMEDSAM_CACHE"
 DIGEST_BYTES = 32  # SHA-256 of what follows, at the beginning of a file
@@ -56,13 +56,3 @@ def compiled_networks() -> CompiledNetworks:
     """Those of $REPMEDSAM_CACHE."""
     folder = os.environ.get(VARIABLE)
     return CompiledNetworks(Path(folder) if folder else None)
-
-
-def processor_identity() -> tuple[str, ...]:
-    """What a compiled network depends on: the processor, and the instructions that it or a hypervisor allows."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
-    except OSError:
-        return platform.system(), platform.machine(), platform.processor()
-    wanted = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features")
-    return tuple(line for line in lines if line.split(":")[0].strip() in wanted)

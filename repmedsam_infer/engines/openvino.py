@@ -1,7 +1,7 @@
 """The default engine: OpenVINO on the CPU, over weights stored as fp16. Needs no torch."""
 
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -104,21 +104,7 @@ def choose_precision(precision: Precision, capabilities: list[str]) -> Precision
 
 def at_once(first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:
     """Results of both, the first worked out in another thread; errors are raised here."""
-    results: list[Any] = []
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            results.append(first())
-        except BaseException as error:  # whatever it is, it is the caller's
-            errors.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
+    with ThreadPoolExecutor(1) as pool:
+        started = pool.submit(first)
         other = second()
-    finally:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return results[0], other
+        return started.result(), other

@@ -1,0 +1,31 @@
+"""Which processor this is, as the system tells it."""
+
+import itertools
+import platform
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+IDENTITY = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features")
+
+
+def processor() -> str:
+    """Its name."""
+    return first_processor().get("model name") or platform.processor() or platform.machine()
+
+
+def processor_identity() -> tuple[str, ...]:
+    """What compiled code depends on: the processor, and the instructions that it or a hypervisor allows."""
+    told = first_processor()
+    if not told:
+        return platform.system(), platform.machine(), platform.processor()
+    return tuple(f"{name}: {told[name]}" for name in IDENTITY if name in told)
+
+
+def first_processor() -> dict[str, str]:
+    """What /proc/cpuinfo says of the first of them (the others are told, and not read); empty where there is none."""
+    try:
+        with CPUINFO.open() as file:
+            pairs = [line.partition(":")[::2] for line in itertools.takewhile(str.strip, file)]
+    except OSError:
+        return {}
+    return {name.strip(): value.strip() for name, value in pairs}
