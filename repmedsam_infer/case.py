@@ -69,9 +69,25 @@ def read_case(path: Path) -> Case:
     name = path.name
     is_volume = is_volume_name(name)
     with open_npz(path) as npz:
-        raw_boxes = npz.read("boxes")
-        imgs = check_images(name, npz.read("imgs"), is_volume)
+        raw_boxes, raw_imgs = npz.read("boxes"), npz.read("imgs")
         raw_spacing = npz.read("spacing") if is_volume and "spacing" in npz else None
+    return make_case(name, raw_imgs, raw_boxes, is_volume, raw_spacing)
+
+
+def make_case(
+    name: str,
+    raw_imgs: NDArray[Any],
+    raw_boxes: NDArray[Any],
+    is_volume: bool,
+    raw_spacing: NDArray[Any] | None = None,
+) -> Case:
+    """A case of arrays as people send them; `name` is what messages call it.
+
+    Raises:
+        CaseReadError: an array is not what the contract says.
+
+    """
+    imgs = check_images(name, raw_imgs, is_volume)
     shape = imgs.shape[: 3 if is_volume else 2]
     boxes, warnings = check_boxes(name, raw_boxes, shape)
     spacing = None

@@ -29,9 +29,10 @@ def predict(
     outputs: Annotated[Path, typer.Option("--outputs", "-o", help="Folder for the segmentations and reports.")],
     engine: Annotated[str, typer.Option(help="What runs the network: openvino, or torch (an extra).")] = "openvino",
     precision: Annotated[
-        str, typer.Option(help="Of the encoder: fp32, bf16, or auto: the fastest that is as accurate.")
+        str, typer.Option(help="Of the encoder: fp32, bf16, int8, or auto: the fastest that is as accurate.")
     ] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Cases at a time; they share the threads.")] = 1,
     weights: Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Skip cases whose results are already there.")] = False,
@@ -55,7 +56,7 @@ def predict(
 
     import cv2
 
-    from repmedsam_infer.engines import load_engine
+    from repmedsam_infer.engines import load_engines
     from repmedsam_infer.processor import processor
     from repmedsam_infer.report import CaseReport, now, write_reports
     from repmedsam_infer.run import run
@@ -64,26 +65,30 @@ def predict(
 
     started, start = now(), time.perf_counter()
     threads = threads or available_threads()
-    cv2.setNumThreads(threads)
+    jobs = min(jobs, threads, len(paths))
+    cv2.setNumThreads(max(1, threads // jobs))
     found = find_weights(weights)
-    loaded = load_engine(engine, found, threads, precision)  # type: ignore[arg-type]  # checked there
+    engines = load_engines(engine, found, threads, precision, jobs)  # type: ignore[arg-type]  # checked there
+    loaded = engines[0]
     setting = {
         "repmedsam": __version__,
         "engine": {"name": loaded.name, "version": loaded.version, "precision": loaded.precision, "grid": loaded.grid},
         "weights": found.sha256,
         "processor": processor(),
         "threads": threads,
+        "jobs": jobs,
         "started": started,
         "load_seconds": round(time.perf_counter() - start, 4),
     }
+    from repmedsam_infer.memory import peak_memory
     from repmedsam_infer.progress import follow
 
     reports: list[CaseReport] = []
     try:
-        reports.extend(follow(run(job, paths, loaded), len(paths)))
+        reports.extend(follow(run(job, paths, engines), len(paths)))
     finally:  # what was done is put down even where the run was interrupted
         try:
-            write_reports(outputs, reports, setting)
+            write_reports(outputs, reports, {**setting, "peak_memory_mib": peak_memory()})
         except OSError as error:
             typer.echo(f"error: the reports could not be written to {outputs} ({error.strerror})", err=True)
             raise typer.Exit(EXIT_CASE_FAILED) from None
@@ -117,12 +122,14 @@ def evaluate(
     except ImportError as error:
         typer.echo(f"error: evaluate needs the package {error.name}: pip install 'repmedsam[evaluate]'", err=True)
         raise typer.Exit(EXIT_ENVIRONMENT) from None
+    from repmedsam_infer.markdown import markdown
+
     cases = []
     for case in evaluation.evaluate(segs, gts, challenge, baselines):
         cases.append(case)
         if case.error:
             typer.echo(f"warning: {case.error}; it scores 0", err=True)
-    typer.echo(evaluation.markdown(evaluation.table(cases)))
+    typer.echo(markdown(evaluation.table(cases)))
     if output is not None:
         try:
             evaluation.write_csv(output, cases)
@@ -130,6 +137,44 @@ def evaluate(
             raise UsageError(f"{output} could not be written ({error.strerror})") from error
     if any(case.error for case in cases):
         raise typer.Exit(EXIT_CASE_FAILED)
+
+
+@app.command()
+def benchmark(
+    folder: Annotated[Path | None, typer.Argument(help="Folder of npz cases; without it drawn ones are used.")] = None,
+    engine: Annotated[list[str] | None, typer.Option(help="As in predict; several are compared.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="As in predict; several are compared.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured; medians are shown.")] = 3,
+    threads: Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")] = 0,
+    weights: Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="JSON", help="Every single time.")] = None,
+) -> None:
+    """Seconds a case: of a whole process (cold), in a loaded one (warm), by stage, as a Markdown table.
+
+    Drawn cases have the shapes and object counts of the paper's table 5, and of two more sizes.
+
+    Example: repmedsam benchmark --precision fp32 --precision int8 -o times.json
+    """
+    import tempfile
+    from functools import partial
+
+    from repmedsam_infer.benchmark import Variant, benchmark, cases_of, table, write_results
+    from repmedsam_infer.threads import available_threads
+    from repmedsam_infer.weights import find_weights
+
+    found = find_weights(weights)
+    variants = [Variant(e, p) for e in engine or ["openvino"] for p in precision or ["auto"]]
+    with tempfile.TemporaryDirectory(prefix="repmedsam-") as scratch:
+        paths = cases_of(folder, Path(scratch))
+        results = benchmark(
+            paths, variants, rounds, threads or available_threads(), found, partial(typer.echo, err=True)
+        )
+    typer.echo(table(results))
+    if output is not None:
+        try:
+            write_results(output, results, found)
+        except OSError as error:
+            raise UsageError(f"{output} could not be written ({error.strerror})") from error
 
 
 @app.command()
@@ -157,15 +202,17 @@ def prepare(
     """
     from repmedsam_infer.engines.compiled import CompiledNetworks
     from repmedsam_infer.engines.openvino import OpenVINOEngine
+    from repmedsam_infer.precision import choose_precision
     from repmedsam_infer.threads import available_threads
     from repmedsam_infer.weights import find_weights
 
-    networks = CompiledNetworks(folder)
+    found, networks = find_weights(weights), CompiledNetworks(folder)
+    precision = choose_precision("auto", found).precision
     try:
-        engine = OpenVINOEngine(find_weights(weights), available_threads(), compiled=networks, keep=True)
+        OpenVINOEngine(found, available_threads(), precision, networks, keep=True)
     except OSError as error:
         raise UsageError(f"compiled networks could not be written to {folder} ({error.strerror})") from error
-    typer.echo(f"{folder}: networks in {engine.precision} for this processor")
+    typer.echo(f"{folder}: networks in {precision} for this processor")
 
 
 @app.command()

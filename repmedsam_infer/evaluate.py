@@ -157,11 +157,6 @@ def table(cases: list[CaseScore]) -> list[dict[str, str]]:
     return rows + [row(name, cases, scores) for name, scores in overall.items()]
 
 
-def markdown(rows: list[dict[str, str]]) -> str:
-    lines = ["| " + " | ".join(rows[0]) + " |", "| --- |" + " ---: |" * (len(rows[0]) - 1)]
-    return "\n".join(lines + ["| " + " | ".join(row.values()) + " |" for row in rows])
-
-
 def write_csv(path: Path, cases: list[CaseScore]) -> None:
     """A row a case.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from repmedsam_infer import __version__
 from repmedsam_infer.errors import SetupError
+from repmedsam_infer.precision import choose_precision
 from repmedsam_infer.processor import processor
 from repmedsam_infer.threads import available_threads
 from repmedsam_infer.weights import find_weights
@@ -19,8 +20,9 @@ def describe(weights_folder: Path | None) -> dict[str, Any]:
     try:
         found = find_weights(weights_folder)
         weights: dict[str, Any] = {"folder": str(found.folder), "sha256": found.sha256, "files": sorted(found.sums)}
+        auto: dict[str, str] | None = choose_precision("auto", found)._asdict()
     except SetupError as error:
-        weights = {"error": str(error)}
+        weights, auto = {"error": str(error)}, None
     return {
         "repmedsam": __version__,
         "python": platform.python_version(),
@@ -28,6 +30,7 @@ def describe(weights_folder: Path | None) -> dict[str, Any]:
         "processor": processor(),
         "threads": available_threads(),
         "engines": {name: installed_version(name) for name in ENGINES},
+        "auto": auto,
         "weights": weights,
     }
 

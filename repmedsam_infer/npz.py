@@ -1,4 +1,4 @@
-"""Arrays out of npz files from strangers.
+"""Arrays out of npz files from strangers, and into our own.
 
 numpy.load trusts a file's own words: it allocates what the header declares and unpickles objects where allowed. Here
 everything is checked first: a regular file and no symbolic link, an unencrypted zip, no pickled objects, declared sizes
@@ -6,6 +6,7 @@ that agree with each other and stay below a limit. Only the arrays asked for are
 """
 
 import contextlib
+import io
 import math
 import os
 import stat
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from repmedsam_infer.atomic import write_atomic
 from repmedsam_infer.errors import CaseReadError
 
 MAX_ARRAY_BYTES = 2 << 30  # two of these (image and segmentation) fit into the challenge's 8 GB
@@ -137,3 +139,10 @@ def _open_regular(path: Path) -> Iterator[IO[bytes]]:
         raise CaseReadError(f"{path.name}: is not a regular file")
     with os.fdopen(descriptor, "rb") as file:
         yield file
+
+
+def write_npz(path: Path, **arrays: NDArray[Any]) -> None:
+    """Write arrays as numpy does, compressed; whole, or not at all. Raises OSError where it cannot be written."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomic(path, buffer.getbuffer())

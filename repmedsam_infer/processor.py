@@ -21,6 +21,22 @@ def processor_identity() -> tuple[str, ...]:
     return tuple(f"{name}: {told[name]}" for name in IDENTITY if name in told)
 
 
+def fast_formats() -> set[str]:
+    """Number formats that this processor multiplies in faster than in fp32: `int8`, `bf16`.
+
+    AVX-512 BF16 alone is not enough on Intel's: without AMX an encoding takes 1.65 times as long as in fp32, on AMD's
+    half as long. None where the system does not tell (Windows, macOS).
+    """
+    told = first_processor()
+    flags = set(told.get("flags", "").split())
+    formats = set()
+    if flags & {"avx512_vnni", "avx_vnni", "amx_int8"}:
+        formats.add("int8")
+    if "amx_bf16" in flags or ("avx512_bf16" in flags and told.get("vendor_id") == "AuthenticAMD"):
+        formats.add("bf16")
+    return formats
+
+
 def first_processor() -> dict[str, str]:
     """What /proc/cpuinfo says of the first of them (the others are told, and not read); empty where there is none."""
     try:

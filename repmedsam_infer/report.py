@@ -15,12 +15,15 @@ EFFICIENCY, REPORT = "efficiency.csv", "report.json"
 
 @dataclass
 class CaseReport:
-    """One case: seconds in all and by stage, boxes given and labels segmented, what was odd, what went wrong."""
+    """One case: seconds in all and by stage, slices encoded, boxes given and labels segmented, what was odd, what went
+    wrong.
+    """
 
     case: str
     status: Literal["ok", "failed", "skipped"]
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
+    encodings: int = 0
     boxes: int = 0
     labels: int = 0
     warnings: list[str] = field(default_factory=list)

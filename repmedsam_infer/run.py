@@ -2,9 +2,11 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 from repmedsam_infer.atomic import sweep
 from repmedsam_infer.case import read_case, write_segmentation
@@ -68,16 +70,31 @@ def make_writable_folder(folder: Path) -> None:
         )
 
 
-def run(job: Job, paths: list[Path], engine: Engine) -> Iterator[CaseReport]:
-    """Do the cases one after the other, and tell of each as it ends; a failure is that case's own."""
-    for path in paths:
+def run(job: Job, paths: list[Path], engines: Sequence[Engine]) -> Iterator[CaseReport]:
+    """Do as many cases at a time as there are engines, and tell of each in order; a failure is that case's own."""
+    free: SimpleQueue[Engine] = SimpleQueue()
+    for engine in engines:
+        free.put(engine)
+
+    def do(path: Path) -> CaseReport:
         target = job.outputs / path.name
         sweep(target)
         if job.resume and target.exists():
-            report = CaseReport(path.name, "skipped")
-        else:
-            report = do_case(path, target, engine, job.overlays)
-        yield report
+            return CaseReport(path.name, "skipped")
+        engine = free.get()
+        try:
+            return do_case(path, target, engine, job.overlays)
+        finally:
+            free.put(engine)
+
+    if len(engines) == 1:  # in this thread: an interruption stops it at once
+        yield from map(do, paths)
+        return
+    pool = ThreadPoolExecutor(len(engines))
+    try:
+        yield from pool.map(do, paths)
+    finally:
+        pool.shutdown(cancel_futures=True)  # those begun are finished, and none is torn
 
 
 def do_case(path: Path, target: Path, engine: Engine, overlays: Path | None = None) -> CaseReport:
@@ -91,6 +108,7 @@ def do_case(path: Path, target: Path, engine: Engine, overlays: Path | None = No
         report.boxes = case.boxes.count
         report.warnings += case.warnings
         segs = segment(case, engine, watch)
+        report.encodings = watch.calls.get("encode", 0)
         with watch("write"):
             write_segmentation(target, segs)
         report.labels = len(case.boxes.labels)

@@ -3,16 +3,16 @@
 They show that the program works and how cases look; they say nothing about accuracy on real images.
 """
 
-import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.atomic import write_atomic
 from repmedsam_infer.baselines import tight_boxes
+from repmedsam_infer.npz import write_npz
 
 U8 = NDArray[np.uint8]
 F64 = NDArray[np.float64]
@@ -31,13 +31,11 @@ def write_samples(folder: Path, seed: int = 0) -> list[Path]:
     paths = []
     for number, (name, draw) in enumerate(PHANTOMS.items()):
         imgs, gts, spacing = draw(np.random.default_rng([seed, number]))
-        arrays = {"imgs": imgs, "gts": gts, "boxes": tight_boxes(gts)}
+        arrays: dict[str, NDArray[Any]] = {"imgs": imgs, "gts": gts, "boxes": tight_boxes(gts)}
         if spacing is not None:
             arrays["spacing"] = np.array(spacing)
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
         path = folder / f"{name}.npz"
-        write_atomic(path, buffer.getbuffer())
+        write_npz(path, **arrays)
         paths.append(path)
     return paths
 

@@ -79,17 +79,28 @@ def decode_slice(
     with watch("encode"):
         embedding = engine.encode(placed)
     with watch("decode"):
-        windows = windows_around(homes) if engine.focus else whole_frame(len(homes))
-        return engine.decode(embedding, prompts, windows)
+        return decode(embedding, prompts, homes, engine)
 
 
-def paint_object(segs: Segmentation, logits: F32, home: F32, label: int, frame: Frame, focus: bool) -> None:
-    """Write the mask of (4G, 4G) logits into (H, W) `segs`, within its home."""
+def decode(embedding: F32, prompts: F32, homes: F32, engine: Engine) -> F32:
+    """(N, 4G, 4G) logits over what the engine looks at for each home."""
+    windows = windows_around(homes) if engine.focus else whole_frame(len(homes))
+    return engine.decode(embedding, prompts, windows)
+
+
+def object_mask(logits: F32, home: F32, frame: Frame, focus: bool) -> tuple[slice, slice, NDArray[np.bool_]]:
+    """Rows and columns of a home in the image, and the mask of (4G, 4G) logits on them."""
     rows, columns = frame.pixels(home)
     if focus:
         mask = window_mask(logits, windows_around(home[None])[0], frame, rows, columns)
     else:
         mask = image_mask(frame_logits(logits, frame), frame)[rows, columns]
+    return rows, columns, mask
+
+
+def paint_object(segs: Segmentation, logits: F32, home: F32, label: int, frame: Frame, focus: bool) -> None:
+    """Write the mask of (4G, 4G) logits into (H, W) `segs`, within its home."""
+    rows, columns, mask = object_mask(logits, home, frame, focus)
     paint(segs[rows, columns], mask, label)
 
 

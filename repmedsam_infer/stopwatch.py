@@ -1,4 +1,4 @@
-"""Seconds by stage of one case."""
+"""Seconds by stage of one case, and how often each stage was entered."""
 
 import contextlib
 import time
@@ -10,6 +10,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.calls: dict[str, int] = {}
 
     @contextlib.contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
@@ -17,4 +18,5 @@ class Stopwatch:
         try:
             yield
         finally:
+            self.calls[stage] = self.calls.get(stage, 0) + 1
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start

@@ -109,11 +109,19 @@ def calibrate(
 def export(
     model: Annotated[Path, typer.Argument(help="model.safetensors of a run.")],
     folder: Annotated[Path, typer.Argument(help="Where the weights go, e.g. weights.")],
+    train: Annotated[
+        Path | None,
+        typer.Option(help="Folder of training cases: also quantise the encoder to int8, calibrated on them."),
+    ] = None,
 ) -> None:
-    """Re-parameterize trained weights and write them for every engine, with checksums."""
-    from repmedsam_train.export import export as write
+    """Re-parameterize trained weights and write them for every engine, with checksums.
 
-    write(rep_med_sam(model), folder)
+    Example: repmedsam-train export runs/first/calibrated.safetensors weights --train data/train
+    """
+    from repmedsam_train.export import export as write
+    from repmedsam_train.quantize import calibration_images
+
+    write(rep_med_sam(model), folder, calibration_images(train) if train is not None else ())
 
 
 def rep_med_sam(path: Path) -> "RepMedSAM":
@@ -146,7 +154,7 @@ def predict(
     job = Job(inputs, outputs, overwrite=True)
     paths = find_cases(job)
     engine = TorchEngine(reparameterize(load_trained(model)))
-    if any(report.status == "failed" for report in follow(run(job, paths, engine), len(paths))):
+    if any(report.status == "failed" for report in follow(run(job, paths, [engine]), len(paths))):
         raise typer.Exit(EXIT_CASE_FAILED)
 
 
@@ -159,13 +167,45 @@ def compare(
 
     Example: repmedsam-train compare baseline=segs/baseline ours=segs/ours -g data/val
     """
-    from repmedsam_infer.evaluate import markdown
+    from repmedsam_infer.markdown import markdown
     from repmedsam_train.compare import compare as run
 
     named = dict(item.partition("=")[::2] for item in segmentations)
     if not all(named.values()):
         raise UsageError("name every folder: NAME=FOLDER")
     typer.echo(markdown(run({name: Path(folder) for name, folder in named.items()}, gts)))
+
+
+@app.command()
+def speed(
+    out: Annotated[Path, typer.Option("--output", "-o", help="Folder for speed.md, speed.json and speed.png.")],
+    folder: Annotated[Path | None, typer.Argument(help="Folder of npz cases; without it drawn ones are used.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything is done; medians are shown.")] = 3,
+    depth: Annotated[int, typer.Option(min=1, help="Volumes are cut to so many slices.")] = 4,
+) -> None:
+    """Time the baseline's way, the paper's ways and ours on the same cases, in turn (paper table 5).
+
+    Example: repmedsam-train speed -o speed
+    """
+    import tempfile
+    from functools import partial
+
+    from repmedsam_infer.benchmark import cases_of
+    from repmedsam_infer.engines import load_engine
+    from repmedsam_infer.threads import available_threads
+    from repmedsam_infer.weights import find_weights
+    from repmedsam_train.speed import compare_speed, table, ways, write
+
+    threads = available_threads()
+    everyone = ways(load_engine("openvino", find_weights(), threads), threads)
+    with tempfile.TemporaryDirectory(prefix="repmedsam-") as scratch:
+        paths = cases_of(folder, Path(scratch))
+        cases = compare_speed(paths, everyone, rounds, depth, Path(scratch), partial(typer.echo, err=True))
+    typer.echo(table(cases, everyone))
+    try:
+        write(out, cases, everyone)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written ({error.strerror})") from error
 
 
 @app.command()

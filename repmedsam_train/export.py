@@ -4,21 +4,25 @@ Both forms hold the same rounded numbers, so that both engines compute the same 
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import openvino
 import openvino.opset13
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from repmedsam_infer.engines.openvino import DECODER, DECODER_INPUTS, ENCODER
+from repmedsam_infer.engines.openvino import DECODER, DECODER_INPUTS
 from repmedsam_infer.engines.torch import FILE
 from repmedsam_infer.network import RepMedSAM, reparameterize
 from repmedsam_infer.network.focus import windows_around
 from repmedsam_infer.network.repmedsam import IMAGE_SIZE
+from repmedsam_infer.precision import ENCODERS
 from repmedsam_infer.weights import SUMS
+from repmedsam_train.quantize import quantized
 
 # Operations whose constants are the weights that take up the room.
 MULTIPLIED = {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"}
@@ -46,8 +50,11 @@ class Decoder(nn.Module):
         return self.model.decode_unchecked(embedding, boxes, None, windows)
 
 
-def export(model: RepMedSAM, folder: Path) -> None:
-    """Write safetensors, OpenVINO encoder and decoder, and SHA256SUMS into `folder`."""
+def export(model: RepMedSAM, folder: Path, images: Sequence[NDArray[np.float32]] = ()) -> None:
+    """Write safetensors, OpenVINO encoder and decoder, and SHA256SUMS into `folder`.
+
+    With `images`, (3, 256, 256) float32 in [0, 1], also an int8 encoder calibrated on them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     fused = reparameterize(model)
     fused.load_state_dict({name: tensor.half().float() for name, tensor in fused.state_dict().items()})
@@ -56,26 +63,34 @@ def export(model: RepMedSAM, folder: Path) -> None:
     (folder / FILE).chmod(0o644)  # safetensors makes it private
 
     image_shape = (1, 3, IMAGE_SIZE, IMAGE_SIZE)
-    save_openvino(Encoder(fused), (torch.zeros(image_shape),), [("image", image_shape)], folder / ENCODER)
+    encoder = to_openvino(Encoder(fused), (torch.zeros(image_shape),), [("image", image_shape)])
+    save(encoder, folder / ENCODERS["fp32"])
+    if images:
+        save(quantized(encoder, images), folder / ENCODERS["int8"])
     boxes = torch.tensor([[8.0, 8.0, 64.0, 64.0]]).repeat(3, 1)
     example = (torch.zeros(1, *fused.embedding_shape), boxes, windows_around(boxes))
     shapes = ((1, *fused.embedding_shape), (-1, 4), (-1, 4))
     count = len(DECODER_INPUTS) if fused.focus else len(DECODER_INPUTS) - 1
     inputs = list(zip(DECODER_INPUTS, shapes, strict=True))[:count]
-    save_openvino(Decoder(fused), example[:count], inputs, folder / DECODER)
-    write_sums(folder)
+    save(to_openvino(Decoder(fused), example[:count], inputs), folder / DECODER)
+    write_sums(folder, int8=bool(images))
 
 
-def save_openvino(
-    module: nn.Module, example: tuple[Tensor, ...], inputs: list[tuple[str, tuple[int, ...]]], stem: Path
-) -> None:
-    """Write `stem`.xml and .bin: the traced module with its weights as fp16; -1 marks a side of any length."""
+def to_openvino(
+    module: nn.Module, example: tuple[Tensor, ...], inputs: list[tuple[str, tuple[int, ...]]]
+) -> openvino.Model:
+    """The traced module with its weights as fp16; -1 marks a side of any length."""
     with torch.inference_mode():
         converted = openvino.convert_model(module.eval(), example_input=example, input=[shape for _, shape in inputs])
     for port, (name, _) in zip(converted.inputs, inputs, strict=True):
         port.tensor.set_names({name})
     store_weights_as_fp16(converted)
-    openvino.save_model(converted, stem.with_suffix(".xml"), compress_to_fp16=False)
+    return converted
+
+
+def save(model: openvino.Model, stem: Path) -> None:
+    """Write `stem`.xml and .bin."""
+    openvino.save_model(model, stem.with_suffix(".xml"), compress_to_fp16=False)
 
 
 def store_weights_as_fp16(converted: openvino.Model) -> None:
@@ -92,8 +107,9 @@ def store_weights_as_fp16(converted: openvino.Model) -> None:
                     user.replace_source_output(widened.output(0))
 
 
-def write_sums(folder: Path) -> None:
+def write_sums(folder: Path, int8: bool) -> None:
     """SHA256SUMS of every weight file, in the format of sha256sum."""
-    names = [FILE, *(f"{part}{suffix}" for part in (ENCODER, DECODER) for suffix in (".xml", ".bin"))]
+    parts = [ENCODERS["fp32"], DECODER, *([ENCODERS["int8"]] if int8 else [])]
+    names = [FILE, *(f"{part}{suffix}" for part in parts for suffix in (".xml", ".bin"))]
     lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(names)]
     (folder / SUMS).write_text("".join(lines))

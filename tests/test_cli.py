@@ -40,7 +40,7 @@ def test_predict_never_loads_torch(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "2D.npz").exists()
 
 
-@pytest.mark.parametrize("command", ["predict", "evaluate", "samples", "info"])
+@pytest.mark.parametrize("command", ["predict", "evaluate", "samples", "prepare", "benchmark", "info"])
 def test_every_command_has_help(command: str, repmedsam: Repmedsam) -> None:
     result = repmedsam(command, "--help")
     assert result.code == 0
@@ -56,6 +56,8 @@ def test_info_is_json(repmedsam: Repmedsam) -> None:
     assert told["repmedsam"] == __version__
     assert told["threads"] == available_threads()
     assert told["engines"]["openvino"]
+    assert told["auto"]["precision"] in ("fp32", "bf16", "int8")
+    assert told["auto"]["why"]
     assert len(told["weights"]["sha256"]) == 64
 
 

@@ -7,8 +7,7 @@ import pytest
 
 from repmedsam_infer.engines import compiled, load_engine
 from repmedsam_infer.engines.compiled import CompiledNetworks
-from repmedsam_infer.engines.openvino import OpenVINOEngine, at_once, choose_precision
-from repmedsam_infer.errors import UsageError
+from repmedsam_infer.engines.openvino import OpenVINOEngine, at_once
 from repmedsam_infer.weights import Weights
 from tests.conftest import Repmedsam
 
@@ -84,21 +83,6 @@ def test_prepare_says_where_it_cannot_write(tmp_path: Path, repmedsam: Repmedsam
     done = repmedsam("prepare", tmp_path / "file")
     assert done.code == 2
     assert "could not be written" in done.err
-
-
-def test_auto_is_bf16_where_the_processor_has_it() -> None:
-    assert choose_precision("auto", ["FP32", "BF16"]) == "bf16"
-    assert choose_precision("auto", ["FP32", "INT8"]) == "fp32"
-    assert choose_precision("fp32", ["FP32", "BF16"]) == "fp32"
-    with pytest.raises(UsageError, match="no bf16"):
-        choose_precision("bf16", ["FP32"])
-
-
-def test_an_unknown_precision_is_refused(weights: Weights) -> None:
-    with pytest.raises(UsageError, match="auto, fp32, bf16"):
-        load_engine("openvino", weights, 1, "fp8")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="fp32 only"):
-        load_engine("torch", weights, 1, "bf16")
 
 
 def test_an_error_of_the_other_thread_is_raised() -> None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import check_boxes
 from repmedsam_infer.case import Case
-from repmedsam_infer.engines import Engine, Precision, in_batches
+from repmedsam_infer.engines import Engine, in_batches
+from repmedsam_infer.precision import Precision
 from repmedsam_infer.segment import Column, Span, segment
 from repmedsam_infer.stopwatch import Stopwatch
 from repmedsam_infer.window import windows_around

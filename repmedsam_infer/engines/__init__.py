@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import UsageError
+from repmedsam_infer.precision import Precision, choose_precision
 from repmedsam_infer.weights import Weights
 
 F32 = NDArray[np.float32]
 EngineName = Literal["openvino", "torch"]
-Precision = Literal["auto", "fp32", "bf16"]  # of the encoder; auto: the fastest that is as accurate
-MAX_BATCH = 16  # boxes decoded at once: more gain nothing and cost memory
+MAX_BATCH = 8  # boxes decoded at once: 4 to 16 take the same time a box within a few per cent, 8 the least
 
 
 class Engine(Protocol):
@@ -23,7 +23,7 @@ class Engine(Protocol):
 
     name: str
     version: str
-    precision: Precision  # never auto
+    precision: Precision  # of the encoder
     grid: int
     focus: bool
 
@@ -36,7 +36,7 @@ class Engine(Protocol):
         ...
 
 
-def load_engine(name: EngineName, weights: Weights, threads: int, precision: Precision = "auto") -> Engine:
+def load_engine(name: EngineName, weights: Weights, threads: int, precision: str = "auto") -> Engine:
     """Load the network into an engine that uses `threads` threads.
 
     Raises:
@@ -44,20 +44,37 @@ def load_engine(name: EngineName, weights: Weights, threads: int, precision: Pre
         SetupError: the engine is not installed, or its weights are missing or damaged.
 
     """
-    if precision not in get_args(Precision):
-        raise UsageError(f"there is no precision '{precision}'; choose one of: {', '.join(get_args(Precision))}")
+    choice = choose_precision(precision, weights)
     # Imported here: an engine costs a second of start-up, and only one is used.
     if name == "openvino":
         from repmedsam_infer.engines.openvino import OpenVINOEngine
 
-        return OpenVINOEngine(weights, threads, precision)
+        return OpenVINOEngine(weights, threads, choice.precision)
     if name == "torch":
         from repmedsam_infer.engines.torch import load
 
-        if precision == "bf16":
+        if precision not in ("auto", "fp32"):
             raise UsageError("the engine 'torch' is the reference and runs in fp32 only")
         return load(weights, threads)
     raise UsageError(f"there is no engine '{name}'; choose one of: {', '.join(get_args(EngineName))}")
+
+
+def load_engines(name: EngineName, weights: Weights, threads: int, precision: str, jobs: int) -> list[Engine]:
+    """`jobs` engines that share their networks and `threads` threads, to be used at the same time.
+
+    Raises:
+        UsageError, SetupError: as `load_engine` does; or the engine can do but one job at a time.
+
+    """
+    if jobs == 1:
+        return [load_engine(name, weights, threads, precision)]
+    if name != "openvino":
+        raise UsageError(f"the engine '{name}' does one case at a time: leave out --jobs")
+    from repmedsam_infer.engines.openvino import OpenVINOEngine
+
+    choice = choose_precision(precision, weights)
+    first = OpenVINOEngine(weights, threads, choice.precision, streams=jobs)
+    return [first, *(first.twin() for _ in range(jobs - 1))]
 
 
 def in_batches(decode: Callable[[slice], F32], count: int) -> F32:

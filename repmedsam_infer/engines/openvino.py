@@ -1,5 +1,6 @@
 """The default engine: OpenVINO on the CPU, over weights stored as fp16. Needs no torch."""
 
+import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -7,15 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.engines import Precision, in_batches
+from repmedsam_infer.engines import in_batches
 from repmedsam_infer.engines.compiled import CompiledNetworks, compiled_networks
 from repmedsam_infer.errors import SetupError, UsageError
+from repmedsam_infer.precision import ENCODERS, Precision
 from repmedsam_infer.weights import Weights
 
 F32 = NDArray[np.float32]
-ENCODER, DECODER = "encoder", "decoder"  # each an .xml and a .bin in weights/
+DECODER = "decoder"  # as the encoders, an .xml and a .bin in weights/
 DECODER_INPUTS = ("embedding", "boxes", "windows")  # the last one only with focus
-HINTS = {"fp32": "f32", "bf16": "bf16"}  # said aloud: by itself OpenVINO chooses by processor
+# Said aloud: by itself OpenVINO chooses by processor. What int8 leaves out stays fp32.
+HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 class OpenVINOEngine:
@@ -29,18 +32,24 @@ class OpenVINOEngine:
         self,
         weights: Weights,
         threads: int,
-        precision: Precision = "auto",
+        precision: Precision = "fp32",
         compiled: CompiledNetworks | None = None,
         keep: bool = False,
+        streams: int = 1,
     ) -> None:
-        """With `keep`, what had to be compiled is added to `compiled`, by default the folder in $REPMEDSAM_CACHE."""
+        """With `keep`, what had to be compiled is added to `compiled`, by default the folder in $REPMEDSAM_CACHE.
+
+        `streams` is how many of its `twins` can run at a time, each with its share of the threads.
+        """
         try:
             import openvino
         except ImportError as error:
             raise SetupError("the engine 'openvino' is not installed: pip install openvino") from error
         self.version = str(openvino.__version__).split("-")[0]
         core = openvino.Core()
-        self.precision = choose_precision(precision, core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise UsageError("this processor has no bf16 arithmetic: use --precision auto or fp32")
+        self.precision = precision
         known = compiled_networks() if compiled is None else compiled
 
         def load(part: str, precision: Precision) -> Any:
@@ -48,6 +57,7 @@ class OpenVINOEngine:
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_PRECISION_HINT": HINTS[precision],
                 "INFERENCE_NUM_THREADS": str(threads),
+                "NUM_STREAMS": str(streams),
             }
             names = f"{part}.xml", f"{part}.bin"
             identity = str(openvino.__version__), precision, *(weights.sums.get(name, "") for name in names)
@@ -63,13 +73,20 @@ class OpenVINOEngine:
             return loaded
 
         try:
-            encoder, decoder = at_once(lambda: load(ENCODER, self.precision), lambda: load(DECODER, "fp32"))
+            encoder, decoder = at_once(lambda: load(ENCODERS[precision], precision), lambda: load(DECODER, "fp32"))
         except RuntimeError as error:
             raise SetupError(f"OpenVINO cannot load {weights.folder}: {str(error).splitlines()[0]}") from error
+        self.networks: tuple[Any, Any] = encoder, decoder
         self.encoder: Any = encoder.create_infer_request()
         self.decoder: Any = decoder.create_infer_request()
         self.focus = len(decoder.inputs) == len(DECODER_INPUTS)
         self.grid = int(decoder.output(0).partial_shape[-1].get_length()) // 4
+
+    def twin(self) -> "OpenVINOEngine":
+        """Another engine on the same networks, for another thread."""
+        other = copy.copy(self)
+        other.encoder, other.decoder = (network.create_infer_request() for network in self.networks)
+        return other
 
     def encode(self, image: F32) -> F32:
         self.encoder.infer([image[None]], share_inputs=True)
@@ -83,23 +100,6 @@ class OpenVINOEngine:
             return np.array(self.decoder.get_output_tensor(0).data[:, 0])
 
         return in_batches(decode, len(boxes))
-
-
-def choose_precision(precision: Precision, capabilities: list[str]) -> Precision:
-    """What to run in on a processor of these capabilities.
-
-    Where the processor has bf16 it takes half the time at the same accuracy (weights/MODEL_CARD.md); elsewhere it would
-    be emulated.
-
-    Raises:
-        UsageError: bf16 is asked for, and the processor has none.
-
-    """
-    if precision == "auto":
-        return "bf16" if "BF16" in capabilities else "fp32"
-    if precision == "bf16" and "BF16" not in capabilities:
-        raise UsageError("this processor has no bf16 arithmetic: use --precision auto or fp32")
-    return precision
 
 
 def at_once(first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:

@@ -5,8 +5,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.engines import Precision, in_batches
+from repmedsam_infer.engines import in_batches
 from repmedsam_infer.errors import SetupError
+from repmedsam_infer.precision import Precision
 from repmedsam_infer.weights import Weights
 
 F32 = NDArray[np.float32]

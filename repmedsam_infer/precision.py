@@ -1,0 +1,41 @@
+"""Which arithmetic the encoder runs in. The decoder always runs in fp32: lower precision moves its borders."""
+
+from typing import Literal, NamedTuple, get_args
+
+from repmedsam_infer.errors import SetupError, UsageError
+from repmedsam_infer.processor import fast_formats
+from repmedsam_infer.weights import Weights
+
+Precision = Literal["fp32", "bf16", "int8"]
+Wanted = Literal["auto", "fp32", "bf16", "int8"]
+ENCODERS: dict[Precision, str] = {"fp32": "encoder", "bf16": "encoder", "int8": "encoder_int8"}  # .xml and .bin
+
+
+class Choice(NamedTuple):
+    """A precision, and why it was chosen, for people."""
+
+    precision: Precision
+    why: str
+
+
+def choose_precision(wanted: str, weights: Weights) -> Choice:
+    """`wanted`, or for auto the fastest on this processor whose masks are as accurate (weights/MODEL_CARD.md).
+
+    Raises:
+        UsageError: there is no such precision.
+        SetupError: int8 is wanted, and the weights were exported without it.
+
+    """
+    if wanted not in get_args(Wanted):
+        raise UsageError(f"there is no precision '{wanted}'; choose one of: {', '.join(get_args(Wanted))}")
+    has_int8 = f"{ENCODERS['int8']}.xml" in weights.sums
+    if wanted == "int8" and not has_int8:
+        raise SetupError(f"the weights in {weights.folder} have no int8 encoder: use --precision auto")
+    if wanted != "auto":
+        return Choice(wanted, "asked for")  # type: ignore[arg-type]  # checked above
+    fast = fast_formats()
+    if "int8" in fast and has_int8:
+        return Choice("int8", "this processor multiplies 8-bit integers fastest (VNNI)")
+    if "bf16" in fast:
+        return Choice("bf16", "this processor multiplies bf16 faster than fp32")
+    return Choice("fp32", "this processor is not known to be faster in anything else")

@@ -1,0 +1,112 @@
+"""RepMedSAM from Python: load it once, then give it images and boxes."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from repmedsam_infer.boxes import check_boxes
+from repmedsam_infer.case import Segmentation, check_images, make_case
+from repmedsam_infer.engines import EngineName, load_engine
+from repmedsam_infer.errors import UsageError
+from repmedsam_infer.preprocess import Frame
+from repmedsam_infer.segment import decode, object_mask, segment
+from repmedsam_infer.stopwatch import Stopwatch
+from repmedsam_infer.threads import available_threads
+from repmedsam_infer.weights import find_weights
+
+AXES_OF_3D_BOX = 6
+IMAGE = "image"  # what messages call an array that has no file
+
+
+class Segmenter:
+    """The network, loaded.
+
+        segmenter = Segmenter()
+        labels = segmenter.segment(image, [[10, 20, 90, 80]])    # any number of boxes, picture or volume
+
+        segmenter.set_image(image)                               # one box after another on one picture: each in a few
+        mask = segmenter.masks([[10, 20, 90, 80]])[0]            # milliseconds, as the image is encoded once
+
+    Images are uint8, 0 to 255: window CT, and scale MR and PET first. Not to be shared between threads.
+    """
+
+    def __init__(
+        self, *, engine: EngineName = "openvino", precision: str = "auto", threads: int = 0, weights: Path | None = None
+    ) -> None:
+        """Options as of `repmedsam predict`; `threads` 0 means all that this process may use.
+
+        Raises:
+            UsageError: there is no such engine or precision.
+            SetupError: the engine is not installed, or the weights are missing or damaged.
+
+        """
+        threads = threads or available_threads()
+        cv2.setNumThreads(threads)
+        self.engine = load_engine(engine, find_weights(weights), threads, precision)
+        self.shown: tuple[Frame, NDArray[np.float32]] | None = None
+
+    def segment(self, image: NDArray[Any], boxes: ArrayLike) -> Segmentation:
+        """Labels of the image's shape: i + 1 where the mask of box i is, later boxes over earlier ones, 0 elsewhere.
+
+        Args:
+            image: a picture, (H, W) or (H, W, 3), or a volume, (D, H, W) or (D, H, W, 3).
+            boxes: of a picture (N, 4) x_min y_min x_max y_max, of a volume (N, 6) x_min y_min z_min x_max y_max z_max;
+                pixels, ends inclusive.
+
+        Returns:
+            (H, W) or (D, H, W) uint8, or uint16 for more than 255 boxes. A box that marks nothing leaves its label
+            empty, with a warning.
+
+        Raises:
+            CaseReadError: image or boxes are not of these shapes, or the image is not of grey levels 0 to 255.
+
+        """
+        given = np.asarray(boxes)
+        is_volume = given.ndim == 2 and given.shape[1] == AXES_OF_3D_BOX
+        case = make_case(IMAGE, image, given, is_volume)
+        tell(case.warnings)
+        return segment(case, self.engine, Stopwatch())
+
+    def set_image(self, image: NDArray[Any]) -> None:
+        """Encode a picture (H, W) or (H, W, 3), for `masks`.
+
+        Raises:
+            CaseReadError: as in `segment`.
+
+        """
+        picture = check_images(IMAGE, np.asarray(image), is_volume=False)
+        frame = Frame(*picture.shape[:2])
+        self.shown = frame, self.engine.encode(frame.place_image(picture))
+
+    def masks(self, boxes: ArrayLike) -> NDArray[np.bool_]:
+        """(N, H, W) masks of (N, 4) boxes on the image that was set; they may overlap. A box that marks nothing has an
+        empty one, with a warning.
+
+        Raises:
+            UsageError: no image was set.
+            CaseReadError: boxes are not (N, 4) numbers.
+
+        """
+        if self.shown is None:
+            raise UsageError("call set_image before masks")
+        frame, embedding = self.shown
+        usable, warned = check_boxes(IMAGE, np.asarray(boxes), (frame.height, frame.width))
+        tell(warned)
+        masks = np.zeros((usable.count, frame.height, frame.width), bool)
+        if len(usable.labels):
+            homes = frame.place_boxes(usable.corners.astype(np.float32))
+            for logits, home, label in zip(
+                decode(embedding, homes, homes, self.engine), homes, usable.labels.tolist(), strict=True
+            ):
+                rows, columns, mask = object_mask(logits, home, frame, self.engine.focus)
+                masks[label - 1, rows, columns] = mask
+        return masks
+
+
+def tell(warned: tuple[str, ...] | list[str]) -> None:
+    for warning in warned:
+        warnings.warn(warning, stacklevel=3)
