@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.case import Segmentation
 from repmedsam_infer.preprocess import Frame
-from repmedsam_infer.window import resampling
+from repmedsam_infer.window import interpolated
 
 F32 = NDArray[np.float32]
 
@@ -22,9 +22,8 @@ def window_mask(low_res_logits: F32, window: F32, frame: Frame, rows: slice, col
     left, top, right, bottom = (window / frame.scale).tolist()  # in image pixels
     side = low_res_logits.shape[0]
     x, y = np.arange(columns.start, columns.stop) + 0.5, np.arange(rows.start, rows.stop) + 0.5
-    across = resampling((x - left) / (right - left) * side, side)
-    down = resampling((y - top) / (bottom - top) * side, side)
-    return np.asarray(down @ low_res_logits @ across.T > 0)
+    across = interpolated(low_res_logits.T, (x - left) / (right - left) * side)
+    return interpolated(across.T, (y - top) / (bottom - top) * side) > 0
 
 
 def frame_logits(low_res_logits: F32, frame: Frame) -> F32:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from repmedsam_infer.postprocess import frame_logits, image_mask, paint, window_mask
 from repmedsam_infer.preprocess import FRAME_SIZE, Frame
+from repmedsam_infer.window import interpolated, resampling
 from tests.conftest import PARITY
 
 SIDES = st.one_of(st.integers(1, 40), st.integers(200, 300), st.integers(1000, 6000))
@@ -97,6 +98,32 @@ def test_logits_over_a_window_come_back_where_they_were(height: int, width: int,
     expected = (np.arange(width) + 0.5) * frame.scale
     sure = np.abs(expected - edge) > (right + 5 - left) / 64
     np.testing.assert_array_equal(mask[:, sure], np.tile((expected > edge)[sure], (height, 1)))
+
+
+@settings(deadline=None)
+@given(count=st.integers(1, 70), seed=st.integers(0, 1000))
+def test_interpolation_is_the_product_with_its_matrix(count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal((count, 5), np.float32)
+    positions = rng.uniform(-3, count + 3, 40)
+    np.testing.assert_allclose(interpolated(values, positions), resampling(positions, count) @ values, atol=1e-5)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_a_part_of_a_mask_is_that_part_of_the_whole(seed: int) -> None:
+    """Upsampling only where a mask can be changes nothing there."""
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(20, 600, 2).tolist()
+    frame = Frame(height, width)
+    low, high = np.sort(rng.uniform(0, 250, (2, 2)).astype(np.float32), 0)
+    window = np.concatenate([low, high + 5])
+    logits = rng.standard_normal((64, 64), np.float32)
+    whole = window_mask(logits, window, frame, slice(0, height), slice(0, width))
+    top, bottom = np.sort(rng.integers(0, height + 1, 2)).tolist()
+    left, right = np.sort(rng.integers(0, width + 1, 2)).tolist()
+    rows, columns = slice(top, bottom), slice(left, right)
+    np.testing.assert_array_equal(window_mask(logits, window, frame, rows, columns), whole[rows, columns])
 
 
 def test_boxes_scale_with_the_image() -> None:
