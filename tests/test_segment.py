@@ -181,7 +181,7 @@ def test_batches_are_bounded_and_in_order() -> None:
         return boxes[some]
 
     np.testing.assert_array_equal(in_batches(decode, 150), boxes)
-    assert sizes == [16] * 9 + [6]
+    assert sizes == [8] * 18 + [6]
 
 
 def test_a_volumes_slices_in_colour_are_taken(openvino_engine: Engine, tmp_path: Path) -> None:
