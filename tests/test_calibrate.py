@@ -22,7 +22,8 @@ def test_the_offset_that_scores_best_is_added_to_all_logits(samples: Path) -> No
         after, _ = model.decode(embedding, boxes)
     assert tuple(scores) == OFFSETS
     best = max(scores, key=lambda offset: scores[offset])
-    torch.testing.assert_close(after, before + best, atol=1e-4, rtol=0)
+    # Offsets are 0.25 apart; an untrained network's logits are large, and rounded accordingly.
+    torch.testing.assert_close(after, before + best, atol=1e-2, rtol=0)
 
 
 def test_what_cannot_be_calibrated_is_refused(samples: Path, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_damaged_weights_are_refused(damage: str, weights: Weights, tmp_path: Pa
         (tmp_path / SUMS).write_text("")
     reason = {"changed": "SHA-256 differs", "missing": "cannot be read", "unlisted": "does not list"}[damage]
     with pytest.raises(SetupError, match=reason):
-        load_engine("openvino", find_weights(tmp_path), 1)
+        load_engine("openvino", find_weights(tmp_path), 1, "fp32")
 
 
 def test_an_unknown_engine_is_a_usage_error(weights: Weights) -> None:
