@@ -23,7 +23,7 @@ from repmedsam_infer.info import describe
 from repmedsam_infer.markdown import markdown
 from repmedsam_infer.report import REPORT, CaseReport, rounded
 from repmedsam_infer.run import do_case
-from repmedsam_infer.timing_cases import TIMING_CASES, write_timing_cases
+from repmedsam_infer.timing_cases import write_timing_cases
 from repmedsam_infer.weights import Weights
 
 STAGES = ("read", "preprocess", "encode", "decode", "postprocess", "write")
@@ -123,7 +123,7 @@ def cases_of(folder: Path | None, scratch: Path) -> list[Path]:
 
     """
     if folder is None:
-        return write_timing_cases(scratch, list(TIMING_CASES))
+        return write_timing_cases(scratch)
     paths = sorted(folder.glob("*.npz"))
     if not paths:
         raise UsageError(f"there are no .npz files in {folder}")

@@ -44,19 +44,7 @@ def load_engine(name: EngineName, weights: Weights, threads: int, precision: str
         SetupError: the engine is not installed, or its weights are missing or damaged.
 
     """
-    choice = choose_precision(precision, weights)
-    # Imported here: an engine costs a second of start-up, and only one is used.
-    if name == "openvino":
-        from repmedsam_infer.engines.openvino import OpenVINOEngine
-
-        return OpenVINOEngine(weights, threads, choice.precision)
-    if name == "torch":
-        from repmedsam_infer.engines.torch import load
-
-        if precision not in ("auto", "fp32"):
-            raise UsageError("the engine 'torch' is the reference and runs in fp32 only")
-        return load(weights, threads)
-    raise UsageError(f"there is no engine '{name}'; choose one of: {', '.join(get_args(EngineName))}")
+    return load_engines(name, weights, threads, precision, jobs=1)[0]
 
 
 def load_engines(name: EngineName, weights: Weights, threads: int, precision: str, jobs: int) -> list[Engine]:
@@ -66,15 +54,22 @@ def load_engines(name: EngineName, weights: Weights, threads: int, precision: st
         UsageError, SetupError: as `load_engine` does; or the engine can do but one job at a time.
 
     """
-    if jobs == 1:
-        return [load_engine(name, weights, threads, precision)]
-    if name != "openvino":
-        raise UsageError(f"the engine '{name}' does one case at a time: leave out --jobs")
-    from repmedsam_infer.engines.openvino import OpenVINOEngine
-
     choice = choose_precision(precision, weights)
-    first = OpenVINOEngine(weights, threads, choice.precision, streams=jobs)
-    return [first, *(first.twin() for _ in range(jobs - 1))]
+    # Imported here: an engine costs a second of start-up, and only one is used.
+    if name == "openvino":
+        from repmedsam_infer.engines.openvino import OpenVINOEngine
+
+        first = OpenVINOEngine(weights, threads, choice.precision, streams=jobs)
+        return [first, *(first.twin() for _ in range(jobs - 1))]
+    if name == "torch":
+        from repmedsam_infer.engines.torch import load
+
+        if precision not in ("auto", "fp32"):
+            raise UsageError("the engine 'torch' is the reference and runs in fp32 only")
+        if jobs > 1:
+            raise UsageError("the engine 'torch' does one case at a time: leave out --jobs")
+        return [load(weights, threads)]
+    raise UsageError(f"there is no engine '{name}'; choose one of: {', '.join(get_args(EngineName))}")
 
 
 def in_batches(decode: Callable[[slice], F32], count: int) -> F32:
