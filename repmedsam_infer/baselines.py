@@ -5,6 +5,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from repmedsam_infer.overlap import bottom_to_top
+
 Baseline = Literal["box", "ellipse"]
 
 
@@ -13,12 +15,14 @@ def fill_boxes(shape: tuple[int, ...], boxes: NDArray[np.integer], kind: Baselin
 
     Args:
         shape: (H, W) or (D, H, W).
-        boxes: (N, 4) or (N, 6), x first, ends inclusive; box i writes label i + 1 over earlier ones.
+        boxes: (N, 4) or (N, 6), x first, ends inclusive; box i writes label i + 1, stacked as masks are
+            (overlap.py).
 
     """
     segs = np.zeros(shape, np.uint16)
     axes = len(shape)
-    for label, box in enumerate(boxes, 1):
+    for i in bottom_to_top(boxes).tolist():
+        label, box = i + 1, boxes[i]
         low, high = box[:axes][::-1], box[axes:][::-1]
         window = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
         if kind == "box":
@@ -28,9 +32,9 @@ def fill_boxes(shape: tuple[int, ...], boxes: NDArray[np.integer], kind: Baselin
         # Distance from the centre in half-sides, at the pixels' centres; 1 on the ellipse.
         distance = sum(
             np.square((np.arange(side) + 0.5 - side / 2) / (side / 2)).reshape(
-                [-1 if a == i else 1 for a in range(axes)]
+                [-1 if a == axis else 1 for a in range(axes)]
             )
-            for i, side in enumerate(sides)
+            for axis, side in enumerate(sides)
         )
         segs[window][distance <= 1] = label
     return segs

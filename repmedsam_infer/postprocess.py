@@ -40,7 +40,5 @@ def image_mask(logits: F32, frame: Frame) -> NDArray[np.bool_]:
 
 
 def paint(segs: Segmentation, mask: NDArray[np.bool_], label: int) -> None:
-    """Write `label` into (H, W) `segs` where `mask` is set. Later boxes lie over earlier ones, in whatever order they
-    are painted: the larger label stays.
-    """
-    np.maximum(segs, segs.dtype.type(label), out=segs, where=mask)
+    """Write `label` into (H, W) `segs` where `mask` is set."""
+    segs[mask] = label

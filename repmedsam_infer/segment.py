@@ -7,6 +7,7 @@ A mask never leaves its box, and the decoder looks at little more than it (windo
 is done slice by slice, each box prompting its slices with sections of the ellipsoid that fills it.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.case import Case, Segmentation
 from repmedsam_infer.engines import Engine
+from repmedsam_infer.overlap import bottom_to_top
 from repmedsam_infer.postprocess import frame_logits, image_mask, paint, window_mask
 from repmedsam_infer.preprocess import Frame
 from repmedsam_infer.stopwatch import Stopwatch
@@ -39,8 +41,8 @@ def segment_2d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
     boxes = frame.place_boxes(case.boxes.corners.astype(np.float32))
     decoded = decode_slice(case.imgs, boxes, boxes, frame, engine, watch)
     with watch("postprocess"):
-        for logits, box, label in zip(decoded, boxes, case.boxes.labels.tolist(), strict=True):
-            paint_object(segs, logits, box, label, frame, engine.focus)
+        for i in bottom_to_top(case.boxes.corners):
+            paint_object(segs, decoded[i], boxes[i], int(case.boxes.labels[i]), frame, engine.focus)
     return segs
 
 
@@ -53,17 +55,28 @@ def segment_3d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
     """
     segs = case.empty_segmentation()
     frame = Frame(*case.shape[1:])
-    spans = [span_of(*item, frame) for item in zip(case.boxes.corners, case.boxes.labels, strict=True)]
+    # In the order in which they are painted.
+    corners, labels = (x[bottom_to_top(case.boxes.corners)] for x in (case.boxes.corners, case.boxes.labels))
+    spans = [span_of(*item, frame) for item in zip(corners, labels, strict=True)]
     columns = [Column(span.first) for span in spans]
+    waiting: defaultdict[int, list[tuple[int, F32]]] = defaultdict(list)  # of each slice, the objects that are done
+
+    def paint_slices_before(z: int) -> None:
+        for done in [k for k in waiting if k < z]:
+            for i, smooth in sorted(waiting.pop(done), key=lambda item: item[0]):
+                paint_object(segs[done], smooth + SECTION_OFFSET, spans[i].home, spans[i].label, frame, engine.focus)
+
     for z in sorted({z for span in spans for z in range(span.first, span.last + 1)}):
         here = [i for i, span in enumerate(spans) if span.first <= z <= span.last]
         sections, homes = np.stack([spans[i].section(z) for i in here]), np.stack([spans[i].home for i in here])
         decoded = decode_slice(case.imgs[z], sections, homes, frame, engine, watch)
         with watch("postprocess"):
             for i, logits in zip(here, decoded, strict=True):
-                span = spans[i]
-                for done, smooth in columns[i].add(logits, last=z == span.last):
-                    paint_object(segs[done], smooth + SECTION_OFFSET, span.home, span.label, frame, engine.focus)
+                for done, smooth in columns[i].add(logits, last=z == spans[i].last):
+                    waiting[done].append((i, smooth))
+            paint_slices_before(z)
+    with watch("postprocess"):
+        paint_slices_before(case.shape[0])
     return segs
 
 

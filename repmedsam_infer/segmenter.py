@@ -50,7 +50,7 @@ class Segmenter:
         self.shown: tuple[Frame, NDArray[np.float32]] | None = None
 
     def segment(self, image: NDArray[Any], boxes: ArrayLike) -> Segmentation:
-        """Labels of the image's shape: i + 1 where the mask of box i is, later boxes over earlier ones, 0 elsewhere.
+        """Labels of the image's shape: i + 1 where the mask of box i is, smaller boxes on top, 0 elsewhere.
 
         Args:
             image: a picture, (H, W) or (H, W, 3), or a volume, (D, H, W) or (D, H, W, 3).

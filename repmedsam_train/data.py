@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.case import is_volume_name, modality_of
+from repmedsam_infer.overlap import bottom_to_top
 from repmedsam_infer.preprocess import FRAME_SIZE, LAST_EDGE, Frame
 from repmedsam_infer.segment import Span
 from repmedsam_infer.window import whole_frame, windows_around
@@ -51,17 +52,20 @@ class TrainingCase:
     gts: NDArray[np.integer]
     slices: dict[int, NDArray[np.intp]]  # for each label, the slices where it can be seen
     extents: dict[int, tuple[int, int, int, int]]  # for each label, x_min y_min x_max y_max over the volume
+    layers: dict[int, int]  # of each label, how far up it is painted (overlap.py)
 
 
 @dataclass(frozen=True)
 class Prompted:
     """K objects of one image: boxes (K, 4) and windows (K, 4) float32 in pixels of the 256-pixel frame, and masks
-    (K, T, T) uint8 over the windows, 255 inside.
+    (K, T, T) uint8 over the windows, 255 inside. `covered`, likewise, is where an object with a smaller box lies: it is
+    painted over (overlap.py), and what the mask says there does not matter.
     """
 
     boxes: F32
     windows: F32
     masks: U8
+    covered: U8
 
 
 @dataclass(frozen=True)
@@ -93,25 +97,35 @@ def training_case(imgs: U8, gts: NDArray[np.integer]) -> TrainingCase:
         z, y, x = np.nonzero(gts == label)
         slices[int(label)] = np.unique(z)
         extents[int(label)] = (int(x.min()), int(y.min()), int(x.max()), int(y.max()))
-    return TrainingCase(imgs, gts, slices, extents)
+    boxes = [[*extents[label][:2], z[0], *extents[label][2:], z[-1]] for label, z in slices.items()]
+    order = bottom_to_top(np.array(boxes)) if boxes else ()
+    present = list(slices)
+    layers = {present[i]: layer for layer, i in enumerate(order)}
+    return TrainingCase(imgs, gts, slices, extents, layers)
 
 
 class TrainingSet:
     """Training cases; batch `step` is the same whenever it is asked for.
 
-    A case is drawn with probability proportional to the square root of how many cases its modality has, and within the
-    modality its data set: rare modalities are seen more often than their share, common ones still more often than rare.
+    A case is drawn with probability proportional to how many cases its modality has to the power of `balance`, and
+    within the modality to the square root of its data set's: rare modalities are seen more often than their share,
+    common ones still more often than rare.
     A volume counts as VISITS cases, as it has many slices (paper section 3.2). Cases stay in memory once read.
     """
 
     def __init__(
-        self, paths: list[Path], seed: int = 0, augmentation: Augmentation | None = None, focus: bool = True
+        self,
+        paths: list[Path],
+        seed: int = 0,
+        augmentation: Augmentation | None = None,
+        focus: bool = True,
+        balance: float = 0.5,
     ) -> None:
         self.paths = paths
         self.seed = seed
         self.augmentation = augmentation or Augmentation()
         self.focus = focus
-        self.probabilities = draw_probabilities(self.paths)
+        self.probabilities = draw_probabilities(self.paths, balance)
         self.cases: dict[int, TrainingCase] = {}
 
     def case(self, index: int) -> TrainingCase:
@@ -138,12 +152,13 @@ class TrainingSet:
                 np.concatenate([p.boxes for p in parts]),
                 np.concatenate([p.windows for p in parts]),
                 np.concatenate([p.masks for p in parts]),
+                np.concatenate([p.covered for p in parts]),
             ),
             np.repeat(np.arange(len(samples)), [len(p.boxes) for p in parts]),
         )
 
 
-def draw_probabilities(paths: list[Path]) -> NDArray[np.float64]:
+def draw_probabilities(paths: list[Path], balance: float = 0.5) -> NDArray[np.float64]:
     datasets = [p.stem.rsplit("_", 1)[0] for p in paths]
     visits = np.array([VISITS if is_volume_name(p.name) else 1 for p in paths])
     in_dataset: defaultdict[str, int] = defaultdict(int)
@@ -158,7 +173,7 @@ def draw_probabilities(paths: list[Path]) -> NDArray[np.float64]:
         in_modality[modality] += in_dataset[dataset]
         roots[modality] += in_dataset[dataset] ** 0.5
     shares = {
-        dataset: in_modality[modality] ** 0.5 * in_dataset[dataset] ** 0.5 / roots[modality]
+        dataset: in_modality[modality] ** balance * in_dataset[dataset] ** 0.5 / roots[modality]
         for dataset, modality in modality_of_dataset.items()
     }
     weights = visits * [shares[dataset] / in_dataset[dataset] for dataset in datasets]
@@ -193,6 +208,10 @@ def draw_sample(
     present = present[present > 0]
     chosen = rng.permutation(present[present != anchor])[: boxes_per_image - 1]
     objects: list[U8] = []
+    covers: list[U8] = []
+    layer_of = np.array([case.layers.get(value, 0) for value in range(int(present[-1]) + 1)])
+    layer_of[0] = -1  # the background covers nothing
+    layer = layer_of[label]
     boxes: list[list[float]] = []
     spans: list[tuple[int, int] | None] = []  # of those prompted by a section of their 3D box, its slices
     height, width = label.shape
@@ -206,12 +225,13 @@ def draw_sample(
             box = np.clip(box, 0, [width - 1, height - 1, width - 1, height - 1])
             span = int(case.slices[int(value)][0]), int(case.slices[int(value)][-1])
         objects.append(mask)
+        covers.append((layer > layer_of[value]).astype(np.uint8) * 255)
         boxes.append(box.tolist())
         spans.append(span)
 
     if any(spans):  # what a turned 3D box would be is not known
         augmentation = replace(augmentation, rotation=0)
-    image, masks, box_array = vary_geometry(image, np.stack(objects), np.array(boxes), rng, augmentation)
+    image, masks, box_array = vary_geometry(image, np.stack(objects + covers), np.array(boxes), rng, augmentation)
     image = vary_intensity(image, rng, augmentation)
     frame = Frame(image.shape[0], image.shape[1])
     jittered = jitter_boxes(frame.place_boxes(box_array.astype(np.float32)), rng, augmentation)
@@ -222,9 +242,10 @@ def draw_sample(
     ]
     windows = windows_around(homes) if focus else whole_frame(len(homes))
     side = FOCUSED_SIDE if focus else FRAME_SIZE
-    targets = np.stack([seen_in(window, mask, frame, side) for window, mask in zip(windows, masks, strict=True)])
+    seen = [seen_in(window, mask, frame, side) for window, mask in zip([*windows, *windows], masks, strict=True)]
+    targets, covered = np.stack(seen[: len(homes)]), np.stack(seen[len(homes) :])
     placed = Frame(image.shape[0], image.shape[1], size).place_image(image)
-    return Sample(placed, Prompted(np.stack(prompts), windows, targets))
+    return Sample(placed, Prompted(np.stack(prompts), windows, targets, covered))
 
 
 def seen_in(window: F32, mask: U8, frame: Frame, side: int) -> U8:
@@ -252,7 +273,9 @@ def random_window(mask: NDArray[np.bool_], rng: np.random.Generator, smallest: f
 def vary_geometry(
     image: U8, masks: U8, boxes: NDArray[np.float64], rng: np.random.Generator, augmentation: Augmentation
 ) -> tuple[U8, U8, NDArray[np.float64]]:
-    """Flips, transposition and rotation of image (H, W[, 3]), masks (K, H, W) and boxes (K, 4) alike."""
+    """Flips, transposition and rotation of image (H, W[, 3]), masks (K or more, H, W) and boxes (K, 4) alike; the first
+    K masks are those of the boxes' objects.
+    """
     height, width = masks.shape[1:]
     if rng.random() < augmentation.flip:
         image, masks = image[:, ::-1], masks[:, :, ::-1]
@@ -267,11 +290,13 @@ def vary_geometry(
     if rng.random() < augmentation.rotation:
         matrix = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-25, 25), rng.uniform(0.85, 1.15))
         turned = np.stack([cv2.warpAffine(np.ascontiguousarray(m), matrix, (width, height)) for m in masks])
-        if all((m > 127).any() for m in turned):  # else an object was turned out of sight
+        if all((m > 127).any() for m in turned[: len(boxes)]):  # else an object was turned out of sight
             image = as_u8(cv2.warpAffine(np.ascontiguousarray(image), matrix, (width, height)))
             masks = as_u8(turned)
             rows = []
-            for mask in masks:  # tight boxes: the extent of a turned box would be loose by an unknown amount
+            for mask in masks[
+                : len(boxes)
+            ]:  # tight boxes: the extent of a turned box would be loose by an unknown amount
                 x, y, w, h = cv2.boundingRect((mask > 127).astype(np.uint8))
                 rows.append([x, y, x + w - 1, y + h - 1])
             boxes = np.array(rows, float)

@@ -44,7 +44,7 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = untrained(recipe)
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
-    dataset = TrainingSet(trained_on, recipe.seed, recipe.augmentation, model.focus)
+    dataset = TrainingSet(trained_on, recipe.seed, recipe.augmentation, model.focus, recipe.balance)
     if initial is not None:
         load_initial(model, initial, dataset, recipe)
     held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, model.focus)

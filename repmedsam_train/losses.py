@@ -16,7 +16,7 @@ class LossWeights:
 
 
 def segmentation_loss(
-    logits: Tensor, iou: Tensor, masks: Tensor, boxes: Tensor, weights: LossWeights
+    logits: Tensor, iou: Tensor, masks: Tensor, boxes: Tensor, counted: Tensor, weights: LossWeights
 ) -> tuple[Tensor, Tensor]:
     """Mean loss and mean hard Dice of N objects.
 
@@ -25,23 +25,26 @@ def segmentation_loss(
         iou: (N,) predicted IoU.
         masks: (N, S, S) in [0, 1].
         boxes: (N, 4) in pixels of the masks; they only say where the BCE's weight goes.
+        counted: (N, S, S) in [0, 1], what a pixel weighs: 0 where another object lies over this one.
 
     The BCE of an object is a mean over the neighbourhood of its box plus a lighter one over the rest of the image, so
     that an object of a few pixels weighs as much as one that fills the frame.
 
     """
-    probability = logits.sigmoid()
+    masks = masks * counted
+    probability = logits.sigmoid() * counted
     overlap = (probability * masks).sum((1, 2))
     dice = 1 - (2 * overlap + 1) / (probability.sum((1, 2)) + masks.sum((1, 2)) + 1)
 
     near = neighbourhood(boxes, logits.shape[-1])
-    far = 1 - near
+    far = (1 - near) * counted
+    near = near * counted
     bce_map = functional.binary_cross_entropy_with_logits(logits, masks, reduction="none")
     bce = (bce_map * near).sum((1, 2)) / near.sum((1, 2)).clamp(min=1)
     bce = bce + weights.outside * (bce_map * far).sum((1, 2)) / far.sum((1, 2)).clamp(min=1)
 
     with torch.no_grad():
-        hard, truth = (logits > 0).float(), (masks > 0.5).float()
+        hard, truth = (logits > 0) * (counted > 0.5).float(), (masks > 0.5).float()
         intersection = (hard * truth).sum((1, 2))
         total = hard.sum((1, 2)) + truth.sum((1, 2))
         true_iou = intersection / (total - intersection).clamp(min=1)

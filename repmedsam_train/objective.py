@@ -14,12 +14,15 @@ from repmedsam_train.recipe import Recipe
 
 
 class Prediction(NamedTuple):
-    """logits (N, T, T), predicted IoU (N,), true masks (N, T, T) in [0, 1] and boxes (N, 4) in pixels of the masks."""
+    """logits (N, T, T), predicted IoU (N,), true masks (N, T, T) in [0, 1], boxes (N, 4) in pixels of the masks, and
+    where logits count (N, T, T), in [0, 1].
+    """
 
     logits: Tensor
     iou: Tensor
     masks: Tensor
     boxes: Tensor
+    counted: Tensor
 
 
 def batch_loss(model: Network, batch: Batch, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -34,8 +37,11 @@ def predict(model: Network, batch: Batch, recipe: Recipe, device: torch.device) 
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
         embedding = model.encode(images)
     boxes, windows = (torch.from_numpy(x).to(device) for x in (batch.prompted.boxes, batch.prompted.windows))
-    masks = torch.from_numpy(batch.prompted.masks).to(device).float() / 255
+    masks, covered = (
+        torch.from_numpy(x).to(device).float() / 255 for x in (batch.prompted.masks, batch.prompted.covered)
+    )
     index = torch.from_numpy(batch.image_index).to(device)
     low_res_logits, iou = model.decode(embedding.float(), boxes, index, windows)
     logits = functional.interpolate(low_res_logits.float(), masks.shape[-2:], mode="bilinear", align_corners=False)
-    return Prediction(logits[:, 0], iou[:, 0].float(), masks, inside_windows(boxes, windows, masks.shape[-1]))
+    boxes = inside_windows(boxes, windows, masks.shape[-1])
+    return Prediction(logits[:, 0], iou[:, 0].float(), masks, boxes, 1 - covered)

@@ -35,6 +35,7 @@ class Recipe:
     grid: Grid = 16
     focus: bool = True
     boxes_per_image: int = 8
+    balance: float = 0.5  # modalities are drawn by their size to this power: 0 alike, 1 by their share
     learning_rate: float = 1e-3
     warmup_steps: int = 100
     weight_decay: float = 0.05

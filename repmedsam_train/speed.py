@@ -28,6 +28,7 @@ from repmedsam_infer.info import describe
 from repmedsam_infer.markdown import markdown
 from repmedsam_infer.network import RepMedSAM, reparameterize
 from repmedsam_infer.network.repmedsam import Grid
+from repmedsam_infer.overlap import bottom_to_top
 from repmedsam_infer.report import rounded
 from repmedsam_infer.segment import segment
 from repmedsam_infer.stopwatch import Stopwatch
@@ -95,9 +96,9 @@ def do(case: Case, way: Way) -> Segmentation:
     if not (way.box_by_box and case.is_volume):
         return segment(case, way.engine, Stopwatch())
     segs = case.empty_segmentation()
-    for i in range(len(case.boxes.labels)):
+    for i in bottom_to_top(case.boxes.corners).tolist():
         alone = segment(with_boxes(case, slice(i, i + 1)), way.engine, Stopwatch())
-        np.maximum(segs, alone, out=segs)  # later boxes over earlier ones
+        np.copyto(segs, alone, where=alone > 0)
     return segs
 
 

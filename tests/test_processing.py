@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repmedsam_infer.postprocess import frame_logits, image_mask, paint, window_mask
+from repmedsam_infer.postprocess import frame_logits, image_mask, window_mask
 from repmedsam_infer.preprocess import FRAME_SIZE, Frame
 from repmedsam_infer.window import interpolated, resampling
 from tests.conftest import PARITY
@@ -148,16 +148,3 @@ def test_a_mask_comes_back_where_its_box_went() -> None:
     ys, xs = np.nonzero(image_mask(frame_logits(logits, frame), frame))
     found = [xs.min(), ys.min(), xs.max(), ys.max()]
     np.testing.assert_allclose(found, box[0], atol=2 * 1024 / 64)
-
-
-@given(seed=st.integers(0, 1000))
-def test_the_later_box_wins_in_whatever_order_they_are_painted(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    masks = rng.random((4, 9, 9)) < 0.5
-    expected = np.zeros((9, 9), np.uint8)
-    for label, mask in enumerate(masks, 1):
-        expected[mask] = label
-    segs = np.zeros((9, 9), np.uint8)
-    for i in rng.permutation(4):
-        paint(segs, masks[i], int(i) + 1)
-    np.testing.assert_array_equal(segs, expected)

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 
@@ -19,7 +20,14 @@ from repmedsam_infer.network.focus import inside_windows  # noqa: E402
 from repmedsam_infer.weights import find_weights  # noqa: E402
 from repmedsam_infer.window import windows_around  # noqa: E402
 from repmedsam_train.cli import main  # noqa: E402
-from repmedsam_train.data import Augmentation, TrainingSet, draw_probabilities, draw_sample, read_training_case  # noqa: E402
+from repmedsam_train.data import (  # noqa: E402
+    Augmentation,
+    TrainingSet,
+    draw_probabilities,
+    draw_sample,
+    read_training_case,
+    training_case,
+)
 from repmedsam_train.distill import distill, embedding_divergence  # noqa: E402
 from repmedsam_train.drawn import SIDE, draw_case  # noqa: E402
 from repmedsam_train.export import export  # noqa: E402
@@ -108,12 +116,45 @@ def test_the_loss_falls_to_nothing_for_the_truth() -> None:
     masks = torch.zeros(2, 64, 64)
     masks[:, 20:40, 10:50] = 1
     boxes = torch.tensor([[10.0, 20, 49, 39]] * 2)
-    right, dice = segmentation_loss((masks * 2 - 1) * 20, torch.ones(2), masks, boxes, LossWeights())
-    wrong, none = segmentation_loss((1 - masks * 2) * 20, torch.ones(2), masks, boxes, LossWeights())
+    counted = torch.ones_like(masks)
+    right, dice = segmentation_loss((masks * 2 - 1) * 20, torch.ones(2), masks, boxes, counted, LossWeights())
+    wrong, none = segmentation_loss((1 - masks * 2) * 20, torch.ones(2), masks, boxes, counted, LossWeights())
     assert right < 1e-3
     assert dice == 1
     assert wrong > 2
     assert none == 0
+
+
+def test_what_another_object_covers_does_not_matter() -> None:
+    masks = torch.zeros(1, 64, 64)
+    masks[:, 20:40, 10:50] = 1
+    masks[:, 25:35, 20:40] = 0  # where a smaller object lies
+    counted = torch.ones_like(masks)
+    counted[:, 25:35, 20:40] = 0
+    boxes = torch.tensor([[10.0, 20, 49, 39]])
+    filled = masks + 1 - counted
+    for logits in (masks * 40 - 20, filled * 40 - 20):
+        loss, dice = segmentation_loss(logits, torch.ones(1), masks, boxes, counted, LossWeights())
+        assert loss < 1e-3
+        assert dice == 1
+
+
+def test_smaller_objects_cover_larger_ones_and_never_the_other_way() -> None:
+    gts = np.zeros((1, 64, 64), np.uint8)
+    gts[0, 10:50, 10:50] = 2
+    gts[0, 20:30, 20:30] = 1
+    case = training_case(np.repeat(gts[..., None] * 100, 3, -1), gts)
+    sample = draw_sample(case, np.random.default_rng(0), 256, 8, NO_AUGMENTATION, focus=True)
+    assert sample is not None
+    small, large = (int(i) for i in np.argsort(np.prod(sides_of(sample.prompted.boxes), 1)))
+    assert not sample.prompted.covered[small].any()
+    covered = (sample.prompted.covered[large] > 127).mean() * np.prod(sides_of(sample.prompted.windows)[large])
+    assert covered == pytest.approx(40 * 40, rel=0.05)  # 10 x 10 pixels, in a frame four times as fine
+    assert not ((sample.prompted.covered[large] > 200) & (sample.prompted.masks[large] > 200)).any()
+
+
+def sides_of(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(boxes[:, 2:] - boxes[:, :2])
 
 
 def test_neighbourhoods_hold_their_boxes() -> None:

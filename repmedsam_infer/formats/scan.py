@@ -16,8 +16,8 @@ class Scan:
         file's voxel (x, y, z), in a NIfTI file (i, j, k), in a DICOM series (column, row, slice along the normal).
         Intensities are real-world ones: rescale slope and intercept are applied (CT in Hounsfield units).
     is_volume: whether the first axis is depth.
-    affine: (4, 4) float64, voxel indices (x, y, z, 1) to mm, axes as in DICOM and ITK (LPS: x to the patient's left, y to
-        the back, z to the head). None for pictures, which lie nowhere.
+    affine: (4, 4) float64, voxel indices (x, y, z, 1) to mm, axes as in DICOM and ITK (LPS: x to the patient's left, y
+        to the back, z to the head). None for pictures, which lie nowhere.
     modality: DICOM's word for it where it is known (CT, MR, PT, US, ...), else empty.
     window: (level, width) that the file itself proposes for showing it, or None.
     source: what the writer of the same format needs to write a result back (header, data sets); nobody else's.
