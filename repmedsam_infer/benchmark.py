@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from repmedsam_infer.atomic import write_atomic
-from repmedsam_infer.case import read_case
+from repmedsam_infer.case import is_volume_name, read_case
 from repmedsam_infer.engines import Engine, load_engine
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.info import describe
@@ -66,7 +66,12 @@ def benchmark(
         UsageError, SetupError: an engine cannot be loaded, or a process failed.
 
     """
-    engines = {variant: load_engine(variant.engine, weights, threads, variant.precision) for variant in variants}  # type: ignore[arg-type]
+    kinds = {is_volume_name(path.name) for path in paths}
+    engines = {
+        (variant, volumes): load_engine(variant.engine, weights, threads, variant.precision, volumes)  # type: ignore[arg-type]
+        for variant in variants
+        for volumes in kinds
+    }
     results: list[Times] = []
     with tempfile.TemporaryDirectory(prefix="repmedsam-") as scratch:
         for path in paths:
@@ -75,12 +80,13 @@ def benchmark(
             folder.mkdir()
             shutil.copy(path, folder)
             of_case = {
-                v: Times(path.stem, case.shape, case.boxes.count, v.engine, engines[v].precision) for v in variants
+                v: Times(path.stem, case.shape, case.boxes.count, v.engine, engines[v, case.is_volume].precision)
+                for v in variants
             }
             for _ in range(rounds):
                 for variant, times in of_case.items():
                     run_cold(times, folder, Path(scratch) / "out", variant, threads, weights)
-                    run_warm(times, folder / path.name, Path(scratch) / "warm.npz", engines[variant])
+                    run_warm(times, folder / path.name, Path(scratch) / "warm.npz", engines[variant, case.is_volume])
             for times in of_case.values():
                 tell(f"{times.case} {times.engine} {times.precision}: {summary(times)}")
             results += of_case.values()

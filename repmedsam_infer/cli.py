@@ -23,8 +23,8 @@ app = typer.Typer(
 )
 
 
-@app.command()
-def predict(
+@app.command("predict")
+def predict_command(
     inputs: Annotated[Path, typer.Option("--inputs", "-i", help="Folder of npz cases (imgs, boxes).")],
     outputs: Annotated[Path, typer.Option("--outputs", "-o", help="Folder for the segmentations and reports.")],
     engine: Annotated[str, typer.Option(help="What runs the network: openvino, or torch (an extra).")] = "openvino",
@@ -45,57 +45,14 @@ def predict(
 
     Example: repmedsam predict -i cases -o segs --overlay pictures
     """
-    from repmedsam_infer.run import Job, find_cases
-
     if overwrite and resume:
         raise UsageError("--overwrite and --resume exclude each other")
-    job = Job(inputs, outputs, overwrite, resume, overlay)
-    paths = find_cases(job)
+    from repmedsam_infer.predict import predict
+    from repmedsam_infer.run import Job
 
-    import time
-
-    import cv2
-
-    from repmedsam_infer.engines import load_engines
-    from repmedsam_infer.processor import processor
-    from repmedsam_infer.report import CaseReport, now, write_reports
-    from repmedsam_infer.run import run
-    from repmedsam_infer.threads import available_threads
-    from repmedsam_infer.weights import find_weights
-
-    started, start = now(), time.perf_counter()
-    threads = threads or available_threads()
-    jobs = min(jobs, threads, len(paths))
-    cv2.setNumThreads(max(1, threads // jobs))
-    found = find_weights(weights)
-    engines = load_engines(engine, found, threads, precision, jobs)  # type: ignore[arg-type]  # checked there
-    loaded = engines[0]
-    setting = {
-        "repmedsam": __version__,
-        "engine": {"name": loaded.name, "version": loaded.version, "precision": loaded.precision, "grid": loaded.grid},
-        "weights": found.sha256,
-        "processor": processor(),
-        "threads": threads,
-        "jobs": jobs,
-        "started": started,
-        "load_seconds": round(time.perf_counter() - start, 4),
-    }
-    from repmedsam_infer.memory import peak_memory
-    from repmedsam_infer.progress import follow
-
-    reports: list[CaseReport] = []
-    try:
-        reports.extend(follow(run(job, paths, engines), len(paths)))
-    finally:  # what was done is put down even where the run was interrupted
-        try:
-            write_reports(outputs, reports, {**setting, "peak_memory_mib": peak_memory()})
-        except OSError as error:
-            typer.echo(f"error: the reports could not be written to {outputs} ({error.strerror})", err=True)
-            raise typer.Exit(EXIT_CASE_FAILED) from None
-    failed = sum(report.status == "failed" for report in reports)
-    if failed:
-        typer.echo(f"{failed} of {len(reports)} cases failed", err=True)
-        raise typer.Exit(EXIT_CASE_FAILED)
+    code = predict(Job(inputs, outputs, overwrite, resume, overlay), engine, precision, threads, jobs, weights)
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -201,18 +158,19 @@ def prepare(
     Example: repmedsam prepare ~/.cache/repmedsam
     """
     from repmedsam_infer.engines.compiled import CompiledNetworks
-    from repmedsam_infer.engines.openvino import OpenVINOEngine
+    from repmedsam_infer.engines.openvino import load_networks
     from repmedsam_infer.precision import choose_precision
     from repmedsam_infer.threads import available_threads
     from repmedsam_infer.weights import find_weights
 
     found, networks = find_weights(weights), CompiledNetworks(folder)
-    precision = choose_precision("auto", found).precision
+    precisions = {choose_precision("auto", found, volumes).precision for volumes in (False, True)}
     try:
-        OpenVINOEngine(found, available_threads(), precision, networks, keep=True)
+        for precision in sorted(precisions):
+            load_networks(found, available_threads(), precision, streams=1, known=networks, keep=True)
     except OSError as error:
         raise UsageError(f"compiled networks could not be written to {folder} ({error.strerror})") from error
-    typer.echo(f"{folder}: networks in {precision} for this processor")
+    typer.echo(f"{folder}: networks in {' and '.join(sorted(precisions))} for this processor")
 
 
 @app.command()

@@ -20,7 +20,10 @@ def describe(weights_folder: Path | None) -> dict[str, Any]:
     try:
         found = find_weights(weights_folder)
         weights: dict[str, Any] = {"folder": str(found.folder), "sha256": found.sha256, "files": sorted(found.sums)}
-        auto: dict[str, str] | None = choose_precision("auto", found)._asdict()
+        auto: dict[str, dict[str, str]] | None = {
+            kind: choose_precision("auto", found, volumes)._asdict()
+            for kind, volumes in (("pictures", False), ("volumes", True))
+        }
     except SetupError as error:
         weights, auto = {"error": str(error)}, None
     return {

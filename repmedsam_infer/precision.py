@@ -1,4 +1,4 @@
-"""Which arithmetic the encoder runs in. The decoder always runs in fp32: lower precision moves its borders."""
+"""Which arithmetic the networks run in."""
 
 from typing import Literal, NamedTuple, get_args
 
@@ -18,8 +18,10 @@ class Choice(NamedTuple):
     why: str
 
 
-def choose_precision(wanted: str, weights: Weights) -> Choice:
+def choose_precision(wanted: str, weights: Weights, volumes: bool) -> Choice:
     """`wanted`, or for auto the fastest on this processor whose masks are as accurate (weights/MODEL_CARD.md).
+
+    Volumes and pictures differ: an int8 encoder takes longer to load, and pays from a few slices on.
 
     Raises:
         UsageError: there is no such precision.
@@ -34,8 +36,15 @@ def choose_precision(wanted: str, weights: Weights) -> Choice:
     if wanted != "auto":
         return Choice(wanted, "asked for")  # type: ignore[arg-type]  # checked above
     fast = fast_formats()
-    if "int8" in fast and has_int8:
-        return Choice("int8", "this processor multiplies 8-bit integers fastest (VNNI)")
+    if volumes and "int8" in fast and has_int8:
+        return Choice("int8", "this processor multiplies 8-bit integers fastest (VNNI), which pays in volumes")
     if "bf16" in fast:
         return Choice("bf16", "this processor multiplies bf16 faster than fp32")
-    return Choice("fp32", "this processor is not known to be faster in anything else")
+    return Choice("fp32", "this processor is not known to be faster in anything else that starts as quickly")
+
+
+def unquantized(precision: Precision) -> Literal["fp32", "bf16"]:
+    """The arithmetic of all that is not int8: the decoder, and what the int8 encoder leaves out."""
+    if precision == "int8":
+        return "bf16" if "bf16" in fast_formats() else "fp32"
+    return precision

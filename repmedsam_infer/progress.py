@@ -25,6 +25,10 @@ def follow(reports: Iterable[CaseReport], total: int) -> Iterator[CaseReport]:
             yield report
 
 
+def complain(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
 def line(report: CaseReport) -> str:
     if report.status == "ok":
         return f"{report.case}: {report.labels} of {report.boxes} boxes in {report.seconds:.2f} s"
@@ -33,6 +37,6 @@ def line(report: CaseReport) -> str:
 
 def tell_problems(report: CaseReport) -> None:
     for warning in report.warnings:
-        print(f"warning: {report.case}: {warning}", file=sys.stderr, flush=True)
+        complain(f"warning: {report.case}: {warning}")
     if report.error:
-        print(f"error: {report.error}", file=sys.stderr, flush=True)
+        complain(f"error: {report.error}")

@@ -2,14 +2,14 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
 from repmedsam_infer.atomic import sweep
-from repmedsam_infer.case import read_case, write_segmentation
+from repmedsam_infer.case import is_volume_name, read_case, write_segmentation
 from repmedsam_infer.engines import Engine
 from repmedsam_infer.errors import CaseError, SetupError, UsageError
 from repmedsam_infer.report import CaseReport
@@ -70,27 +70,33 @@ def make_writable_folder(folder: Path) -> None:
         )
 
 
-def run(job: Job, paths: list[Path], engines: Sequence[Engine]) -> Iterator[CaseReport]:
-    """Do as many cases at a time as there are engines, and tell of each in order; a failure is that case's own."""
-    free: SimpleQueue[Engine] = SimpleQueue()
-    for engine in engines:
-        free.put(engine)
+def run(job: Job, paths: list[Path], engines: Mapping[bool, Sequence[Engine]]) -> Iterator[CaseReport]:
+    """Do as many cases at a time as there are engines, and tell of each in order; a failure is that case's own.
+
+    `engines[True]` are for volumes, `engines[False]` for pictures, as many of both where there are both.
+    """
+    free: dict[bool, SimpleQueue[Engine]] = {volumes: SimpleQueue() for volumes in engines}
+    for volumes, of_kind in engines.items():
+        for engine in of_kind:
+            free[volumes].put(engine)
+    at_once = max(map(len, engines.values()))
 
     def do(path: Path) -> CaseReport:
         target = job.outputs / path.name
         sweep(target)
         if job.resume and target.exists():
             return CaseReport(path.name, "skipped")
-        engine = free.get()
+        idle = free[is_volume_name(path.name)]
+        engine = idle.get()
         try:
             return do_case(path, target, engine, job.overlays)
         finally:
-            free.put(engine)
+            idle.put(engine)
 
-    if len(engines) == 1:  # in this thread: an interruption stops it at once
+    if at_once == 1:  # in this thread: an interruption stops it at once
         yield from map(do, paths)
         return
-    pool = ThreadPoolExecutor(len(engines))
+    pool = ThreadPoolExecutor(at_once)
     try:
         yield from pool.map(do, paths)
     finally:

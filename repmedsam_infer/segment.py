@@ -19,6 +19,7 @@ from repmedsam_infer.overlap import bottom_to_top
 from repmedsam_infer.postprocess import frame_logits, image_mask, paint, window_mask
 from repmedsam_infer.preprocess import Frame
 from repmedsam_infer.stopwatch import Stopwatch
+from repmedsam_infer.together import all_together
 from repmedsam_infer.window import whole_frame, windows_around
 
 # What the calibration for tight boxes adds is taken off again: a section only guesses at an object's extent.
@@ -66,10 +67,13 @@ def segment_3d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
             for i, smooth in sorted(waiting.pop(done), key=lambda item: item[0]):
                 paint_object(segs[done], smooth + SECTION_OFFSET, spans[i].home, spans[i].label, frame, engine.focus)
 
-    for z in sorted({z for span in spans for z in range(span.first, span.last + 1)}):
+    def decode_at(z: int, engine: Engine, watch: Stopwatch) -> tuple[int, list[int], F32]:
         here = [i for i, span in enumerate(spans) if span.first <= z <= span.last]
         sections, homes = np.stack([spans[i].section(z) for i in here]), np.stack([spans[i].home for i in here])
-        decoded = decode_slice(case.imgs[z], sections, homes, frame, engine, watch)
+        return z, here, decode_slice(case.imgs[z], sections, homes, frame, engine, watch)
+
+    needed = sorted({z for span in spans for z in range(span.first, span.last + 1)})
+    for z, here, decoded in all_together(decode_at, needed, engine, watch):
         with watch("postprocess"):
             for i, logits in zip(here, decoded, strict=True):
                 for done, smooth in columns[i].add(logits, last=z == spans[i].last):

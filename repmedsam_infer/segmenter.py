@@ -1,6 +1,7 @@
 """RepMedSAM from Python: load it once, then give it images and boxes."""
 
 import warnings
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from repmedsam_infer.boxes import check_boxes
 from repmedsam_infer.case import Segmentation, check_images, make_case
-from repmedsam_infer.engines import EngineName, load_engine
+from repmedsam_infer.engines import Engine, EngineName, load_engine
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.preprocess import Frame
 from repmedsam_infer.segment import decode, object_mask, segment
@@ -46,8 +47,14 @@ class Segmenter:
         """
         threads = threads or available_threads()
         cv2.setNumThreads(threads)
-        self.engine = load_engine(engine, find_weights(weights), threads, precision)
+        self.load = partial(load_engine, engine, find_weights(weights), threads, precision)
+        self.engine = self.load(volumes=False)
         self.shown: tuple[Frame, NDArray[np.float32]] | None = None
+
+    @cached_property
+    def volume_engine(self) -> Engine:
+        """The engine for volumes, loaded with the first of them."""
+        return self.load(volumes=True)
 
     def segment(self, image: NDArray[Any], boxes: ArrayLike) -> Segmentation:
         """Labels of the image's shape: i + 1 where the mask of box i is, smaller boxes on top, 0 elsewhere.
@@ -69,7 +76,7 @@ class Segmenter:
         is_volume = given.ndim == 2 and given.shape[1] == AXES_OF_3D_BOX
         case = make_case(IMAGE, image, given, is_volume)
         tell(case.warnings)
-        return segment(case, self.engine, Stopwatch())
+        return segment(case, self.volume_engine if is_volume else self.engine, Stopwatch())
 
     def set_image(self, image: NDArray[Any]) -> None:
         """Encode a picture (H, W) or (H, W, 3), for `masks`.

@@ -153,8 +153,8 @@ def predict(
 
     job = Job(inputs, outputs, overwrite=True)
     paths = find_cases(job)
-    engine = TorchEngine(reparameterize(load_trained(model)))
-    if any(report.status == "failed" for report in follow(run(job, paths, [engine]), len(paths))):
+    engine = [TorchEngine(reparameterize(load_trained(model)))]
+    if any(report.status == "failed" for report in follow(run(job, paths, {False: engine, True: engine}), len(paths))):
         raise typer.Exit(EXIT_CASE_FAILED)
 
 
@@ -197,7 +197,7 @@ def speed(
     from repmedsam_train.speed import compare_speed, table, ways, write
 
     threads = available_threads()
-    everyone = ways(load_engine("openvino", find_weights(), threads), threads)
+    everyone = ways(load_engine("openvino", find_weights(), threads, volumes=True), threads)
     with tempfile.TemporaryDirectory(prefix="repmedsam-") as scratch:
         paths = cases_of(folder, Path(scratch))
         cases = compare_speed(paths, everyone, rounds, depth, Path(scratch), partial(typer.echo, err=True))

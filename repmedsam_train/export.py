@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from repmedsam_infer.engines.openvino import DECODER, DECODER_INPUTS
+from repmedsam_infer.engines.openvino import DECODER, PROMPT_INPUTS, PROMPTS
 from repmedsam_infer.engines.torch import FILE
 from repmedsam_infer.network import RepMedSAM, reparameterize
 from repmedsam_infer.network.focus import windows_around
@@ -39,19 +39,30 @@ class Encoder(nn.Module):
         return self.model.encode(image)
 
 
-class Decoder(nn.Module):
-    """`RepMedSAM.decode` of one image as a module of its own, for tracing."""
+class Prompts(nn.Module):
+    """`RepMedSAM.prompts` as a module of its own, for tracing."""
 
     def __init__(self, model: RepMedSAM) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, embedding: Tensor, boxes: Tensor, windows: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.model.decode_unchecked(embedding, boxes, None, windows)
+    def forward(self, boxes: Tensor, windows: Tensor | None = None) -> tuple[Tensor, ...]:
+        return self.model.prompts(boxes, windows, self.model.embedding_shape[-1])
+
+
+class Decoder(nn.Module):
+    """`RepMedSAM.decode_prompts` of one image as a module of its own, for tracing."""
+
+    def __init__(self, model: RepMedSAM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, embedding: Tensor, *prompts: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.decode_prompts(embedding, prompts, None)
 
 
 def export(model: RepMedSAM, folder: Path, images: Sequence[NDArray[np.float32]] = ()) -> None:
-    """Write safetensors, OpenVINO encoder and decoder, and SHA256SUMS into `folder`.
+    """Write safetensors, OpenVINO encoder, prompts and decoder, and SHA256SUMS into `folder`.
 
     With `images`, (3, 256, 256) float32 in [0, 1], also an int8 encoder calibrated on them.
     """
@@ -68,16 +79,22 @@ def export(model: RepMedSAM, folder: Path, images: Sequence[NDArray[np.float32]]
     if images:
         save(quantized(encoder, images), folder / ENCODERS["int8"])
     boxes = torch.tensor([[8.0, 8.0, 64.0, 64.0]]).repeat(3, 1)
-    example = (torch.zeros(1, *fused.embedding_shape), boxes, windows_around(boxes))
-    shapes = ((1, *fused.embedding_shape), (-1, 4), (-1, 4))
-    count = len(DECODER_INPUTS) if fused.focus else len(DECODER_INPUTS) - 1
-    inputs = list(zip(DECODER_INPUTS, shapes, strict=True))[:count]
-    save(to_openvino(Decoder(fused), example[:count], inputs), folder / DECODER)
+    given = (boxes, windows_around(boxes)) if fused.focus else (boxes,)
+    inputs = [(name, (-1, 4)) for name, _ in zip(PROMPT_INPUTS, given, strict=False)]
+    save(to_openvino(Prompts(fused), given, inputs), folder / PROMPTS)
+    with torch.inference_mode():
+        prompts = Prompts(fused)(*given)
+    embedding = torch.zeros(1, *fused.embedding_shape)
+    shapes = [
+        ("embedding", tuple(embedding.shape)),
+        *((f"prompt_{i}", (-1, *prompt.shape[1:])) for i, prompt in enumerate(prompts)),
+    ]
+    save(to_openvino(Decoder(fused), (embedding, *prompts), shapes), folder / DECODER)
     write_sums(folder, int8=bool(images))
 
 
 def to_openvino(
-    module: nn.Module, example: tuple[Tensor, ...], inputs: list[tuple[str, tuple[int, ...]]]
+    module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[tuple[str, tuple[int, ...]]]
 ) -> openvino.Model:
     """The traced module with its weights as fp16; -1 marks a side of any length."""
     with torch.inference_mode():
@@ -109,7 +126,7 @@ def store_weights_as_fp16(converted: openvino.Model) -> None:
 
 def write_sums(folder: Path, int8: bool) -> None:
     """SHA256SUMS of every weight file, in the format of sha256sum."""
-    parts = [ENCODERS["fp32"], DECODER, *([ENCODERS["int8"]] if int8 else [])]
+    parts = [ENCODERS["fp32"], PROMPTS, DECODER, *([ENCODERS["int8"]] if int8 else [])]
     names = [FILE, *(f"{part}{suffix}" for part in parts for suffix in (".xml", ".bin"))]
     lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(names)]
     (folder / SUMS).write_text("".join(lines))

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network import reparameterize
-from repmedsam_infer.network.focus import sample
+from repmedsam_infer.network.focus import resample
 from repmedsam_infer.preprocess import FRAME_SIZE
 from repmedsam_train.data import Augmentation, Batch, TrainingSet
 from repmedsam_train.litemedsam import LiteMedSAM
@@ -108,6 +108,7 @@ def picture(model: Network, dataset: TrainingSet, recipe: Recipe, device: torch.
     predicted = predict(model, batch, recipe, device)
     side = predicted.masks.shape[-1]
     images = torch.from_numpy(batch.images[batch.image_index])
-    views = sample(images, torch.from_numpy(batch.prompted.windows) / FRAME_SIZE, side).permute(0, 2, 3, 1)
+    windows = torch.from_numpy(batch.prompted.windows) / FRAME_SIZE
+    views = resample(windows, side, images.shape[-1]).of(images).permute(0, 2, 3, 1)
     as_bytes = (views * 255).round().to(torch.uint8).numpy()
     return draw_masks(as_bytes, (predicted.logits > 0).cpu().numpy(), (predicted.masks > 0.5).cpu().numpy())

@@ -35,5 +35,5 @@ class LiteMedSAM(nn.Module):
         The logits always cover the whole frame; `windows` is for the networks that look at less.
         """
         del windows
-        grid = embedding.shape[-1]
-        return decode_frame(self.prompt_encoder, self.mask_decoder, embedding, boxes, image_index, grid, IMAGE_SIZE)
+        box_tokens = self.prompt_encoder(boxes, IMAGE_SIZE)
+        return decode_frame(self.prompt_encoder, self.mask_decoder, embedding, box_tokens, image_index)

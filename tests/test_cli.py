@@ -56,8 +56,9 @@ def test_info_is_json(repmedsam: Repmedsam) -> None:
     assert told["repmedsam"] == __version__
     assert told["threads"] == available_threads()
     assert told["engines"]["openvino"]
-    assert told["auto"]["precision"] in ("fp32", "bf16", "int8")
-    assert told["auto"]["why"]
+    for kind in ("pictures", "volumes"):
+        assert told["auto"][kind]["precision"] in ("fp32", "bf16", "int8")
+        assert told["auto"][kind]["why"]
     assert len(told["weights"]["sha256"]) == 64
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from repmedsam_infer.engines import compiled, load_engine
 from repmedsam_infer.engines.compiled import CompiledNetworks
-from repmedsam_infer.engines.openvino import OpenVINOEngine, at_once
+from repmedsam_infer.engines.openvino import OpenVINOEngine, at_once, load_networks
 from repmedsam_infer.weights import Weights
 from tests.conftest import Repmedsam
 
@@ -17,8 +17,12 @@ IMAGE = np.random.default_rng(0).random((3, 256, 256), dtype=np.float32)
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory, weights: Weights) -> Path:
     folder = tmp_path_factory.mktemp("compiled")
-    OpenVINOEngine(weights, 2, "fp32", CompiledNetworks(folder), keep=True)
+    load_networks(weights, 2, "fp32", 1, CompiledNetworks(folder), keep=True)
     return folder
+
+
+def loaded(weights: Weights, folder: Path, threads: int = 2) -> OpenVINOEngine:
+    return OpenVINOEngine(load_networks(weights, threads, "fp32", 1, CompiledNetworks(folder), keep=False))
 
 
 def without_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +37,7 @@ def test_a_prepared_network_is_not_compiled_again_and_gives_the_same_embedding(
 ) -> None:
     without_compiling(monkeypatch)
     for threads in (1, 2):
-        engine = OpenVINOEngine(weights, threads, "fp32", CompiledNetworks(prepared))
+        engine = loaded(weights, prepared, threads)
         np.testing.assert_allclose(engine.encode(IMAGE), openvino_engine.encode(IMAGE), atol=1e-4)
 
 
@@ -41,7 +45,7 @@ def test_on_another_processor_it_is_compiled(prepared: Path, weights: Weights, m
     monkeypatch.setattr(compiled, "processor_identity", lambda: ("another",))
     without_compiling(monkeypatch)
     with pytest.raises(AssertionError, match="would be compiled"):
-        OpenVINOEngine(weights, 2, "fp32", CompiledNetworks(prepared))
+        loaded(weights, prepared)
 
 
 def test_other_weights_or_another_precision_are_another_network(prepared: Path) -> None:
@@ -60,7 +64,7 @@ def test_a_damaged_one_is_compiled_instead(
         content[len(content) // 2] ^= 1
         broken = {"cut off": content[:1000], "one byte": content, "empty": bytearray()}[damage]
         (tmp_path / path.name).write_bytes(broken)
-    engine = OpenVINOEngine(weights, 2, "fp32", CompiledNetworks(tmp_path))
+    engine = loaded(weights, tmp_path)
     np.testing.assert_array_equal(engine.encode(IMAGE), openvino_engine.encode(IMAGE))
 
 
@@ -75,7 +79,7 @@ def test_predicting_writes_nothing_there(
 def test_prepare_fills_a_folder(tmp_path: Path, repmedsam: Repmedsam) -> None:
     done = repmedsam("prepare", tmp_path / "compiled")
     assert done.code == 0
-    assert len(list((tmp_path / "compiled").glob("*.blob"))) == 2
+    assert len(list((tmp_path / "compiled").glob("*.blob"))) >= 3
 
 
 def test_prepare_says_where_it_cannot_write(tmp_path: Path, repmedsam: Repmedsam) -> None:

@@ -13,7 +13,7 @@ from torch import nn  # noqa: E402
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
 from repmedsam_infer.network.box_prior import box_prior  # noqa: E402
 from repmedsam_infer.network.contrast import Contrast  # noqa: E402
-from repmedsam_infer.network.focus import inside_windows, sample, windows_around  # noqa: E402
+from repmedsam_infer.network.focus import inside_windows, resample, windows_around  # noqa: E402
 from repmedsam_infer.network.high_res import HighRes, unpack  # noqa: E402
 from repmedsam_infer.network.repmedsam import Grid  # noqa: E402
 from repmedsam_infer.window import whole_frame  # noqa: E402
@@ -186,9 +186,9 @@ def test_windows_hold_their_boxes_and_are_those_of_the_pipeline() -> None:
 
 def test_a_window_that_is_the_frame_shows_the_frame() -> None:
     x = torch.randn(3, 5, 16, 16)
-    torch.testing.assert_close(sample(x, torch.from_numpy(whole_frame(3)) / 256, 16), x)
+    torch.testing.assert_close(resample(torch.from_numpy(whole_frame(3)) / 256, 16, 16).of(x), x)
     larger = torch.nn.functional.interpolate(x, (64, 64), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(sample(x, torch.from_numpy(whole_frame(3)) / 256, 64), larger)
+    torch.testing.assert_close(resample(torch.from_numpy(whole_frame(3)) / 256, 64, 16).of(x), larger)
 
 
 def test_windows_show_what_lies_where_they_look() -> None:
@@ -196,7 +196,7 @@ def test_windows_show_what_lies_where_they_look() -> None:
     positions = (torch.arange(32) + 0.5) / 32
     ramp = torch.stack(torch.meshgrid(positions, positions, indexing="xy"))[None]
     window = torch.tensor([[0.25, 0.125, 0.5, 0.875]])
-    across, down = sample(ramp, window, 10)[0]
+    across, down = resample(window, 10, ramp.shape[-1]).of(ramp)[0]
     steps = (torch.arange(10) + 0.5) / 10
     torch.testing.assert_close(across, (0.25 + 0.25 * steps).expand(10, 10))
     torch.testing.assert_close(down, (0.125 + 0.75 * steps)[:, None].expand(10, 10))

@@ -9,7 +9,7 @@ from repmedsam_infer import precision, processor
 from repmedsam_infer.case import read_case
 from repmedsam_infer.engines import Engine, load_engine
 from repmedsam_infer.errors import SetupError, UsageError
-from repmedsam_infer.precision import choose_precision
+from repmedsam_infer.precision import choose_precision, unquantized
 from repmedsam_infer.segment import segment
 from repmedsam_infer.stopwatch import Stopwatch
 from repmedsam_infer.weights import Weights
@@ -24,30 +24,41 @@ XEON_WITH_AMX = "vendor_id : GenuineIntel\nflags : avx512f avx512_bf16 amx_bf16\
 
 
 @pytest.mark.parametrize(
-    ("cpuinfo", "weights", "chosen"),
+    ("cpuinfo", "weights", "pictures", "volumes"),
     [
-        (ZEN_4, WITH_INT8, "int8"),
-        (ZEN_4, WITHOUT, "bf16"),
-        (ZEN_3, WITH_INT8, "fp32"),  # without VNNI, 8-bit products may overflow
-        (ALDER_LAKE, WITH_INT8, "int8"),
-        (XEON_WITHOUT_AMX, WITHOUT, "fp32"),
-        (XEON_WITH_AMX, WITHOUT, "bf16"),
-        ("", WITH_INT8, "fp32"),
+        (ZEN_4, WITH_INT8, "bf16", "int8"),
+        (ZEN_4, WITHOUT, "bf16", "bf16"),
+        (ZEN_3, WITH_INT8, "fp32", "fp32"),  # without VNNI, 8-bit products may overflow
+        (ALDER_LAKE, WITH_INT8, "fp32", "int8"),
+        (XEON_WITHOUT_AMX, WITHOUT, "fp32", "fp32"),
+        (XEON_WITH_AMX, WITHOUT, "bf16", "bf16"),
+        ("", WITH_INT8, "fp32", "fp32"),
     ],
 )
 def test_auto_follows_processor_and_weights(
-    cpuinfo: str, weights: Weights, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cpuinfo: str, weights: Weights, pictures: str, volumes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cpuinfo").write_text(cpuinfo)
     monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
-    assert choose_precision("auto", weights).precision == chosen
+    assert choose_precision("auto", weights, volumes=False).precision == pictures
+    assert choose_precision("auto", weights, volumes=True).precision == volumes
+
+
+@pytest.mark.parametrize(("cpuinfo", "rest"), [(ZEN_4, "bf16"), (ALDER_LAKE, "fp32")])
+def test_what_int8_leaves_out_runs_in_what_is_fast(
+    cpuinfo: str, rest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
+    assert unquantized("int8") == rest
+    assert unquantized("fp32") == "fp32"
 
 
 def test_what_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "fast_formats", lambda: {"int8"})
-    assert choose_precision("fp32", WITH_INT8).precision == "fp32"
+    assert choose_precision("fp32", WITH_INT8, volumes=True).precision == "fp32"
     with pytest.raises(SetupError, match="no int8 encoder"):
-        choose_precision("int8", WITHOUT)
+        choose_precision("int8", WITHOUT, volumes=True)
 
 
 def test_an_unknown_precision_is_refused(weights: Weights) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from repmedsam_infer.engines import Engine
+from repmedsam_infer.precision import choose_precision
 from repmedsam_infer.run import do_case
+from repmedsam_infer.weights import find_weights
 from tests.conftest import Repmedsam, good_box, good_image, npy_header, write_npz, write_raw_npz
 
 
@@ -157,6 +159,7 @@ def test_the_report_tells_what_ran_where_and_how_long(samples: Path, tmp_path: P
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["threads"] == 1
     assert report["engine"]["name"] == "openvino"
+    assert report["engine"]["precision"] == {"pictures": choose_precision("auto", find_weights(), False).precision}
     assert len(report["weights"]) == 64
     assert report["processor"]
     case = report["cases"][0]

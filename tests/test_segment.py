@@ -32,6 +32,7 @@ class BoxEngine:
         self.batches: list[int] = []  # of each decoding, the number of its boxes
         self.prompts: list[F32] = []
         self.windows: list[F32] = []
+        self.together = [self]
 
     def encode(self, image: F32) -> F32:
         self.images.append(image)

@@ -32,7 +32,7 @@ def test_the_environment_names_a_folder(weights: Weights, tmp_path: Path, monkey
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "unlisted"])
 def test_damaged_weights_are_refused(damage: str, weights: Weights, tmp_path: Path) -> None:
-    for name in [SUMS, "encoder.xml", "decoder.xml", "decoder.bin"]:
+    for name in [SUMS, "encoder.xml", "prompts.xml", "prompts.bin", "decoder.xml", "decoder.bin"]:
         shutil.copy(weights.folder / name, tmp_path)
     if damage == "changed":
         (tmp_path / "encoder.bin").write_bytes(b"\0" * 100)

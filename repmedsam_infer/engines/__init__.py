@@ -1,6 +1,6 @@
 """What can run the network. One is loaded by name; all give the same masks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -27,6 +27,11 @@ class Engine(Protocol):
     grid: int
     focus: bool
 
+    @property
+    def together(self) -> "Sequence[Engine]":
+        """Engines that can run at the same time and share this one's threads; it is the first of them."""
+        ...
+
     def encode(self, image: F32) -> F32:
         """(3, 256, 256) in [0, 1] -> (C, H, W) embedding."""
         ...
@@ -36,31 +41,37 @@ class Engine(Protocol):
         ...
 
 
-def load_engine(name: EngineName, weights: Weights, threads: int, precision: str = "auto") -> Engine:
-    """Load the network into an engine that uses `threads` threads.
+def load_engine(
+    name: EngineName, weights: Weights, threads: int, precision: str = "auto", volumes: bool = False
+) -> Engine:
+    """Load the network into an engine that uses `threads` threads, for pictures or for volumes; either can do both.
 
     Raises:
         UsageError: there is no engine of this name, or it cannot run in this precision.
         SetupError: the engine is not installed, or its weights are missing or damaged.
 
     """
-    return load_engines(name, weights, threads, precision, jobs=1)[0]
+    return load_engines(name, weights, threads, precision, volumes, jobs=1)[0]
 
 
-def load_engines(name: EngineName, weights: Weights, threads: int, precision: str, jobs: int) -> list[Engine]:
+def load_engines(
+    name: EngineName, weights: Weights, threads: int, precision: str, volumes: bool, jobs: int
+) -> Sequence[Engine]:
     """`jobs` engines that share their networks and `threads` threads, to be used at the same time.
+
+    A picture has one image to encode, with all threads; of a volume every thread does slices of its own, which takes a
+    fifth less time.
 
     Raises:
         UsageError, SetupError: as `load_engine` does; or the engine can do but one job at a time.
 
     """
-    choice = choose_precision(precision, weights)
+    choice = choose_precision(precision, weights, volumes)
     # Imported here: an engine costs a second of start-up, and only one is used.
     if name == "openvino":
-        from repmedsam_infer.engines.openvino import OpenVINOEngine
+        from repmedsam_infer.engines.openvino import load_openvino
 
-        first = OpenVINOEngine(weights, threads, choice.precision, streams=jobs)
-        return [first, *(first.twin() for _ in range(jobs - 1))]
+        return load_openvino(weights, threads, choice.precision, jobs, max(1, threads // jobs) if volumes else 1)
     if name == "torch":
         from repmedsam_infer.engines.torch import load
 

@@ -7,6 +7,7 @@ is built with one); segmenting only ever reads it. Who can write to it could as 
 
 import hashlib
 import json
+import mmap
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +37,8 @@ class CompiledNetworks:
         """The compiled network, if there is an undamaged one."""
         path = self.path(*identity)
         try:
-            content = memoryview(path.read_bytes()) if path is not None else None
-        except OSError:
+            content = mapped(path) if path is not None else None
+        except (OSError, ValueError):  # not there, or empty
             return None
         if content is None or hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
             return None
@@ -50,6 +51,12 @@ class CompiledNetworks:
             path.parent.mkdir(parents=True, exist_ok=True)
             blob = compiled.export_model().getvalue()
             write_atomic(path, hashlib.sha256(blob).digest() + blob)
+
+
+def mapped(path: Path) -> memoryview:
+    """The file's content, in memory that the system can take back."""
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def compiled_networks() -> CompiledNetworks:

@@ -1,9 +1,8 @@
 """The default engine: OpenVINO on the CPU, over weights stored as fp16. Needs no torch."""
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,82 +10,38 @@ from numpy.typing import NDArray
 from repmedsam_infer.engines import in_batches
 from repmedsam_infer.engines.compiled import CompiledNetworks, compiled_networks
 from repmedsam_infer.errors import SetupError, UsageError
-from repmedsam_infer.precision import ENCODERS, Precision
+from repmedsam_infer.precision import ENCODERS, Precision, unquantized
 from repmedsam_infer.weights import Weights
 
 F32 = NDArray[np.float32]
-DECODER = "decoder"  # as the encoders, an .xml and a .bin in weights/
-DECODER_INPUTS = ("embedding", "boxes", "windows")  # the last one only with focus
-# Said aloud: by itself OpenVINO chooses by processor. What int8 leaves out stays fp32.
-HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+# As the encoders, an .xml and a .bin in weights/. Prompts are worked out apart, in fp32: positions need its digits, and
+# masks follow (with all of the decoder in bf16 their IoU is 0.98, so 0.998; docs/experiments.md).
+PROMPTS, DECODER = "prompts", "decoder"
+PROMPT_INPUTS = ("boxes", "windows")  # the last one only with focus
+HINTS: dict[Literal["fp32", "bf16"], str] = {"fp32": "f32", "bf16": "bf16"}  # said aloud: OpenVINO would choose itself
+
+
+class Networks(NamedTuple):
+    """What an engine runs, compiled, and what is known about it."""
+
+    encoder: Any
+    prompts: Any
+    decoder: Any
+    precision: Precision
+    version: str
 
 
 class OpenVINOEngine:
-    """See `engines.Engine`. `precision` is the encoder's; the decoder always runs in fp32, as bf16 moves its borders
-    (mask IoU 0.979 instead of 0.9985, docs/experiments.md).
-    """
+    """See `engines.Engine`."""
 
     name = "openvino"
 
-    def __init__(
-        self,
-        weights: Weights,
-        threads: int,
-        precision: Precision = "fp32",
-        compiled: CompiledNetworks | None = None,
-        keep: bool = False,
-        streams: int = 1,
-    ) -> None:
-        """With `keep`, what had to be compiled is added to `compiled`, by default the folder in $REPMEDSAM_CACHE.
-
-        `streams` is how many of its `twins` can run at a time, each with its share of the threads.
-        """
-        try:
-            import openvino
-        except ImportError as error:
-            raise SetupError("the engine 'openvino' is not installed: pip install openvino") from error
-        self.version = str(openvino.__version__).split("-")[0]
-        core = openvino.Core()
-        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise UsageError("this processor has no bf16 arithmetic: use --precision auto or fp32")
-        self.precision = precision
-        known = compiled_networks() if compiled is None else compiled
-
-        def load(part: str, precision: Precision) -> Any:
-            settings = {
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_PRECISION_HINT": HINTS[precision],
-                "INFERENCE_NUM_THREADS": str(threads),
-                "NUM_STREAMS": str(streams),
-            }
-            names = f"{part}.xml", f"{part}.bin"
-            identity = str(openvino.__version__), precision, *(weights.sums.get(name, "") for name in names)
-            blob = known.read(*identity)
-            if blob is not None:
-                try:
-                    return core.import_model(openvino.Tensor(np.frombuffer(blob, np.uint8)), "CPU", settings)
-                except RuntimeError:
-                    pass  # an OpenVINO that calls itself the same: compile
-            loaded = core.compile_model(weights.verified(*names)[0], "CPU", settings)
-            if keep:
-                known.write(loaded, *identity)
-            return loaded
-
-        try:
-            encoder, decoder = at_once(lambda: load(ENCODERS[precision], precision), lambda: load(DECODER, "fp32"))
-        except RuntimeError as error:
-            raise SetupError(f"OpenVINO cannot load {weights.folder}: {str(error).splitlines()[0]}") from error
-        self.networks: tuple[Any, Any] = encoder, decoder
-        self.encoder: Any = encoder.create_infer_request()
-        self.decoder: Any = decoder.create_infer_request()
-        self.focus = len(decoder.inputs) == len(DECODER_INPUTS)
-        self.grid = int(decoder.output(0).partial_shape[-1].get_length()) // 4
-
-    def twin(self) -> "OpenVINOEngine":
-        """Another engine on the same networks, for another thread."""
-        other = copy.copy(self)
-        other.encoder, other.decoder = (network.create_infer_request() for network in self.networks)
-        return other
+    def __init__(self, networks: Networks) -> None:
+        self.precision, self.version = networks.precision, networks.version
+        self.encoder, self.prompts, self.decoder = (network.create_infer_request() for network in networks[:3])
+        self.focus = len(networks.prompts.inputs) == len(PROMPT_INPUTS)
+        self.grid = int(networks.decoder.output(0).partial_shape[-1].get_length()) // 4
+        self.together: Sequence[OpenVINOEngine] = [self]
 
     def encode(self, image: F32) -> F32:
         self.encoder.infer([image[None]], share_inputs=True)
@@ -95,11 +50,79 @@ class OpenVINOEngine:
 
     def decode(self, embedding: F32, boxes: F32, windows: F32) -> F32:
         def decode(some: slice) -> F32:
-            prompts = [boxes[some], *([windows[some]] if self.focus else [])]
+            self.prompts.infer([boxes[some], windows[some]] if self.focus else [boxes[some]], share_inputs=True)
+            prompts = [tensor.data for tensor in self.prompts.output_tensors]
             self.decoder.infer([embedding[None], *prompts], share_inputs=True)
             return np.array(self.decoder.get_output_tensor(0).data[:, 0])
 
         return in_batches(decode, len(boxes))
+
+
+def load_openvino(
+    weights: Weights, threads: int, precision: Precision, jobs: int = 1, streams: int = 1
+) -> list[OpenVINOEngine]:
+    """`jobs` engines, each of `streams` that work together, on the same networks and `threads` threads in all.
+
+    Raises:
+        UsageError: this processor cannot run in this precision.
+        SetupError: OpenVINO is not installed, or the weights are missing or damaged.
+
+    """
+    networks = load_networks(weights, threads, precision, jobs * streams, compiled_networks(), keep=False)
+    engines = []
+    for _ in range(jobs):
+        crew = [OpenVINOEngine(networks) for _ in range(streams)]
+        crew[0].together = crew
+        engines.append(crew[0])
+    return engines
+
+
+def load_networks(
+    weights: Weights, threads: int, precision: Precision, streams: int, known: CompiledNetworks, keep: bool
+) -> Networks:
+    """The networks from `known` where they are there, else compiled; with `keep` they are added to it.
+
+    Raises:
+        UsageError, SetupError: as `load_openvino`.
+        OSError: with `keep`, where `known` cannot be written.
+
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise SetupError("the engine 'openvino' is not installed: pip install openvino") from error
+    core = openvino.Core()
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise UsageError("this processor has no bf16 arithmetic: use --precision auto or fp32")
+    arithmetic = unquantized(precision)
+
+    def load(part: str, arithmetic: Literal["fp32", "bf16"]) -> Any:
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": HINTS[arithmetic],
+            "INFERENCE_NUM_THREADS": str(threads),
+            "NUM_STREAMS": str(streams),
+        }
+        names = f"{part}.xml", f"{part}.bin"
+        identity = str(openvino.__version__), arithmetic, *(weights.sums.get(name, "") for name in names)
+        blob = known.read(*identity)
+        if blob is not None:
+            try:
+                return core.import_model(openvino.Tensor(np.frombuffer(blob, np.uint8)), "CPU", settings)
+            except RuntimeError:
+                pass  # an OpenVINO that calls itself the same: compile
+        loaded = core.compile_model(weights.verified(*names)[0], "CPU", settings)
+        if keep:
+            known.write(loaded, *identity)
+        return loaded
+
+    try:
+        encoder, (prompts, decoder) = at_once(
+            lambda: load(ENCODERS[precision], arithmetic), lambda: (load(PROMPTS, "fp32"), load(DECODER, arithmetic))
+        )
+    except RuntimeError as error:
+        raise SetupError(f"OpenVINO cannot load {weights.folder}: {str(error).splitlines()[0]}") from error
+    return Networks(encoder, prompts, decoder, precision, str(openvino.__version__).split("-")[0])
 
 
 def at_once(first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:

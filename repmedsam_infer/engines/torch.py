@@ -41,6 +41,7 @@ class TorchEngine:
         self.version = str(torch.__version__)
         self.model = network
         self.grid, self.focus = int(network.grid), bool(network.focus)
+        self.together = [self]  # torch's threads are the process's
 
     def encode(self, image: F32) -> F32:
         with self.torch.inference_mode():

@@ -4,10 +4,12 @@ A window is an axis-aligned rectangle, so that bilinear sampling is two small ma
 fast. RepMedSAM's own; as RoIAlign is for Mask R-CNN, but with one sample a cell, as windows are hardly ever reduced.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from repmedsam_infer.network.high_res import Pyramid
+from repmedsam_infer.network.high_res import FOLDS, Pyramid
 from repmedsam_infer.window import SHIFT, WIDEN
 
 
@@ -23,25 +25,38 @@ def inside_windows(boxes: Tensor, windows: Tensor, size: int) -> Tensor:
     return (boxes + edge - windows[:, :2].repeat(1, 2)) * scale - edge
 
 
-def look(pyramid: Pyramid, windows: Tensor, image_index: Tensor | None, grid: int, image_size: int) -> Pyramid:
-    """Pyramid of M images -> that of N windows (N, 4), in pixels of an `image_size` square.
+class Resampling(NamedTuple):
+    """(N, side, H) and (N, side, W) matrices that take samples of windows from the rows and columns of an image."""
 
-    The embedding is sampled at `grid` positions a side, middle at twice and fine and finest at four times that.
-    `image_index` (N,) is the image that each window is of; None where M = 1.
+    down: Tensor
+    across: Tensor
+
+    def of(self, x: Tensor) -> Tensor:
+        """(N, C, H, W), or (1, C, H, W) for all -> (N, C, side, side)."""
+        return self.down[:, None] @ x @ self.across[:, None].transpose(2, 3)
+
+
+def resamplings(windows: Tensor, grid: int, side: int) -> list[Resampling]:
+    """What `look` needs for (N, 4) windows in units of the image's sides, one a level of a pyramid whose coarsest
+    is `side` wide and high: the embedding is sampled at `grid` positions a side, middle at twice, fine and finest at
+    four times that.
     """
-    sides = (grid, 2 * grid, 4 * grid, 4 * grid)
+    levels = zip((grid, 2 * grid, 4 * grid, 4 * grid), FOLDS, strict=True)
+    return [resample(windows, to, fold * side) for to, fold in levels]
+
+
+def resample(windows: Tensor, side: int, count: int) -> Resampling:
+    """Of (N, 4) windows in units of the image's sides, from `count` to `side` samples along both axes."""
+    return Resampling(*(interpolation(windows[:, i], windows[:, i + 2], side, count) for i in (1, 0)))
+
+
+def look(pyramid: Pyramid, resampled: list[Resampling], image_index: Tensor | None) -> Pyramid:
+    """Pyramid of M images -> that of N windows; `image_index` (N,) is each window's image, None where M = 1."""
     of_windows = pyramid if image_index is None else (x[image_index] for x in pyramid)
-    return Pyramid(*(sample(x, windows / image_size, side) for x, side in zip(of_windows, sides, strict=True)))
+    return Pyramid(*(to_window.of(x) for x, to_window in zip(of_windows, resampled, strict=True)))
 
 
-def sample(x: Tensor, windows: Tensor, side: int) -> Tensor:
-    """(N, C, H, W), or (1, C, H, W) for all, and (N, 4) windows in units of the image's sides -> (N, C, side, side)."""
-    across = resampling(windows[:, 0], windows[:, 2], side, x.shape[-1])
-    down = resampling(windows[:, 1], windows[:, 3], side, x.shape[-2])
-    return down[:, None] @ x @ across[:, None].transpose(2, 3)
-
-
-def resampling(low: Tensor, high: Tensor, side: int, count: int) -> Tensor:
+def interpolation(low: Tensor, high: Tensor, side: int, count: int) -> Tensor:
     """(N,) ends of windows -> (N, side, count) matrices that interpolate linearly between `count` samples."""
     step = (torch.arange(side, device=low.device, dtype=low.dtype) + 0.5) / side
     at = (low[:, None] + (high - low)[:, None] * step) * count - 0.5

@@ -29,7 +29,7 @@ class HeadMLP(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """(M, 256, G, G) embeddings and (N, 2, 256) box tokens -> (N, 1, 4G, 4G) logits and (N, 1) predicted IoU."""
+    """(N, 256, G, G) embeddings and (N, 2, 256) box tokens -> (N, 1, 4G, 4G) logits and (N, 1) predicted IoU."""
 
     def __init__(self, channels: int = 256) -> None:
         super().__init__()
@@ -53,21 +53,19 @@ class MaskDecoder(nn.Module):
         embedding: Tensor,
         image_pe: Tensor,
         box_tokens: Tensor,
-        image_index: Tensor | None,
         skips: tuple[Tensor, Tensor] | None = None,
         mask_of: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """`embedding` with its dense prompt added: (M, C, G, G) with `image_index` (N,) naming each box's image, or
-        (N, C, G, G) with `image_index` None; image_pe (G * G, C), box_tokens (N, 2, C); `skips`, if the network has
-        them, (N, C / 4, 2G, 2G) and (N, C / 8, 4G, 4G), are added on the way up; `mask_of` makes logits of features
-        (N, C / 8, 4G, 4G) and kernel (N, C / 8) in place of their product.
+        """`embedding` (N, C, G, G) of each box's image, with its dense prompt added; image_pe (G * G, C), box_tokens
+        (N, 2, C); `skips`, if the network has them, (N, C / 4, 2G, 2G) and (N, C / 8, 4G, 4G), are added on the way up;
+        `mask_of` makes logits of features (N, C / 8, 4G, 4G) and kernel (N, C / 8) in place of their product.
         """
         height, width = embedding.shape[-2:]
-        image = embedding.flatten(2).transpose(1, 2)  # (M or N, P, C)
+        image = embedding.flatten(2).transpose(1, 2)  # (N, P, C)
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([output_tokens.expand(box_tokens.shape[0], -1, -1), box_tokens], 1)  # (N, T, C)
 
-        tokens, image = self.transformer(tokens, image, image_pe, image_index)
+        tokens, image = self.transformer(tokens, image, image_pe)
 
         upscaled = self.upscale(image.transpose(1, 2).unflatten(2, (height, width)), skips)  # (N, C / 8, 4G, 4G)
         kernel = self.output_hypernetworks_mlps[SINGLE](tokens[:, 1 + SINGLE])  # (N, C / 8)
@@ -91,16 +89,13 @@ def decode_frame(
     prompt_encoder: PromptEncoder,
     mask_decoder: MaskDecoder,
     embedding: Tensor,
-    boxes: Tensor,
+    box_tokens: Tensor,
     image_index: Tensor | None,
-    grid: int,
-    image_size: int,
 ) -> tuple[Tensor, Tensor]:
-    """SAM's heads as published: (M, C, G, G) embeddings with G = `grid`, (N, 4) boxes in pixels of an `image_size`
-    square, the image (N,) that each is on (all on the first where None) -> logits over the whole frame and IoU.
+    """SAM's heads as published: (M, C, G, G) embeddings, (N, 2, C) tokens of boxes, the image (N,) that each is on (all
+    on the first where None) -> logits over the whole frame and IoU.
     """
-    if image_index is None:
-        image_index = torch.zeros(boxes.shape[0], dtype=torch.int64, device=boxes.device)
-    image_pe = prompt_encoder.pe_layer.grid(grid, grid)
-    box_tokens = prompt_encoder(boxes, image_size)
-    return mask_decoder(embedding + prompt_encoder.no_mask(), image_pe, box_tokens, image_index)
+    image_pe = prompt_encoder.pe_layer.grid(*embedding.shape[-2:])
+    prompted = embedding + prompt_encoder.no_mask()
+    of_boxes = prompted.expand(box_tokens.shape[0], -1, -1, -1) if image_index is None else prompted[image_index]
+    return mask_decoder(of_boxes, image_pe, box_tokens)

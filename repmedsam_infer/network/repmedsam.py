@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from repmedsam_infer.network.box_prior import box_prior
 from repmedsam_infer.network.contrast import Contrast
-from repmedsam_infer.network.focus import inside_windows, look, windows_around
+from repmedsam_infer.network.focus import Resampling, inside_windows, look, resamplings, windows_around
 from repmedsam_infer.network.high_res import PACKED_CHANNELS, HighRes, unpack
 from repmedsam_infer.network.mask_decoder import MaskDecoder, decode_frame
 from repmedsam_infer.network.prompt_encoder import PromptEncoder
@@ -91,24 +91,36 @@ class RepMedSAM(nn.Module):
         """
         if image_index is None and embedding.shape[0] != 1:
             raise ValueError("image_index is needed where there is more than one embedding")
-        return self.decode_unchecked(embedding, boxes, image_index, windows)
+        return self.decode_prompts(embedding, self.prompts(boxes, windows, embedding.shape[-1]), image_index)
 
-    def decode_unchecked(
-        self, embedding: Tensor, boxes: Tensor, image_index: Tensor | None, windows: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """`decode` as it can be traced."""
-        if self.high_res is None or self.contrast is None:
-            heads = self.prompt_encoder, self.mask_decoder
-            return decode_frame(*heads, embedding, boxes, image_index, self.grid, IMAGE_SIZE)
+    def prompts(self, boxes: Tensor, windows: Tensor | None, side: int) -> tuple[Tensor, ...]:
+        """All that becomes of boxes before they meet an image, whose embedding is `side` wide and high: the tokens of
+        their corners; with `focus` also their prior, and how their windows are sampled.
+
+        Apart from `decode_prompts`, as positions need more digits than bf16 has.
+        """
+        box_tokens = self.prompt_encoder(boxes, IMAGE_SIZE)
+        if not self.focus:
+            return (box_tokens,)
         if windows is None:
             windows = windows_around(boxes)
-        seen = look(unpack(embedding), windows, image_index, self.grid, IMAGE_SIZE)
         prior = box_prior(inside_windows(boxes, windows, IMAGE_SIZE), 4 * self.grid, IMAGE_SIZE)
-        prompted = seen.coarse + self.prompt_encoder.mask(prior)
+        resampled = resamplings(windows / IMAGE_SIZE, self.grid, side)
+        return (box_tokens, prior, *(matrix for level in resampled for matrix in level))
+
+    def decode_prompts(
+        self, embedding: Tensor, prompts: tuple[Tensor, ...], image_index: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The rest of `decode`: what becomes of `prompts` and an embedding."""
+        if self.high_res is None or self.contrast is None:
+            return decode_frame(self.prompt_encoder, self.mask_decoder, embedding, prompts[0], image_index)
+        box_tokens, prior, *matrices = prompts
+        resampled = [Resampling(*pair) for pair in zip(matrices[::2], matrices[1::2], strict=True)]
+        seen = look(unpack(embedding), resampled, image_index)
         image_pe = self.prompt_encoder.pe_layer.grid(self.grid, self.grid)
-        box_tokens = self.prompt_encoder(boxes, IMAGE_SIZE)
         mask_of = partial(self.contrast, finest=seen.finest, prior=prior)
-        return self.mask_decoder(prompted, image_pe, box_tokens, None, self.high_res.skips(seen), mask_of)
+        prompted = seen.coarse + self.prompt_encoder.mask(prior)
+        return self.mask_decoder(prompted, image_pe, box_tokens, self.high_res.skips(seen), mask_of)
 
     def forward(self, images: Tensor, boxes: Tensor, image_index: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """`decode` of `encode`."""

@@ -1,7 +1,6 @@
 """SAM's two-way transformer: prompt tokens look at the image, the image looks back at them.
 
-T prompt tokens, P = height * width image positions, C channels. As long as the image side has not met a prompt it is
-the same for all N boxes of an image, so the first layer projects it once for each of the M images, not for each box.
+T prompt tokens, P = height * width image positions, C channels, N boxes.
 """
 
 import torch
@@ -25,13 +24,48 @@ class Attention(nn.Module):
         """(N, L, inner) -> (N, heads, L, inner / heads)."""
         return x.reshape(x.shape[0], x.shape[1], self.heads, x.shape[2] // self.heads).transpose(1, 2)
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Already projected q, k, v (N, L, inner) -> (N, L_q, C)."""
-        out = functional.scaled_dot_product_attention(self.split(q), self.split(k), self.split(v))
-        return self.out_proj(out.transpose(1, 2).flatten(2))
+    def join(self, x: Tensor) -> Tensor:
+        """(N, heads, L, inner / heads) -> (N, L, inner)."""
+        return x.transpose(1, 2).flatten(2)
+
+    def by_head(self, weight: Tensor) -> Tensor:
+        """(inner, C) weights of a projection -> (heads, inner / heads, C)."""
+        return weight.unflatten(0, (self.heads, -1))
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return self.attend(self.q_proj(q), self.k_proj(k), self.v_proj(v))
+        """(N, L_q, C) queries, (N, L, C) keys and values -> (N, L_q, C)."""
+        q, k, v = self.split(self.q_proj(q)), self.split(self.k_proj(k)), self.split(self.v_proj(v))
+        return self.out_proj(self.join(functional.scaled_dot_product_attention(q, k, v)))
+
+
+class LookAtImage(Attention):
+    """T tokens attend to P image positions, re-associated: with P many times T, it is the tokens that are projected.
+
+    q (W k) = (q W) k, and a W v = (a v) W: equal to `Attention`, at half the work. The keys' bias is left out, as
+    softmax takes away what is the same for all keys; the values' bias comes back whole, as attention adds up to 1.
+    """
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """(N, T, C) queries, (N, P, C) keys and values -> (N, T, C)."""
+        queries = self.split(self.q_proj(q)) * (self.heads / self.q_proj.out_features) ** 0.5
+        asked = (queries @ self.by_head(self.k_proj.weight)).flatten(1, 2)  # (N, heads * T, C)
+        attention = (asked @ k.transpose(1, 2)).softmax(-1)  # (N, heads * T, P)
+        seen = (attention @ v).unflatten(1, (self.heads, -1))  # (N, heads, T, C)
+        return self.out_proj(self.join(seen @ self.by_head(self.v_proj.weight).transpose(1, 2)) + self.v_proj.bias)
+
+
+class TellImage(Attention):
+    """P image positions attend to T tokens, re-associated as in `LookAtImage`."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """(N, P, C) queries, (N, T, C) keys and values -> (N, P, C)."""
+        keys = self.split(self.k_proj(k)) * (self.heads / self.q_proj.out_features) ** 0.5
+        offset = keys @ self.q_proj.bias.unflatten(0, (self.heads, -1))[..., None]  # (N, heads, T, 1)
+        asked = (keys @ self.by_head(self.q_proj.weight)).flatten(1, 2)  # (N, heads * T, C)
+        scores = (asked @ q.transpose(1, 2)).unflatten(1, (self.heads, -1)) + offset
+        attention = scores.softmax(2).flatten(1, 2)  # (N, heads * T, P)
+        told = self.split(self.v_proj(v)) @ self.by_head(self.out_proj.weight.T)
+        return attention.transpose(1, 2) @ told.flatten(1, 2) + self.out_proj.bias
 
 
 class MLP(nn.Module):
@@ -54,23 +88,15 @@ class TwoWayBlock(nn.Module):
         self.first = first
         self.self_attn = Attention(channels, heads)
         self.norm1 = nn.LayerNorm(channels)
-        self.cross_attn_token_to_image = Attention(channels, heads, downsample=2)
+        self.cross_attn_token_to_image = LookAtImage(channels, heads, downsample=2)
         self.norm2 = nn.LayerNorm(channels)
         self.mlp = MLP(channels, hidden)
         self.norm3 = nn.LayerNorm(channels)
         self.norm4 = nn.LayerNorm(channels)
-        self.cross_attn_image_to_token = Attention(channels, heads, downsample=2)
+        self.cross_attn_image_to_token = TellImage(channels, heads, downsample=2)
 
-    def forward(
-        self, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor, image_index: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """tokens, token_pe (N, T, C), image_pe (P, C); image (M, P, C) with `image_index` (N,) naming each box's
-        image, or (N, P, C) with `image_index` None. Returns tokens (N, T, C) and image (N, P, C).
-        """
-
-        def per_box(x: Tensor) -> Tensor:
-            return x if image_index is None else x[image_index]
-
+    def forward(self, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor) -> tuple[Tensor, Tensor]:
+        """tokens, token_pe (N, T, C), image (N, P, C), image_pe (P, C) -> tokens (N, T, C) and image (N, P, C)."""
         if self.first:  # the tokens are their own positions there, and there is nothing to add to
             tokens = self.self_attn(tokens, tokens, tokens)
         else:
@@ -79,14 +105,9 @@ class TwoWayBlock(nn.Module):
         tokens = self.norm1(tokens)
 
         placed = image + image_pe
-        attn = self.cross_attn_token_to_image
-        seen = attn.attend(attn.q_proj(tokens + token_pe), per_box(attn.k_proj(placed)), per_box(attn.v_proj(image)))
-        tokens = self.norm2(tokens + seen)
+        tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + token_pe, placed, image))
         tokens = self.norm3(tokens + self.mlp(tokens))
-
-        attn = self.cross_attn_image_to_token
-        told = attn.attend(per_box(attn.q_proj(placed)), attn.k_proj(tokens + token_pe), attn.v_proj(tokens))
-        return tokens, self.norm4(per_box(image) + told)
+        return tokens, self.norm4(image + self.cross_attn_image_to_token(placed, tokens + token_pe, tokens))
 
 
 class TwoWayTransformer(nn.Module):
@@ -95,16 +116,13 @@ class TwoWayTransformer(nn.Module):
     def __init__(self, channels: int = 256, depth: int = 2, heads: int = 8, hidden: int = 2048) -> None:
         super().__init__()
         self.layers = nn.ModuleList(TwoWayBlock(channels, heads, hidden, first=i == 0) for i in range(depth))
-        self.final_attn_token_to_image = Attention(channels, heads, downsample=2)
+        self.final_attn_token_to_image = LookAtImage(channels, heads, downsample=2)
         self.norm_final_attn = nn.LayerNorm(channels)
 
-    def forward(
-        self, tokens: Tensor, image: Tensor, image_pe: Tensor, image_index: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """As in the blocks: `image` is (M, P, C), or (N, P, C) where `image_index` is None."""
+    def forward(self, tokens: Tensor, image: Tensor, image_pe: Tensor) -> tuple[Tensor, Tensor]:
+        """As in the blocks."""
         token_pe = tokens
         for layer in self.layers:
-            tokens, image = layer(tokens, image, token_pe, image_pe, image_index)
-            image_index = None  # from here on every box has an image side of its own
+            tokens, image = layer(tokens, image, token_pe, image_pe)
         seen = self.final_attn_token_to_image(tokens + token_pe, image + image_pe, image)
         return self.norm_final_attn(tokens + seen), image
