@@ -127,7 +127,7 @@ def _planes(name: str, frames: Sequence[Frame], notes: list[str]) -> list[Plane]
         raise CaseReadError(f"{name}: {lost.name} does not say where it lies, others do; take away what is no slice")
     if lost.is_only:
         raise CaseReadError(
-            f"{name}: {len(frames)} pictures that do not say where they lie (ImagePositionPatient): they are no volume; "
+            f"{name}: {len(frames)} pictures that do not say where they lie (no ImagePositionPatient) are no volume; "
             "give one of them"
         )
     notes.append(
