@@ -97,6 +97,33 @@ def evaluate(
 
 
 @app.command()
+def report(
+    segs: Annotated[Path, typer.Option("--segs", "-s", help="Folder that predict wrote to.")],
+    cases: Annotated[Path, typer.Option("--cases", "--inputs", "-i", help="Folder of the cases that it read.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="HTML", help="The page.")],
+    gts: Annotated[
+        Path | None, typer.Option("--gts", "-g", help="Folder of ground truth, if the cases do not hold it (gts).")
+    ] = None,
+) -> None:
+    """One page of a run to look at and pass on: pictures, sizes and diameters of objects, times, warnings, scores.
+
+    It is one HTML file that needs no network and opens in any browser; pictures shrink where there are many cases, to
+    24 MiB together. Exit code 1: a case's files could not be read, as the page says, too.
+
+    Example: repmedsam report -s segs -i cases -o report.html
+    """
+    from repmedsam_infer.results import Folders
+    from repmedsam_infer.run_report import make_report
+
+    problems = make_report(Folders(segs, cases, gts), output)
+    for problem in problems:
+        typer.echo(f"error: {problem}", err=True)
+    typer.echo(f"Open {output} in a browser")
+    if problems:
+        raise typer.Exit(EXIT_CASE_FAILED)
+
+
+@app.command()
 def benchmark(
     folder: Annotated[Path | None, typer.Argument(help="Folder of npz cases; without it drawn ones are used.")] = None,
     engine: Annotated[list[str] | None, typer.Option(help="As in predict; several are compared.")] = None,

@@ -27,6 +27,7 @@ PALE = 0.5  # of white in a number's colour: it has to be read on any image
 MOST_FINE = 8  # subpixels of a mask's edge, along each axis
 SHIFT = 4  # fractional bits of a coordinate that OpenCV draws at
 CROWD = 30  # from so many objects on, numbers that are larger than their object are left out
+LEAST_FOR_SCALE = 100  # pixels of height below which a plane has no scale bar
 STEPS = (1, 2, 5)  # a scale bar is one of these, times a power of ten
 
 
@@ -206,7 +207,7 @@ def draw_scale(canvas: Canvas, mm: float | None) -> None:
     length = round_length(canvas.size[0] / 4 / canvas.scale[0] * step)
     width = round(length / step * canvas.scale[0])
     left, bottom = 8, canvas.size[1] - 8
-    if width < 8 or bottom < 24:
+    if width < 8 or canvas.size[1] < LEAST_FOR_SCALE:
         return
     cv2.rectangle(canvas.pixels, (left - 1, bottom - 3), (left + width + 1, bottom + 1), (0, 0, 0), -1)
     cv2.rectangle(canvas.pixels, (left, bottom - 2), (left + width, bottom), WHITE, -1)

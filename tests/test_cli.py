@@ -24,7 +24,7 @@ def modules_after(code: str) -> set[str]:
 
 def test_import_and_help_load_nothing_heavy() -> None:
     assert not modules_after("import repmedsam_infer")
-    for command in ("", "'predict', ", "'evaluate', "):
+    for command in ("", "'predict', ", "'evaluate', ", "'report', "):
         assert not modules_after(
             f"sys.argv = ['repmedsam', {command}'--help']; from repmedsam_infer.cli import main; main()"
         )
@@ -40,7 +40,7 @@ def test_predict_never_loads_torch(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "2D.npz").exists()
 
 
-@pytest.mark.parametrize("command", ["predict", "evaluate", "samples", "prepare", "benchmark", "info"])
+@pytest.mark.parametrize("command", ["predict", "evaluate", "report", "samples", "prepare", "benchmark", "info"])
 def test_every_command_has_help(command: str, repmedsam: Repmedsam) -> None:
     result = repmedsam(command, "--help")
     assert result.code == 0
@@ -78,6 +78,8 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, repmedsam: Repmedsam) -> Non
         (("predict", "-i", full, "-o", out, "--threads", "-3"), "threads"),
         (("evaluate", "-s", full, "-g", tmp_path / "nowhere"), "does not exist"),
         (("evaluate", "-s", full, "-g", empty), "no .npz files"),
+        (("report", "-s", full, "-i", tmp_path / "nowhere", "-o", out), "does not exist"),
+        (("report", "-s", empty, "-i", full, "-o", out), "no results"),
         (("levitate",), "No such command"),
     ]:
         result = repmedsam(*arguments)
