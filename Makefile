@@ -14,8 +14,9 @@ demo: $(VENV)/run  ## masks on sample cases, as pictures
 	$(BIN)/repmedsam samples demo/cases
 	$(BIN)/repmedsam predict -i demo/cases -o demo/segs --overlay demo/pictures
 	$(BIN)/repmedsam evaluate -s demo/segs -g demo/cases
-	$(BIN)/python -m repmedsam_infer.collage demo/pictures demo/demo.png
-	@echo "Look at demo/demo.png"
+	$(BIN)/repmedsam report -s demo/segs -i demo/cases -o demo/report.html
+	$(BIN)/python -m repmedsam_infer.collage demo/cases demo/segs demo/demo.png
+	@echo "Look at demo/demo.png and demo/report.html"
 
 test: $(VENV)/dev  ## all tests that this machine can run
 	$(BIN)/pytest

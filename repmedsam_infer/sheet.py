@@ -3,7 +3,7 @@
 Planes are told by the index at which they cut the volume, as boxes are: z for slices as they were acquired, y and x for
 reformats. Where slices were acquired axially, y is coronal and x is sagittal. Reformats are as high as the volume is
 deep (which takes `spacing`; without it voxels are taken for cubes), slice 0 lowest, as in most files the head comes
-last. All planes are cropped to where the objects are, and some of what is around them.
+last. All planes are cropped to where the objects are, and what is around them.
 """
 
 from dataclasses import dataclass
@@ -82,9 +82,9 @@ def draw_three(case: Case, segs: Segmentation, size: Size) -> U8:
 
 def draw_tile(case: Case, segs: Segmentation, plane: Plane, room: Size) -> Canvas | None:
     """The plane as large as fits into `room`, its aspect being the body's; None where it is too thin to see."""
-    image, labels, boxes, here = cut(case, segs, plane)
     down, across = (axis for axis in range(3) if axis != plane.axis)
     mm = np.ones(3) if case.spacing is None else case.spacing
+    image, labels, boxes, here = cut(case, segs, widened(plane, case.shape, mm, room))
     width, height = labels.shape[1] * mm[across], labels.shape[0] * mm[down]
     scale = min(room[0] / width, room[1] / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -97,6 +97,22 @@ def draw_tile(case: Case, segs: Segmentation, plane: Plane, room: Size) -> Canva
     draw_text(canvas, name, (4, 4))
     draw_scale(canvas, None if case.spacing is None else float(case.spacing[across]))
     return canvas
+
+
+def widened(plane: Plane, shape: tuple[int, ...], mm: NDArray[np.float64], room: Size) -> Plane:
+    """The plane with more shown along one of its sides, to fill the room, as far as the volume goes."""
+    down, across = (axis for axis in range(3) if axis != plane.axis)
+    shown = [(side.stop - side.start) * size for side, size in zip(plane.region, mm.tolist(), strict=True)]
+    axis, length = across, shown[down] * room[0] / room[1]
+    if length < shown[across]:
+        axis, length = down, shown[across] * room[1] / room[0]
+    region = list(plane.region)
+    extent = min(max(round(length / mm[axis]), region[axis].stop - region[axis].start), shape[axis])
+    start = (region[axis].start + region[axis].stop - extent) // 2
+    start = min(max(start, 0), shape[axis] - extent)
+    region[axis] = slice(start, start + extent)
+    depth, rows, columns = region
+    return Plane(plane.axis, plane.index, (depth, rows, columns))
 
 
 def cut(
