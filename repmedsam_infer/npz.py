@@ -11,9 +11,9 @@ import math
 import os
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from repmedsam_infer.atomic import write_atomic
+from repmedsam_infer.deflate import MOST, DamagedError, Inflated
 from repmedsam_infer.errors import CaseReadError
 
 MAX_ARRAY_BYTES = 2 << 30  # two of these (image and segmentation) fit into the challenge's 8 GB
@@ -31,8 +32,9 @@ MAX_MEMBERS = 1_000
 class NpzFile:
     """An open npz file; use `open_npz`."""
 
-    def __init__(self, name: str, archive: zipfile.ZipFile) -> None:
+    def __init__(self, name: str, file: IO[bytes], archive: zipfile.ZipFile) -> None:
         self.name = name
+        self.file = file
         self.archive = archive
         self.members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
 
@@ -57,12 +59,12 @@ class NpzFile:
         if info.flag_bits & 0x1:
             raise CaseReadError(f"{self.name}: '{key}' is encrypted")
         try:
-            with self.archive.open(info) as stream:
+            with Inflated(self.file, info) as stream:
                 return self._read_array(key, info, stream)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        except (DamagedError, EOFError, OSError) as error:
             raise CaseReadError(f"{self.name}: '{key}' is damaged ({error})") from error
 
-    def _read_array(self, key: str, info: zipfile.ZipInfo, stream: IO[bytes]) -> NDArray[Any]:
+    def _read_array(self, key: str, info: zipfile.ZipInfo, stream: Inflated) -> NDArray[Any]:
         shape, fortran_order, dtype = self._read_header(key, stream)
         if dtype.hasobject:
             raise CaseReadError(f"{self.name}: '{key}' holds pickled Python objects, which are never loaded")
@@ -81,21 +83,21 @@ class NpzFile:
         target = memoryview(flat.view(np.uint8).data) if flat.size else memoryview(b"")
         filled = 0
         while filled < size:
-            count = stream.readinto(target[filled : filled + (1 << 20)])  # type: ignore[attr-defined]
+            count = stream.readinto(target[filled : filled + MOST])
             if not count:
                 raise CaseReadError(f"{self.name}: '{key}' ends after {filled:,} of {size:,} bytes")
             filled += count
-        stream.read(1)  # reaching the end makes zipfile verify the checksum
+        stream.read(1)  # reaching the end makes it verify the checksum
         return flat.reshape(shape, order="F" if fortran_order else "C")
 
-    def _read_header(self, key: str, stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    def _read_header(self, key: str, stream: Inflated) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
         try:
             version = npy.read_magic(stream)
             if version not in readers:
                 raise ValueError(f"npy format {version[0]}.{version[1]} is not supported")
             shape, fortran_order, dtype = readers[version](stream, max_header_size=MAX_HEADER_BYTES)
-        except (ValueError, SyntaxError, TypeError) as error:
+        except (ValueError, SyntaxError, TypeError, TokenError, RecursionError) as error:  # numpy parses it as Python
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CaseReadError(f"{self.name}: '{key}' is not a numpy array ({reason})") from error
         if any(side < 0 for side in shape):
@@ -119,7 +121,7 @@ def open_npz(path: Path) -> Iterator[NpzFile]:
         with archive:
             if len(archive.infolist()) > MAX_MEMBERS:
                 raise CaseReadError(f"{path.name}: {len(archive.infolist())} arrays in one file")
-            yield NpzFile(path.name, archive)
+            yield NpzFile(path.name, file, archive)
 
 
 @contextlib.contextmanager
