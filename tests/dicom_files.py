@@ -10,6 +10,7 @@ from pydicom import Dataset, FileDataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     EnhancedCTImageStorage,
     ExplicitVRLittleEndian,
@@ -46,11 +47,11 @@ def ds(values: Any) -> list[str]:
 def image(pixels: NDArray[Any], sop_class: str, modality: str) -> FileDataset:
     """A header and pixels, (H, W), (F, H, W) or RGB of either; nowhere in space."""
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = sop_class
+    meta.MediaStorageSOPClassUID = UID(sop_class)
     meta.MediaStorageSOPInstanceUID = generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     out = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    out.SOPClassUID, out.SOPInstanceUID = sop_class, meta.MediaStorageSOPInstanceUID
+    out.SOPClassUID, out.SOPInstanceUID = sop_class, str(meta.MediaStorageSOPInstanceUID)
     out.StudyInstanceUID, out.SeriesInstanceUID = "1.2.826.0.1.1", "1.2.826.0.1.2"
     out.PatientName, out.PatientID, out.PatientBirthDate, out.PatientSex = "Doe^Jane", "P1", "19500101", "F"
     out.StudyDate, out.StudyTime, out.StudyID, out.AccessionNumber = "20240501", "101500", "S1", "A1"

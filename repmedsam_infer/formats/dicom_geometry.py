@@ -16,7 +16,7 @@ F64 = NDArray[np.float64]
 
 ANGLE_TOLERANCE = 1e-3  # of direction cosines: unit length, right angle, the same in every plane
 SAME_POSITION = 1e-3  # mm along the normal: two planes nearer than that lie at one place
-GAP_TOLERANCE = 0.1  # of the distance between slices: how far one may lie from its place in an even stack
+GAP_TOLERANCE = 0.15  # of the distance between slices: how far one may lie from its place in an even stack
 SHIFT_TOLERANCE = 0.25  # of a pixel: how far one may lie beside the straight line through the stack
 MAX_GROUPS = 4  # of unlike planes that a message tells of
 
@@ -57,15 +57,15 @@ def stack_planes(name: str, planes: Sequence[Plane]) -> tuple[list[int], F64]:
     along, positions = along[order], positions[order]
     check_apart(name, ordered, along)
     check_upright(name, ordered, positions, normal)
-    step = (along[-1] - along[0]) / (len(planes) - 1)
-    check_even(name, ordered, along, step)
+    first, step = even_places(along)
+    check_even(name, ordered, along, first, step)
 
     beside = positions - along[:, None] * normal
     affine = np.eye(4)
     affine[:3, 0] = rows * planes[0].spacing[1]
     affine[:3, 1] = columns * planes[0].spacing[0]
     affine[:3, 2] = normal * step
-    affine[:3, 3] = beside.mean(0) + along[0] * normal
+    affine[:3, 3] = beside.mean(0) + first * normal
     return order.tolist(), affine
 
 
@@ -151,9 +151,16 @@ def check_upright(name: str, ordered: Sequence[Plane], positions: F64, normal: F
     )
 
 
-def check_even(name: str, ordered: Sequence[Plane], along: F64, step: float) -> None:
+def even_places(along: F64) -> tuple[float, float]:
+    """Place of the first slice and distance of all in the even stack that comes nearest to (D,) places in mm."""
+    indices = np.arange(len(along)) - (len(along) - 1) / 2
+    step = float(indices @ along / (indices @ indices))
+    return float(along.mean() + step * indices[0]), step
+
+
+def check_even(name: str, ordered: Sequence[Plane], along: F64, first: float, step: float) -> None:
     """At equal distances."""
-    even = along[0] + step * np.arange(len(along))
+    even = first + step * np.arange(len(along))
     if np.abs(along - even).max() <= GAP_TOLERANCE * step:
         return
     steps = np.diff(along)

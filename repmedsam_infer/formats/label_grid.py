@@ -1,0 +1,113 @@
+"""Whether a label map lies on an image's voxels, and the boxes around its labels.
+
+Programs store the same volume in different orders (NIfTI from the right, DICOM from the left, ...). A label map of the
+same voxels in another order is turned round exactly, without interpolation; any other grid is refused.
+"""
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.boxes import MAX_BOXES
+from repmedsam_infer.errors import CaseReadError
+from repmedsam_infer.formats.scan import Scan
+
+GRID_TOLERANCE = 0.1  # of a voxel's shortest side: how far a voxel may lie from the one it is taken for
+
+
+def whole_labels(label_map: Scan) -> NDArray[np.uint16]:
+    """The labels of a label map, (H, W) or (D, H, W).
+
+    Raises:
+        CaseReadError: they are colours, fractions, negative or too large.
+
+    """
+    name, voxels = label_map.name, label_map.voxels
+    if voxels.ndim > len(label_map.shape):
+        if (voxels != voxels[..., :1]).any():
+            raise CaseReadError(f"{name}: is coloured; a label map has one whole number a pixel, 0 for background")
+        voxels = voxels[..., 0]
+    if voxels.dtype.kind == "f" and not (np.isfinite(voxels).all() and (voxels == np.rint(voxels)).all()):
+        raise CaseReadError(f"{name}: has values that are no whole numbers; is it an image, not a label map?")
+    if voxels.size and (voxels.min() < 0 or voxels.max() > MAX_BOXES):
+        raise CaseReadError(
+            f"{name}: has values from {voxels.min():g} to {voxels.max():g}; labels are 0 to {MAX_BOXES}. "
+            "Is it an image, not a label map?"
+        )
+    return voxels.astype(np.uint16)
+
+
+def on_grid_of(scan: Scan, label_map: Scan, labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Labels in the order of the scan's voxels.
+
+    Where both say where they lie, that decides; where one does not, the shape has to be the same.
+
+    Raises:
+        CaseReadError: they are not the same voxels.
+
+    """
+    if scan.affine is not None and label_map.affine is not None:
+        turned = _turned(scan.affine, label_map.affine, labels, scan.shape)
+        if turned is None:
+            raise CaseReadError(
+                f"{label_map.name}: does not lie on the voxels of {scan.name}: {_described(label_map)}, against "
+                f"{_described(scan)}; resample it to that image first"
+            )
+        return turned
+    if labels.shape != scan.shape:
+        raise CaseReadError(
+            f"{label_map.name}: has shape {labels.shape} and {scan.name} {scan.shape}; "
+            "a label map has one label for each pixel of its image"
+        )
+    return labels
+
+
+def _turned(
+    scan_affine: NDArray[np.float64], affine: NDArray[np.float64], labels: NDArray[np.uint16], shape: tuple[int, ...]
+) -> NDArray[np.uint16] | None:
+    """Axes swapped and turned so that each label lies where it did; None where that does not reach the scan's grid."""
+    to_scan = np.linalg.solve(scan_affine, affine)  # indices x y z of the label map to those of the scan
+    axes = np.rint(to_scan[:3, :3]).astype(int)
+    if not (np.abs(axes).sum(0) == 1).all() or not (np.abs(axes).sum(1) == 1).all():
+        return None
+    source = [2 - int(np.flatnonzero(axes[2 - axis])[0]) for axis in range(3)]  # array axes, slowest first
+    turned = labels.transpose(source)
+    backwards = [axis for axis in range(3) if axes[2 - axis].sum() < 0]
+    turned = np.flip(turned, tuple(backwards))
+    if turned.shape != shape:
+        return None
+    # The affine of the turned array, compared where errors are largest: at the corners.
+    exact = np.eye(4)
+    exact[:3, :3] = axes
+    sides = np.array(shape[::-1]) - 1
+    exact[:3, 3] = np.where(axes.sum(1) < 0, sides, 0)
+    corners = np.array([[*corner, 1] for corner in itertools.product(*((0, side) for side in labels.shape[::-1]))])
+    corners[:, :3] -= corners[:, :3] > 0
+    apart = np.linalg.norm((corners @ (scan_affine @ exact - affine).T)[:, :3], axis=1)
+    shortest = np.linalg.norm(scan_affine[:3, :3], axis=0).min()
+    return turned if apart.max() <= GRID_TOLERANCE * shortest else None
+
+
+def _described(scan: Scan) -> str:
+    """Shape, spacing and place, in words."""
+    assert scan.affine is not None
+    assert scan.spacing is not None
+    sides = " x ".join(str(side) for side in scan.shape[::-1])
+    spacing = " x ".join(f"{side:.3g}" for side in scan.spacing[::-1])
+    origin = ", ".join(f"{value:.1f}" for value in scan.affine[:3, 3])
+    return f"{sides} voxels of {spacing} mm from ({origin})"
+
+
+def boxes_of(labels: NDArray[np.uint16]) -> dict[int, list[int]]:
+    """Of each label that there is, x_min y_min [z_min] x_max y_max [z_max], ends inclusive."""
+    dimension, count = labels.ndim, int(labels.max(initial=0)) + 1
+    low = np.full((count, dimension), max(labels.shape))
+    high = np.full((count, dimension), -1)
+    for z, plane in enumerate(labels if dimension == 3 else labels[None]):
+        y, x = np.nonzero(plane)
+        of_voxels = plane[y, x]
+        for axis, places in enumerate((x, y, np.full(len(x), z))[:dimension]):
+            np.minimum.at(low[:, axis], of_voxels, places)
+            np.maximum.at(high[:, axis], of_voxels, places)
+    return {label: [*low[label].tolist(), *high[label].tolist()] for label in np.flatnonzero(high[:, 0] >= 0).tolist()}
