@@ -106,7 +106,7 @@ def enlarged(number: int, result: Result) -> Html | None:
         return None
     name = result.report.case.removesuffix(".npz")
     words = f"{name}: outlines of masks, corners of boxes, numbers of labels"
-    image = void("img", src=data_uri(result.pictures[-1]), alt=words, decoding="async")
+    image = void("img", src=data_uri(result.pictures[-1]), alt=words, decoding="sync")
     close = tag("a", "Close", class_="close", href=f"#c{number}")
     return tag(
         "figure",
