@@ -85,6 +85,8 @@ class Inflated(io.RawIOBase):
                 self.pending = self.inflater.unconsumed_tail
             self.crc = isal_zlib.crc32(content, self.crc)
             self.given += len(content)
+            if self.given > self.info.file_size:
+                raise DamagedError(f"holds more than the {self.info.file_size:,} bytes that are declared")
             if content:
                 return content
             if self.inflater is None or self.inflater.eof or not (self.left or self.pending):
