@@ -1,6 +1,7 @@
 """The table of one case's objects on a report's page: how large each is, how well it was scored."""
 
 from repmedsam_infer.markup import Html, tag
+from repmedsam_infer.report_charts import in_order, seconds_text
 from repmedsam_infer.results import ObjectResult, Result
 
 MOST_ROWS = 500  # objects of a case that are listed
@@ -8,7 +9,7 @@ MM3_A_ML = 1000
 
 
 def objects_table(result: Result, scored: bool) -> Html:
-    """Folded: the objects, those that scored worst or else are largest only, where there are more than MOST_ROWS."""
+    """Folded: the objects, and time by stage. Of more than MOST_ROWS, those that scored worst, or else the largest."""
     is_volume, in_mm = len(result.shape) == 3, result.spacing is not None
     heads = ["Label", *size_heads(is_volume, in_mm), "Diameter"]
     heads += ["Diameter in a slice", "Slices"] if is_volume else []
@@ -18,12 +19,14 @@ def objects_table(result: Result, scored: bool) -> Html:
         shown = sorted(sorted(shown, key=importance)[:MOST_ROWS], key=lambda one: one.label)
     rows = [tag("tr", object_cells(one, is_volume, in_mm, scored)) for one in shown]
     left_out = len(result.objects) - len(shown)
+    times = ", ".join(f"{stage} {seconds_text(seconds)}" for stage, seconds in in_order(result.report.stages))
     count = len(result.objects)
     return tag(
         "details",
         tag("summary", f"{count} object{'s' if count > 1 else ''}: {total_text(result)}"),
         tag("table", tag("thead", tag("tr", [tag("th", head, scope="col") for head in heads])), tag("tbody", rows)),
         tag("p", f"{left_out} more are not listed.") if left_out else None,
+        tag("p", f"Time: {times}.", class_="times") if times else None,
     )
 
 

@@ -150,7 +150,8 @@ def engine_text(engine: Any) -> str | None:
     precision = engine.get("precision")
     if isinstance(precision, dict):
         precision = ", ".join(f"{kind} in {value}" for kind, value in precision.items())
-    return " ".join(str(part) for part in (engine.get("name"), engine.get("version"), precision) if part)
+    name = f"{engine.get('name', '')} {engine.get('version', '')}".strip()
+    return ", ".join(str(part) for part in (name, precision) if part)
 
 
 def modalities(ordered: list[Result], scored: bool) -> Html:

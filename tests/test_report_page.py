@@ -319,6 +319,38 @@ def test_a_browser_shows_sorts_and_filters_it(a_run: RunFolders, browser: Browse
     assert re.search(r'<th[^>]*aria-sort="ascending"[^>]*><button[^>]*>Seconds', dom)
 
 
+def test_clicks_sort_keys_close_and_what_is_typed_filters(a_run: RunFolders, browser: Browser) -> None:
+    output = a_run.root / "report.html"
+    make_report(Folders(a_run.segs, a_run.cases), output)
+    hand = """
+        const press = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key }));
+        const button = document.querySelector("[data-sort=dsc]");
+        button.click(); button.click();
+        const form = document.querySelector("form");
+        form.text.value = "box us"; form.text.dispatchEvent(new Event("input", { bubbles: true }));
+        document.querySelector("[data-open]").click();
+        const shown = [...document.querySelectorAll("tbody.case:not([hidden])")];
+        location.hash = "p" + shown[0].id.slice(1);
+        setTimeout(() => {
+          press("ArrowRight");
+          setTimeout(() => { document.title = location.hash; press("Escape"); }, 100);
+        }, 100);
+    """
+    html = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", output.read_text())
+    output.write_text(html.replace("</body>", f"<script>{hand}</script></body>"))
+    dom, console = browser.run(output.as_uri(), "--dump-dom")
+    assert console == []
+    rows = re.findall(r"<tbody[^>]* data-case=[^>]*>", dom)
+    shown = [row for row in rows if "hidden" not in row]
+    assert order_of("".join(shown)) == ["2DBox_US_good.npz", "2DBox_US_bad.npz"]
+    assert "2DBox_CT_broken" in rows[-1]  # what has no score comes last in either order
+    second = shown[1].partition('id="c')[2].partition('"')[0]
+    assert f"<title>#p{second}</title>" in dom
+    assert re.search(r'<th[^>]*aria-sort="descending"[^>]*><button[^>]*>DSC', dom)
+    assert dom.count('<details open="">') >= 2
+    assert "Close all" in dom
+
+
 def test_a_browser_runs_no_script_but_the_pages_own(a_run: RunFolders, browser: Browser) -> None:
     output = a_run.root / "report.html"
     make_report(Folders(a_run.segs, a_run.cases), output)
