@@ -131,6 +131,10 @@ def read_header(path: Path, tags: Sequence[str] | None) -> "Dataset":
         with warnings.catch_warnings():
             warnings.filterwarnings("error", "Unexpected end of file|End of file reached")
             header = dcmread(path, stop_before_pixels=True, specific_tags=list(tags) if tags else None)
+        for keyword in BRIEF:  # parsed when first asked for
+            header.get(keyword)
+        for keyword in ("MediaStorageSOPClassUID", "TransferSyntaxUID"):
+            header.file_meta.get(keyword)
     except CaseReadError:
         raise
     except Exception as error:  # pydicom raises whatever a damaged file leads it to

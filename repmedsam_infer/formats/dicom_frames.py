@@ -103,10 +103,11 @@ def frames_of(file: DicomFile) -> list[Frame]:
 
     """
     name = file.path.name
-    count = Frame(name, file.header).whole("NumberOfFrames", 1) or 1
+    first = Frame(name, file.header)
+    count = first.whole("NumberOfFrames", 1) or 1
     if not 1 <= count <= MAX_FRAMES:
         raise CaseReadError(f"{name}: declares {count} frames; 1 to {MAX_FRAMES} are read")
-    groups = len(file.header.get("PerFrameFunctionalGroupsSequence") or [])
+    groups = len(first.find("PerFrameFunctionalGroupsSequence") or [])
     if groups and groups != count:
         raise CaseReadError(f"{name}: declares {count} frames and describes {groups}: it is damaged; export it again")
     return [Frame(name, file.header, index, count == 1) for index in range(count)]

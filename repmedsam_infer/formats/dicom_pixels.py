@@ -150,11 +150,13 @@ def check_syntax(frame: Frame) -> None:
 
 
 def transfer_syntax(frame: Frame) -> "UID":
+    from pydicom.uid import UID
+
     meta = getattr(frame.header, "file_meta", None)
     uid = None if meta is None else meta.get("TransferSyntaxUID")
-    if uid is None:
+    if not isinstance(uid, str) or not uid:
         raise CaseReadError(f"{frame.file}: does not say how its pixels are stored (TransferSyntaxUID is missing)")
-    return uid
+    return UID(uid)
 
 
 def decoded_frames(frame: Frame, path: Path) -> Iterator[NDArray[Any]]:

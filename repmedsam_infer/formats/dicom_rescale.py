@@ -62,7 +62,10 @@ class Rescaling:
         if self.table:
             from pydicom.pixels.processing import apply_modality_lut
 
-            values = apply_modality_lut(stored, self.frame.header)
+            try:
+                values = apply_modality_lut(stored, self.frame.header)
+            except Exception as error:  # pydicom raises whatever a damaged table leads it to
+                raise CaseReadError(f"{self.frame.file}: its ModalityLUTSequence cannot be used ({error})") from error
         elif self.is_whole:
             values = stored.astype(np.int64) * int(self.slope) + int(self.intercept)
         else:
