@@ -1,1 +1,5 @@
 """Training of RepMedSAM (torch): not needed, and not installed, where masks are only predicted."""
+
+from repmedsam_infer.telemetry import refuse_telemetry
+
+refuse_telemetry()

@@ -12,6 +12,7 @@ import openvino
 import openvino.opset13
 import torch
 from numpy.typing import NDArray
+from openvino.tools.ovc import convert_model
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -98,7 +99,7 @@ def to_openvino(
 ) -> openvino.Model:
     """The traced module with its weights as fp16; -1 marks a side of any length."""
     with torch.inference_mode():
-        converted = openvino.convert_model(module.eval(), example_input=example, input=[shape for _, shape in inputs])
+        converted = convert_model(module.eval(), example_input=example, input=[shape for _, shape in inputs])
     for port, (name, _) in zip(converted.inputs, inputs, strict=True):
         port.tensor.set_names({name})
     store_weights_as_fp16(converted)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.engines import in_batches
 from repmedsam_infer.engines.compiled import CompiledNetworks, compiled_networks
+from repmedsam_infer.engines.runtime import import_openvino
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.precision import ENCODERS, Precision, unquantized
 from repmedsam_infer.weights import Weights
@@ -88,7 +89,7 @@ def load_networks(
 
     """
     try:
-        import openvino
+        openvino = import_openvino()
     except ImportError as error:
         raise SetupError("the engine 'openvino' is not installed: pip install openvino") from error
     core = openvino.Core()
@@ -118,11 +119,21 @@ def load_networks(
 
     try:
         encoder, (prompts, decoder) = at_once(
-            lambda: load(ENCODERS[precision], arithmetic), lambda: (load(PROMPTS, "fp32"), load(DECODER, arithmetic))
+            lambda: load(ENCODERS[precision], arithmetic),
+            lambda: (used_once(load(PROMPTS, "fp32")), used_once(load(DECODER, arithmetic))),
         )
     except RuntimeError as error:
         raise SetupError(f"OpenVINO cannot load {weights.folder}: {str(error).splitlines()[0]}") from error
     return Networks(encoder, prompts, decoder, precision, str(openvino.__version__).split("-")[0])
+
+
+def used_once(network: Any) -> Any:
+    """The network, after one inference for a single box: kernels are made at the first one, and here there is time."""
+    network.create_infer_request().infer(
+        [np.zeros([1 if side.is_dynamic else side.get_length() for side in port.partial_shape], np.float32)
+         for port in network.inputs]
+    )  # fmt: skip
+    return network
 
 
 def at_once(first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:
