@@ -1,1 +1,125 @@
-"""Files as people have them: read into a `Scan`, label maps written back into the same place in space."""
+"""Files as people have them: read into a `Scan`, label maps written back into the same place in space.
+
+In and out: .nii and .nii.gz (nifti.py), .nrrd and .mha (itk.py), .png (picture.py), DICOM (dicom.py, dicom_seg.py).
+In only: .mhd, .jpg, .tif, .bmp. Out only: .npz, with the labels as the array segs, in the file's order.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from repmedsam_infer.errors import CaseReadError, CaseWriteError
+from repmedsam_infer.formats.endings import DICOM, ITK, NIFTI, OUTPUTS, PICTURE, ending_of
+from repmedsam_infer.formats.opening import check_file
+from repmedsam_infer.formats.scan import Scan
+
+DICOM_MARK = slice(128, 132)
+# What a file without a telling ending begins with.
+MARKS = {b"NRRD": ".nrrd", b"ObjectType": ".mha", b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"BM": ".bmp"}
+MARKS |= {b"II*\0": ".tif", b"MM\0*": ".tif", b"II+\0": ".tif", b"MM\0+": ".tif"}
+
+
+def read_scan(path: Path, series: str | None = None) -> Scan:
+    """Read a picture or volume; its ending says how, and where that says nothing, its first bytes.
+
+    Args:
+        path: a file, or a folder of one DICOM series.
+        series: SeriesInstanceUID or series number, where a DICOM folder holds several.
+
+    Raises:
+        CaseReadError: it is of no known kind, or not what its kind demands.
+        SetupError: what reads its kind is not installed.
+
+    """
+    if path.is_dir():
+        from repmedsam_infer.formats.dicom import read_dicom
+
+        return read_dicom(path, series)
+    ending = kind_of(path)
+    if ending in NIFTI:
+        from repmedsam_infer.formats.nifti import read_nifti
+
+        return read_nifti(path)
+    if ending in ITK:
+        from repmedsam_infer.formats.itk import read_itk
+
+        return read_itk(path)
+    if ending in PICTURE:
+        from repmedsam_infer.formats.picture import read_picture
+
+        return read_picture(path)
+    from repmedsam_infer.formats.dicom import read_dicom
+
+    return read_dicom(path, series)
+
+
+def kind_of(path: Path) -> str:
+    """The ending that says how to read a file, whether the file has it or not.
+
+    Raises:
+        CaseReadError: the file is not there, or its kind is not known.
+
+    """
+    check_file(path)
+    ending = ending_of(path)
+    if ending in (*NIFTI, *ITK, *PICTURE, *DICOM):
+        return ending
+    try:
+        with path.open("rb") as file:
+            head = file.read(352)
+    except OSError as error:
+        raise CaseReadError(f"{path.name}: cannot be opened ({error.strerror})") from error
+    if head[DICOM_MARK] == b"DICM":
+        return ".dcm"
+    if head[344:347] == b"n+1" or head[4:7] == b"n+2":
+        return ".nii"
+    for mark, of_kind in MARKS.items():
+        if head.startswith(mark):
+            return of_kind
+    advice = "; cases in npz are for repmedsam predict" if path.suffix == ".npz" else ""
+    raise CaseReadError(
+        f"{path.name}: is of no kind that can be read ({', '.join((*NIFTI, *ITK, *PICTURE))}, DICOM){advice}"
+    )
+
+
+def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[str] | None = None) -> None:
+    """Write a label map to where the scan's voxels lie, whole or not at all; the ending of `path` says how.
+
+    Args:
+        path: where to; replaced if it is there.
+        labels: uint8 or uint16 of scan.shape, in the file's order.
+        scan: what it is a label map of.
+        names: of label 1, 2, ...; only DICOM keeps them.
+
+    Raises:
+        CaseWriteError: the format cannot hold it, or the disk is full.
+        SetupError: what writes the format is not installed.
+
+    """
+    if labels.shape != scan.shape:
+        raise CaseWriteError(f"{path.name}: labels of shape {labels.shape} for {scan.name} of shape {scan.shape}")
+    ending = ending_of(path)
+    if ending in NIFTI:
+        from repmedsam_infer.formats.nifti import write_nifti
+
+        write_nifti(path, labels, scan)
+    elif ending in (".nrrd", ".mha"):
+        from repmedsam_infer.formats.itk import write_itk
+
+        write_itk(path, labels, scan)
+    elif ending == ".png":
+        from repmedsam_infer.formats.picture import write_picture
+
+        write_picture(path, labels, scan)
+    elif ending == ".npz":
+        from repmedsam_infer.case import write_segmentation
+
+        write_segmentation(path, labels)
+    elif ending == ".dcm":
+        from repmedsam_infer.formats.dicom_seg import write_seg
+
+        write_seg(path, labels, scan, names)
+    else:
+        raise CaseWriteError(f"{path.name}: label maps are written as {', '.join(OUTPUTS)}")

@@ -1,0 +1,21 @@
+"""What the ending of a file's name says of it."""
+
+from pathlib import Path
+
+NIFTI = (".nii.gz", ".nii")
+ITK = (".nrrd", ".mha", ".mhd")
+PICTURE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+DICOM = (".dcm", ".dicom", ".ima")
+OUTPUTS = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".dcm", ".npz")  # of label maps
+
+
+def ending_of(path: Path) -> str:
+    """The ending in small letters, of those above; empty if it is none of them."""
+    name = path.name.lower()
+    return next((ending for ending in (*NIFTI, *ITK, *PICTURE, *DICOM, ".npz") if name.endswith(ending)), "")
+
+
+def name_of(path: Path) -> str:
+    """The file's name without its ending; whole where the ending is not known."""
+    ending = ending_of(path)
+    return path.name[: -len(ending)] if ending and len(path.name) > len(ending) else path.name

@@ -1,0 +1,166 @@
+"""A scan's values, to the grey levels 0 to 255 that the network sees.
+
+CT by a window in Hounsfield units; MR, PET and others, whose units mean little, from one percentile to another, as
+MedSAM's training data were made. Pictures of 8 bits are left alone.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.errors import CaseReadError, UsageError
+from repmedsam_infer.formats.scan import Scan
+
+Window = tuple[float, float]  # level, width
+
+# Level and width in HU as radiologists commonly use them (radiopaedia.org, Windowing (CT)).
+WINDOWS: dict[str, Window] = {
+    "abdomen": (40, 400),
+    "soft-tissue": (40, 400),
+    "mediastinum": (50, 350),
+    "lung": (-600, 1500),
+    "brain": (40, 80),
+    "bone": (400, 1800),
+}
+DEFAULT = "soft-tissue"
+PERCENTILES = "percentiles"
+LOW, HIGH = 0.5, 99.5  # per cent of the voxels that are not 0
+AIR, BONE = -900, 300  # HU: values that reach from below the one to above the other are those of a CT
+SAMPLE = 1 << 24  # voxels that percentiles are taken of; of more, evenly many
+
+
+def parse_window(text: str) -> Window | str:
+    """A name of WINDOWS, PERCENTILES, or LEVEL,WIDTH.
+
+    Raises:
+        UsageError: it is none of these.
+
+    """
+    name = text.strip().lower().replace(" ", "-").replace("_", "-")
+    if name in WINDOWS or name == PERCENTILES:
+        return name
+    try:
+        level, width = (float(number) for number in text.split(","))
+    except ValueError:
+        level = width = np.nan
+    if not (np.isfinite(level) and np.isfinite(width) and width > 0):
+        names = ", ".join((*WINDOWS, PERCENTILES))
+        raise UsageError(f"--window {text}: LEVEL,WIDTH (as -600,1500) or one of {names} is needed")
+    return level, width
+
+
+def to_grey(scan: Scan, window: Window | str | None = None) -> tuple[NDArray[np.uint8], list[str]]:
+    """Grey levels or colours of the voxels' shape, and what the user should know of how they were made.
+
+    Args:
+        scan: of any number type.
+        window: of parse_window, in the scan's values; None for what suits its modality.
+
+    Raises:
+        CaseReadError: values are not finite, or the window is for CT and the scan is not.
+
+    """
+    voxels = scan.voxels
+    if voxels.dtype.kind not in "iuf":
+        raise CaseReadError(f"{scan.name}: its values are of type {voxels.dtype}; numbers are needed")
+    check_finite(scan)
+    if window is None and voxels.dtype == np.uint8:
+        return voxels, []
+    if window is None and scan.modality == "CT":
+        return windowed(scan, *header_window(scan))
+    if window is None and not scan.modality and looks_like_ct(scan):
+        grey, warnings = windowed(scan, WINDOWS[DEFAULT], [])
+        low, high = extent(voxels)
+        return grey, [
+            f"its values ({low:g} to {high:g}) look like a CT's: the window {DEFAULT} "
+            f"({format_window(WINDOWS[DEFAULT])}) was used; choose with --window or --modality",
+            *warnings,
+        ]
+    if window is None or window == PERCENTILES:
+        return by_percentiles(scan)
+    if isinstance(window, str):
+        if scan.modality not in ("", "CT"):
+            raise CaseReadError(
+                f"{scan.name}: is of the modality {scan.modality}, and the window {window} is in Hounsfield units of "
+                "CT; give LEVEL,WIDTH in its own values, or none"
+            )
+        window = WINDOWS[window]
+    return windowed(scan, window, [])
+
+
+def check_finite(scan: Scan) -> None:
+    if scan.voxels.dtype.kind != "f":
+        return
+    bad = sum(int(np.count_nonzero(~np.isfinite(plane))) for plane in scan.voxels)
+    if bad:
+        raise CaseReadError(
+            f"{scan.name}: {bad:,} of its {scan.voxels.size:,} values are NaN or infinite; replace them first "
+            "(by what background is)"
+        )
+
+
+def header_window(scan: Scan) -> tuple[Window, list[str]]:
+    """The window that a CT's file proposes, else soft tissue and a warning."""
+    if scan.window is not None:
+        return scan.window, []
+    return WINDOWS[DEFAULT], [
+        f"the file proposes no window: {DEFAULT} ({format_window(WINDOWS[DEFAULT])}) was used; choose with --window"
+    ]
+
+
+def looks_like_ct(scan: Scan) -> bool:
+    if scan.voxels.dtype.kind == "u" or not scan.is_volume or scan.voxels.ndim > 3:
+        return False
+    low, high = extent(scan.voxels)
+    return low <= AIR and high >= BONE
+
+
+def windowed(scan: Scan, window: Window, warnings: list[str]) -> tuple[NDArray[np.uint8], list[str]]:
+    """Values at the window's lower end and below become 0, at its upper end and above 255."""
+    level, width = window
+    low, high = extent(scan.voxels)
+    if low < high and (high <= level - width / 2 or low >= level + width / 2):
+        warnings = [
+            *warnings,
+            f"the window {format_window(window)} shows nothing: its values are {low:g} to {high:g}, and all of them "
+            f"{'below' if high <= level - width / 2 else 'above'} it",
+        ]
+    return scaled(scan.voxels, level - width / 2, level + width / 2), warnings
+
+
+def by_percentiles(scan: Scan) -> tuple[NDArray[np.uint8], list[str]]:
+    """MedSAM's: percentiles of what is not 0 become 0 and 255; in an image without negative values, 0 stays 0."""
+    voxels = scan.voxels
+    sample = voxels.reshape(-1)[:: -(-voxels.size // SAMPLE)]
+    sample = sample[sample != 0]
+    if not len(sample):
+        return np.zeros(voxels.shape, np.uint8), []
+    low, high = (float(value) for value in np.percentile(sample, (LOW, HIGH)))
+    least, most = extent(voxels)
+    if low == high:  # all but a few are of one value
+        low, high = least, most
+    warnings = []
+    if not scan.is_volume and not scan.modality:
+        warnings.append(f"its values ({least:g} to {most:g}) are not of 8 bits: {low:g} to {high:g} became 0 to 255")
+    grey = scaled(voxels, low, high)
+    if least >= 0:
+        grey[voxels == 0] = 0
+    return grey, warnings
+
+
+def scaled(voxels: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """`low` and below to 0, `high` and above to 255; plane by plane, as float32 of a whole volume is large."""
+    grey = np.empty(voxels.shape, np.uint8)
+    factor = 255 / (high - low) if high > low else 0.0
+    for target, plane in zip(grey, voxels, strict=True):
+        target[...] = np.clip((plane.astype(np.float64) - low) * factor, 0, 255)
+    return grey
+
+
+def extent(voxels: NDArray[Any]) -> tuple[float, float]:
+    return float(voxels.min()), float(voxels.max())
+
+
+def format_window(window: Window) -> str:
+    return f"{window[0]:g},{window[1]:g}"

@@ -1,0 +1,173 @@
+"""NRRD and MetaImage (.nrrd, .mha, .mhd), by SimpleITK: image in, label map out in the very same place."""
+
+import math
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.atomic import write_atomic
+from repmedsam_infer.errors import CaseReadError, CaseWriteError, SetupError
+from repmedsam_infer.formats.affine import check_affine
+from repmedsam_infer.formats.endings import ending_of, name_of
+from repmedsam_infer.formats.opening import check_file
+from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.npz import MAX_ARRAY_BYTES
+
+INSTALL = "NRRD and MetaImage need SimpleITK: pip install 'repmedsam[files]'"
+HEADER_BYTES = 1 << 16  # in which a header names another file for its voxels
+OTHER_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)[ \t]*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
+INSIDE = {"LOCAL", "Local", "local"}
+IN_3D = 3
+LEVEL = 1  # of compression: label maps are long runs of equal bytes
+
+
+@dataclass(frozen=True)
+class ItkSource:
+    """What a label map takes from its image: origin, spacing and direction, as SimpleITK has them, of 2 or 3 axes."""
+
+    origin: tuple[float, ...]
+    spacing: tuple[float, ...]
+    direction: tuple[float, ...]
+
+
+def read_itk(path: Path) -> Scan:
+    """Read a volume, or a picture where the file has two axes.
+
+    Raises:
+        CaseReadError: it is damaged, too large, has several volumes, or its voxels are neither grey nor RGB.
+        SetupError: SimpleITK is not installed.
+
+    """
+    try:
+        import SimpleITK as sitk  # noqa: N813  its name everywhere
+    except ImportError as error:
+        raise SetupError(INSTALL) from error
+    check_file(path)
+    check_other_file(path)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        check_information(path.name, reader, sitk)
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise CaseReadError(f"{path.name}: cannot be read ({reason_of(error)}): it is damaged or cut off") from error
+    voxels = sitk.GetArrayFromImage(image)
+    is_volume = image.GetDimension() == IN_3D
+    source = ItkSource(image.GetOrigin(), image.GetSpacing(), image.GetDirection())
+    warnings = []
+    if ending_of(path) == ".nrrd" and is_volume and "NRRD_space" not in reader.GetMetaDataKeys():
+        warnings.append(
+            "its header does not say how it lies in the patient (no space): its axes were taken for left, back, head"
+        )
+    return Scan(
+        name=name_of(path),
+        voxels=voxels,
+        is_volume=is_volume,
+        affine=affine_of(path.name, source) if is_volume else None,
+        source=source,
+        warnings=tuple(warnings),
+    )
+
+
+def check_other_file(path: Path) -> None:
+    """That a header which leaves its voxels to another file names one beside it: it could name any of the machine's."""
+    with path.open("rb") as file:
+        head = file.read(HEADER_BYTES)
+    for named in OTHER_FILE.findall(head.split(b"\n\n")[0] if head.startswith(b"NRRD") else head):
+        other = named.decode("utf-8", "replace")
+        if other in INSIDE:
+            break
+        if not other or Path(other).name != other or other.split()[0].upper() == "LIST" or "%" in other:
+            raise CaseReadError(
+                f"{path.name}: its voxels are said to be in {other[:80] or 'a file without a name'}; "
+                "only one file in the same folder is read: write it as one .nrrd or .mha"
+            )
+        check_file(path.with_name(other))
+        break
+
+
+def check_information(name: str, reader: Any, sitk: Any) -> None:
+    """What the header declares, before it is believed.
+
+    Raises:
+        CaseReadError: it is not one picture or volume that can be held.
+
+    """
+    size, components = reader.GetSize(), reader.GetNumberOfComponents()
+    sides = " x ".join(map(str, size))
+    if len(size) not in (2, 3):
+        raise CaseReadError(
+            f"{name}: has {len(size)} axes ({sides}): several volumes, of times or channels; give one of them"
+        )
+    if components not in (1, 3):
+        raise CaseReadError(f"{name}: has {components} values a voxel; grey levels or RGB are needed")
+    kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    if "complex" in kind or "label" in kind:
+        raise CaseReadError(f"{name}: its voxels are of the type '{kind}'; grey levels or RGB are needed")
+    bits = re.search(r"\d+", kind)
+    itemsize = int(bits.group()) // 8 if bits else 8
+    if math.prod(size) == 0:
+        raise CaseReadError(f"{name}: its header declares {sides} voxels: it is damaged")
+    if math.prod(size) * components * itemsize > MAX_ARRAY_BYTES:
+        raise CaseReadError(
+            f"{name}: declares {sides} voxels, {math.prod(size) * components * itemsize / 2**30:,.1f} GiB; "
+            f"the limit is {MAX_ARRAY_BYTES / 2**30:.0f} GiB"
+        )
+
+
+def reason_of(error: RuntimeError) -> str:
+    """The last line of an ITK error, without its address."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return re.sub(r"^.*?(?:ERROR:|\):)\s*", "", lines[-1]) if lines else type(error).__name__
+
+
+def affine_of(name: str, source: ItkSource) -> NDArray[np.float64]:
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(source.direction, (3, 3)) * source.spacing
+    affine[:3, 3] = source.origin
+    check_affine(name, affine)
+    return affine
+
+
+def write_itk(path: Path, labels: NDArray[Any], scan: Scan) -> None:
+    """Write (H, W) or (D, H, W) labels, compressed, in the place of the image.
+
+    Raises:
+        CaseWriteError: it could not be written.
+        SetupError: SimpleITK is not installed.
+
+    """
+    try:
+        import SimpleITK as sitk  # noqa: N813
+    except ImportError as error:
+        raise SetupError(INSTALL) from error
+    source = scan.source if isinstance(scan.source, ItkSource) else source_of(scan)
+    image = sitk.GetImageFromArray(labels)
+    image.SetOrigin(source.origin)
+    image.SetSpacing(source.spacing)
+    image.SetDirection(source.direction)
+    try:
+        with tempfile.TemporaryDirectory(prefix="repmedsam-") as scratch:
+            written = Path(scratch) / f"labels{ending_of(path)}"
+            sitk.WriteImage(image, str(written), useCompression=True, compressionLevel=LEVEL)
+            write_atomic(path, written.read_bytes())
+    except (OSError, RuntimeError) as error:
+        reason = (error.strerror or "") if isinstance(error, OSError) else reason_of(error)
+        raise CaseWriteError(f"{path.name}: the label map could not be written to {path.parent} ({reason})") from error
+
+
+def source_of(scan: Scan) -> ItkSource:
+    """Of an image in another format; one that lies nowhere gets pixels of 1 at 0."""
+    if scan.affine is None:
+        axes = len(scan.shape)
+        return ItkSource((0.0,) * axes, (1.0,) * axes, tuple(np.eye(axes).ravel().tolist()))
+    axes_mm = scan.affine[:3, :3]
+    spacing = np.linalg.norm(axes_mm, axis=0)
+    direction = (axes_mm / spacing).ravel()
+    return ItkSource(tuple(scan.affine[:3, 3].tolist()), tuple(spacing.tolist()), tuple(direction.tolist()))

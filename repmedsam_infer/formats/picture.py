@@ -1,0 +1,151 @@
+"""PNG, JPEG, TIFF and BMP, by OpenCV: a picture, or a stack of pages that are slices; label maps as PNG."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.atomic import write_atomic
+from repmedsam_infer.errors import CaseReadError, CaseWriteError
+from repmedsam_infer.formats.endings import name_of
+from repmedsam_infer.formats.opening import check_file
+from repmedsam_infer.formats.picture_header import UPRIGHT, PictureHeader, read_header
+from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.npz import MAX_ARRAY_BYTES
+
+MAX_BYTES_A_PIXEL = 8  # 16-bit RGBA
+ALPHA = 3  # its place in RGBA
+LEVEL = 3  # of compression
+
+
+def read_picture(path: Path) -> Scan:
+    """Read a picture as a person sees it: turned as its EXIF orientation says, its palette's colours, no transparency.
+
+    A TIFF of several pages is a volume where all are of one size and type and nothing says that they are other than
+    slices.
+
+    Raises:
+        CaseReadError: it is damaged, too large, or not clear what it is.
+
+    """
+    size = check_file(path)
+    if size > MAX_ARRAY_BYTES:
+        raise CaseReadError(f"{path.name}: is {size / 2**30:.1f} GiB; the limit is {MAX_ARRAY_BYTES / 2**30:.0f} GiB")
+    content = path.read_bytes()
+    header = read_header(path.name, content)
+    check_pages(path.name, header)
+    warnings: list[str] = []
+    pages = [upright(rgb_or_grey(page, warnings), header) for page in decode(path.name, content, header)]
+    if header.orientation != UPRIGHT:
+        warnings.append(
+            "was turned upright as its EXIF orientation says: boxes and labels are those of the picture as it is shown"
+        )
+    is_volume = len(pages) > 1
+    if is_volume:
+        if len({(page.shape, page.dtype.str) for page in pages}) > 1:
+            raise CaseReadError(f"{path.name}: its pages are of different types; save the one you mean as a file")
+        warnings.append(f"its {len(pages)} pages were taken for slices, in the file's order; sizes in mm are unknown")
+    return Scan(
+        name=name_of(path),
+        voxels=np.stack(pages) if is_volume else pages[0],
+        is_volume=is_volume,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def check_pages(name: str, header: PictureHeader) -> None:
+    """That it is one picture or one volume, and not too large."""
+    height, width = header.sizes[0]
+    if height < 1 or width < 1:
+        raise CaseReadError(f"{name}: its header declares {width} x {height} pixels: it is damaged")
+    count = len(header.sizes)
+    if count > 1 and len(set(header.sizes)) > 1:
+        other = next(size for size in header.sizes if size != header.sizes[0])
+        raise CaseReadError(
+            f"{name}: {count} pages of different sizes ({width} x {height}, {other[1]} x {other[0]}) are no volume; "
+            "save the one you mean as a file"
+        )
+    if count > 1 and header.channels:
+        raise CaseReadError(
+            f"{name}: its {count} pages are of {header.channels}, not only slices; save one picture or volume as a file"
+        )
+    size = sum(math.prod(page) for page in header.sizes) * MAX_BYTES_A_PIXEL
+    if size > 2 * MAX_ARRAY_BYTES:
+        raise CaseReadError(
+            f"{name}: declares {count} x {width} x {height} pixels, up to {size / 2**30:,.1f} GiB; "
+            f"the limit is {2 * MAX_ARRAY_BYTES / 2**30:.0f} GiB"
+        )
+
+
+def decode(name: str, content: bytes, header: PictureHeader) -> list[NDArray[Any]]:
+    """All pages as OpenCV has them: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA, JPEG and PNG not turned."""
+    encoded = np.frombuffer(content, np.uint8)
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(0)  # what it has to say is not for users
+    try:
+        if len(header.sizes) == 1:
+            page = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+            pages = [] if page is None else [page]
+        else:
+            pages = list(cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED)[1])
+    except cv2.error:
+        pages = []
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if len(pages) != len(header.sizes) or any(
+        page.shape[:2] not in (size, size[::-1]) for page, size in zip(pages, header.sizes, strict=True)
+    ):
+        raise CaseReadError(f"{name}: its pixels cannot be decoded: it is damaged, cut off, or of a rare kind")
+    return pages
+
+
+def rgb_or_grey(page: NDArray[Any], warnings: list[str]) -> NDArray[Any]:
+    """(H, W) or (H, W, 3) RGB."""
+    if page.ndim == 2:
+        return page
+    if page.shape[-1] > ALPHA:
+        alpha = page[..., ALPHA]
+        if alpha.size and alpha.min() < np.iinfo(page.dtype).max:
+            warnings.append("has transparent parts, which were taken as they are stored, without a background")
+    page = page[..., :3]
+    if (page == page[..., :1]).all():
+        return np.ascontiguousarray(page[..., 0])
+    return np.ascontiguousarray(page[..., ::-1])
+
+
+def upright(page: NDArray[Any], header: PictureHeader) -> NDArray[Any]:
+    """Turned as its EXIF orientation says. OpenCV does that itself for TIFF, whatever it is told."""
+    if header.orientation == UPRIGHT or header.kind == "TIFF":
+        return page
+    # Odd steps of EXIF's: 2 4 5 7 are mirrored, 5 to 8 have rows and columns swapped.
+    if header.orientation in (5, 6, 7, 8):
+        page = page.swapaxes(0, 1)
+    if header.orientation in (3, 4, 7, 8):
+        page = page[::-1]
+    if header.orientation in (2, 3, 6, 7):
+        page = page[:, ::-1]
+    return np.ascontiguousarray(page)
+
+
+def write_picture(path: Path, labels: NDArray[Any], scan: Scan) -> None:
+    """Write (H, W) uint8 or uint16 labels as PNG, of one grey level a label.
+
+    Raises:
+        CaseWriteError: it is a volume, or it could not be written.
+
+    """
+    if labels.ndim != 2:
+        if len(labels) > 1:
+            raise CaseWriteError(f"{path.name}: {scan.name} is a volume, which PNG cannot hold; write .nii.gz or .nrrd")
+        labels = labels[0]
+    _, png = cv2.imencode(".png", labels, [cv2.IMWRITE_PNG_COMPRESSION, LEVEL])
+    try:
+        write_atomic(path, png.tobytes())
+    except OSError as error:
+        raise CaseWriteError(
+            f"{path.name}: the label map could not be written to {path.parent} ({os.strerror(error.errno or 0)})"
+        ) from error

@@ -1,0 +1,148 @@
+"""What a PNG, JPEG, TIFF or BMP file says of itself: sizes, before a decoder believes them, pages, which way is up."""
+
+import re
+import struct
+from dataclasses import dataclass
+
+from repmedsam_infer.errors import CaseReadError
+from repmedsam_infer.formats.dicom_codestream import JPEG_START, declared_size
+
+PNG_START, BMP_START = b"\x89PNG\r\n\x1a\n", b"BM"
+UPRIGHT = 1  # EXIF orientation of a picture that is as it is stored
+ORIENTATION, SUBFILE, WIDTH, HEIGHT, DESCRIPTION = 274, 254, 256, 257, 270  # TIFF tags
+MAX_PAGES, MAX_TAGS = 10_000, 4_096
+# TIFF types of numbers: bytes and struct's letter.
+NUMBERS = {1: (1, "B"), 3: (2, "H"), 4: (4, "I"), 16: (8, "Q")}
+TEXT = 2
+
+
+@dataclass(frozen=True)
+class PictureHeader:
+    """sizes: (height, width) of each page. orientation: EXIF's, 1 to 8. channels: what ImageJ or OME call the pages
+    that are not slices, "3 channels", or empty.
+    """
+
+    kind: str
+    sizes: tuple[tuple[int, int], ...]
+    orientation: int = UPRIGHT
+    channels: str = ""
+
+
+def read_header(name: str, content: bytes) -> PictureHeader:
+    """Raises CaseReadError where it is none of these formats, or damaged."""
+    try:
+        if content.startswith(PNG_START):
+            return _png(content)
+        if content.startswith(JPEG_START):
+            size = declared_size(content)
+            if size is not None:
+                return PictureHeader("JPEG", (size,), _jpeg_orientation(content))
+        elif content.startswith(BMP_START):
+            width, height = struct.unpack_from("<ii", content, 18)
+            return PictureHeader("BMP", ((abs(height), width),))
+        elif content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return _tiff(name, content)
+    except struct.error as error:
+        raise CaseReadError(f"{name}: ends within its header: it is cut off; copy it again") from error
+    raise CaseReadError(f"{name}: is not a PNG, JPEG, TIFF or BMP file, or is damaged")
+
+
+def _png(content: bytes) -> PictureHeader:
+    width, height = struct.unpack_from(">II", content, 16)
+    offset, orientation = len(PNG_START), UPRIGHT
+    while offset + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, offset)
+        if kind == b"eXIf":
+            orientation = _exif_orientation(content[offset + 8 : offset + 8 + length])
+        if kind in (b"eXIf", b"IEND"):
+            break
+        offset += 12 + length
+    return PictureHeader("PNG", ((height, width),), orientation)
+
+
+def _jpeg_orientation(content: bytes) -> int:
+    offset = len(JPEG_START)
+    while offset + 4 <= len(content) and content[offset] == 0xFF:
+        marker, length = struct.unpack_from(">BH", content, offset + 1)
+        if marker == 0xE1 and content[offset + 4 : offset + 10] == b"Exif\0\0":
+            return _exif_orientation(content[offset + 10 : offset + 2 + length])
+        if marker == 0xDA:
+            break
+        offset += 2 + length
+    return UPRIGHT
+
+
+def _exif_orientation(content: bytes) -> int:
+    """Upright where the block is damaged: it is about taste, and viewers do the same."""
+    try:
+        directories = list(_directories(content, 1))
+    except (struct.error, CaseReadError):
+        return UPRIGHT
+    return _orientation_of(directories[0]) if directories else UPRIGHT
+
+
+def _orientation_of(tags: dict[int, int | bytes]) -> int:
+    found = tags.get(ORIENTATION, UPRIGHT)
+    return found if isinstance(found, int) and 1 <= found <= 8 else UPRIGHT
+
+
+def _tiff(name: str, content: bytes) -> PictureHeader:
+    directories = list(_directories(content, MAX_PAGES))
+    # Bit 0 of SUBFILE: a smaller copy of another page; bit 2: a mask for one.
+    pages = [tags for tags in directories if not _whole(tags, SUBFILE) & 5]
+    sizes = tuple((_whole(tags, HEIGHT), _whole(tags, WIDTH)) for tags in pages)
+    if not sizes or min(map(min, sizes)) < 1:
+        raise CaseReadError(f"{name}: has no page with a size: it is damaged")
+    if len(pages) < len(directories):
+        raise CaseReadError(
+            f"{name}: holds smaller copies of its picture (a pyramid, or a preview); export the one picture you mean"
+        )
+    description = pages[0].get(DESCRIPTION, b"")
+    text = description.decode("utf-8", "replace") if isinstance(description, bytes) else ""
+    return PictureHeader("TIFF", sizes, _orientation_of(pages[0]), _not_slices(text))
+
+
+def _not_slices(description: str) -> str:
+    """What of ImageJ's or OME's description says that pages are other than slices."""
+    words = {"channels": "channels", "frames": "frames", "SizeC": "channels", "SizeT": "times"}
+    for key, value in re.findall(r"\b(channels|frames|SizeC|SizeT)=\"?(\d{1,6})", description):
+        if int(value) > 1:
+            return f"{int(value)} {words[key]}"
+    return ""
+
+
+def _directories(content: bytes, most: int) -> list[dict[int, int | bytes]]:
+    """Of each page, the tags that are one whole number, and its description."""
+    order = "<" if content[:2] == b"II" else ">"
+    is_big = struct.unpack_from(order + "H", content, 2)[0] == 43
+    word, size = ("Q", 8) if is_big else ("I", 4)
+    (offset,) = struct.unpack_from(order + word, content, 8 if is_big else 4)
+    found: list[dict[int, int | bytes]] = []
+    seen = set()
+    while offset and offset not in seen and len(found) < most:
+        seen.add(offset)
+        (count,) = struct.unpack_from(order + ("Q" if is_big else "H"), content, offset)
+        if count > MAX_TAGS:
+            raise CaseReadError(f"a page with {count} tags")
+        start = offset + (8 if is_big else 2)
+        entry = 4 + 2 * size
+        places = (start + i * entry for i in range(count))
+        found.append(dict(filter(None, (_tag(content, order, word, size, place) for place in places))))
+        (offset,) = struct.unpack_from(order + word, content, start + count * entry)
+    return found
+
+
+def _tag(content: bytes, order: str, word: str, size: int, place: int) -> tuple[int, int | bytes] | None:
+    tag, kind, count = struct.unpack_from(f"{order}HH{word}", content, place)
+    value = place + 4 + size
+    if kind in NUMBERS and count == 1:
+        return tag, struct.unpack_from(order + NUMBERS[kind][1], content, value)[0]
+    if kind == TEXT and tag == DESCRIPTION:
+        start = value if count <= size else struct.unpack_from(order + word, content, value)[0]
+        return tag, content[start : start + min(count, 1 << 16)]
+    return None
+
+
+def _whole(tags: dict[int, int | bytes], tag: int) -> int:
+    value = tags.get(tag, 0)
+    return value if isinstance(value, int) else 0
