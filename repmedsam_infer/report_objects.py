@@ -11,9 +11,8 @@ MM3_A_ML = 1000
 def objects_table(result: Result, scored: bool) -> Html:
     """Folded: the objects, and time by stage. Of more than MOST_ROWS, those that scored worst, or else the largest."""
     is_volume, in_mm = len(result.shape) == 3, result.spacing is not None
-    heads = ["Label", *size_heads(is_volume, in_mm), "Diameter"]
+    heads = ["Label", *(["DSC", "NSD"] if scored else []), *size_heads(is_volume, in_mm), "Diameter"]
     heads += ["Diameter in a slice", "Slices"] if is_volume else []
-    heads += ["DSC", "NSD"] if scored else []
     shown = result.objects
     if len(shown) > MOST_ROWS:
         shown = sorted(sorted(shown, key=importance)[:MOST_ROWS], key=lambda one: one.label)
@@ -21,10 +20,11 @@ def objects_table(result: Result, scored: bool) -> Html:
     left_out = len(result.objects) - len(shown)
     times = ", ".join(f"{stage} {seconds_text(seconds)}" for stage, seconds in in_order(result.report.stages))
     count = len(result.objects)
+    table = tag("table", tag("thead", tag("tr", [tag("th", head, scope="col") for head in heads])), tag("tbody", rows))
     return tag(
         "details",
         tag("summary", f"{count} object{'s' if count > 1 else ''}: {total_text(result)}"),
-        tag("table", tag("thead", tag("tr", [tag("th", head, scope="col") for head in heads])), tag("tbody", rows)),
+        tag("div", table, class_="scroll", tabindex=0),
         tag("p", f"{left_out} more are not listed.") if left_out else None,
         tag("p", f"Time: {times}.", class_="times") if times else None,
     )
@@ -56,7 +56,7 @@ def object_cells(one: ObjectResult, is_volume: bool, in_mm: bool, scored: bool) 
             texts += [f"{measure.slice_diameter:,.1f}{unit} (z {measure.slice})", f"{measure.first}–{measure.last}"]
         cells = [tag("td", text) for text in texts]
     scores = [tag("td", "" if score is None else f"{score:.4f}") for score in (one.dsc, one.nsd)] if scored else []
-    return [tag("th", one.label, scope="row"), *cells, *scores]
+    return [tag("th", one.label, scope="row"), *scores, *cells]
 
 
 def total_text(result: Result) -> str:

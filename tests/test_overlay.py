@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from repmedsam_infer import sheet
 from repmedsam_infer.baselines import fill_boxes, tight_boxes
 from repmedsam_infer.case import Case, make_case, read_case
+from repmedsam_infer.collage import GAP, MARGIN, TILE, collage
 from repmedsam_infer.drawing import draw_plane, label_color, round_length, text_size
 from repmedsam_infer.errors import CaseWriteError
 from repmedsam_infer.overlay import draw_overlay, picture_side, write_overlay
 from repmedsam_infer.sheet import choose_planes, cut, find_profiles, find_region
+from tests.conftest import write_npz
 
 NO_BOXES, NO_LABELS = np.zeros((0, 4)), np.zeros(0, np.int64)
 
@@ -152,6 +154,21 @@ def test_the_scale_bar_is_of_a_round_length() -> None:
         pytest.approx(v) for v in (0.2, 1, 2, 20, 50, 100)
     ]
     assert text_size("1234")[0] > text_size("1")[0]
+
+
+def test_a_collage_has_a_tile_for_every_case_with_a_segmentation(samples: Path, tmp_path: Path) -> None:
+    names = ["2DBox_US_phantom_0000.npz", "2DBox_XRay_phantom_0000.npz", "3DBox_MR_phantom_0000.npz"]
+    for name in names:
+        with np.load(samples / name) as data:
+            write_npz(tmp_path / name, segs=data["gts"])
+    shot = cv2.imdecode(np.frombuffer(collage(samples, tmp_path), np.uint8), cv2.IMREAD_COLOR)
+    assert shot is not None
+    assert shot.shape[1] == 2 * MARGIN + len(names) * (TILE[0] + GAP) - GAP
+    for i in range(len(names)):
+        left = MARGIN + i * (TILE[0] + GAP)
+        assert is_coloured(np.asarray(shot[MARGIN : MARGIN + TILE[1], left : left + TILE[0]], np.uint8)).mean() > 0.002
+    with pytest.raises(SystemExit, match="no segmentations"):
+        collage(samples, samples / "nowhere")
 
 
 def test_an_overlay_that_cannot_be_written_says_where(tmp_path: Path) -> None:

@@ -351,6 +351,31 @@ def test_clicks_sort_keys_close_and_what_is_typed_filters(a_run: RunFolders, bro
     assert "Close all" in dom
 
 
+@pytest.mark.parametrize("width", [1200, 520])
+def test_nothing_overlaps_and_the_page_does_not_scroll_sideways(
+    width: int, a_run: RunFolders, browser: Browser
+) -> None:
+    output = a_run.root / "report.html"
+    make_report(Folders(a_run.segs, a_run.cases), output)
+    look = """
+        for (const one of document.querySelectorAll("details")) one.open = true;
+        const cells = [...document.querySelectorAll(".case > tr > :not(.picture)")];
+        const boxes = cells.map((cell) => cell.getBoundingClientRect());
+        const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+          && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+        const overlaps = boxes.filter((a, i) => boxes.slice(i + 1).some((b) => over(a, b))).length;
+        const inside = [...document.querySelectorAll(".case > tr")].filter((row) => {
+          const end = row.getBoundingClientRect().bottom;
+          return [...row.children].some((e) => !e.matches(".picture") && e.getBoundingClientRect().bottom > end + 1);
+        }).length;
+        document.title = `${overlaps} ${inside} ${document.documentElement.scrollWidth - innerWidth}`;
+    """
+    html = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", output.read_text())
+    output.write_text(html.replace("</body>", f"<script>{look}</script></body>"))
+    dom, _ = browser.run(output.as_uri(), "--dump-dom", f"--window-size={width},900")
+    assert re.findall("<title>([^<]*)</title>", dom)[0] == "0 0 0"
+
+
 def test_a_browser_runs_no_script_but_the_pages_own(a_run: RunFolders, browser: Browser) -> None:
     output = a_run.root / "report.html"
     make_report(Folders(a_run.segs, a_run.cases), output)
