@@ -13,6 +13,7 @@ from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.box_file import MAX_BYTES, boxes_from_labels, read_boxes
 from repmedsam_infer.formats.box_space import box_of_mm
 from repmedsam_infer.formats.dicom import read_dicom
+from repmedsam_infer.formats.dicom_seg import write_seg
 from repmedsam_infer.formats.scan import Scan
 from tests.dicom_files import F64, affine_of, rotated, write_series
 
@@ -179,7 +180,8 @@ HEADER = "x_min,y_min,x_max,y_max"
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("", "the column x_min is missing"),
+        ("", r"is empty \(0 bytes\)"),
+        ("\n", "the column x_min is missing"),
         ("x_min;y_min;x_max;y_max\n1;2;3;4\n", "the column x_min is missing .*; columns are parted by commas"),
         (f"{HEADER}\n", "there are no boxes in it for photo"),
         (f"{HEADER}\n1,2,3\n", "row 2 has 3 values; 4 are needed"),
@@ -212,8 +214,8 @@ def test_files_that_are_no_box_files_are_refused(tmp_path: Path) -> None:
         file.truncate(MAX_BYTES + 1)
     refuse(tmp_path / "large.json", "is larger than 16 MiB")
     refuse(write(tmp_path, [[0, 0, 1, 1]] * 65_536), "65536 boxes; at most 65535")
-    (tmp_path / "link.json").symlink_to(tmp_path / "boxes.json")
-    refuse(tmp_path / "link.json", "symbolic link")
+    (tmp_path / "folder.json").mkdir()
+    refuse(tmp_path / "folder.json", "not a regular file")
 
 
 @given(junk=st.text(max_size=200))
@@ -286,6 +288,52 @@ def turn(array: np.ndarray, affine: F64, axes: list[int], backwards: tuple[bool,
     return out, affine @ index
 
 
+def test_a_label_map_that_was_cut_out_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    array, affine = turn(labels_3d(), ANGLED, [2, 0, 1], (True, True, False))  # indices z x y, z and x backwards
+    x, y, z = 1, 2, 2  # how much is cut off at the low end of each axis
+    cut = affine.copy()
+    cut[:3, 3] += affine[:3, :3] @ [x, y, z]
+    array = array[z:, y:, x:]
+    boxes = boxes_of(monkeypatch, Scan("labels", array, True, cut), Scan("mr", np.zeros((5, 6, 8)), True, ANGLED))
+    whole = np.zeros((5, 6, 8), np.uint8)
+    whole[: 5 - x, z:, : 8 - y] = labels_3d()[: 5 - x, z:, : 8 - y]
+    expected = boxes_of(monkeypatch, Scan("labels", whole, True), Scan("mr", whole, True))
+    np.testing.assert_array_equal(boxes.corners, expected.corners)
+
+
+def seg_of(tmp_path: Path, scan: Scan) -> Path:
+    write_seg(tmp_path / "seg.dcm", labels_3d(), scan, ["tip", "", "liver"])
+    return tmp_path / "seg.dcm"
+
+
+def test_the_segments_of_a_seg_are_boxes_with_names(tmp_path: Path) -> None:
+    scan = read_dicom(write_series(tmp_path / "images", labels_3d().astype(np.int16), ANGLED))
+    boxes = boxes_from_labels(seg_of(tmp_path, scan), scan)
+    np.testing.assert_array_equal(boxes.corners, BOXES_3D)
+    assert boxes.names == ["tip", "liver"]
+    array, affine = turn(labels_3d(), ANGLED, [1, 0, 2], (True, False, True))
+    turned = Scan("nifti", array, True, affine)
+    expected = [
+        [*np.argwhere(array == label)[:, ::-1].min(0), *np.argwhere(array == label)[:, ::-1].max(0)] for label in (1, 3)
+    ]
+    np.testing.assert_array_equal(boxes_from_labels(tmp_path / "seg.dcm", turned).corners, expected)
+
+
+def test_a_seg_of_another_image_is_refused(tmp_path: Path) -> None:
+    scan = read_dicom(write_series(tmp_path / "images", labels_3d().astype(np.int16), ANGLED))
+    path = seg_of(tmp_path, scan)
+    aside, smaller = ANGLED.copy(), Scan("mr", np.zeros((5, 6, 7)), True, ANGLED)
+    aside[0, 3] += 0.3
+    for other in (Scan("mr", np.zeros((5, 6, 8)), True, aside), smaller):
+        with pytest.raises(CaseReadError, match="seg.dcm: its voxels in frame . do not lie on those of mr"):
+            boxes_from_labels(path, other)
+    with pytest.raises(CaseReadError, match="seg.dcm: its frames of 6 x 8 pixels cannot be laid on mr"):
+        boxes_from_labels(path, Scan("mr", np.zeros((5, 6, 8)), True))
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(CaseReadError, match="seg.dcm: .*cut off"):
+        boxes_from_labels(path, scan)
+
+
 def test_label_maps_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     scan = Scan("mr", np.zeros((5, 6, 8)), True, ANGLED)
 
@@ -300,7 +348,9 @@ def test_label_maps_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch)
     tilted[:3, :3] = affine_of(rotated(5), (0.7, 0.9, 2.5), (0, 0, 0))[:3, :3]
     for affine in (elsewhere, scaled, tilted):
         refuse("does not lie on the voxels of mr: 8 x 6 x 5 voxels of .* resample it", labels, affine)
-    refuse("does not lie on the voxels of mr", labels[:4])
+    beyond = ANGLED.copy()
+    beyond[:3, 3] += ANGLED[:3, 2]
+    refuse("does not lie on the voxels of mr", labels, beyond)
     refuse(r"has shape \(4, 6, 8\) and mr \(5, 6, 8\)", labels[:4], None)
     refuse("there are no labels in it", labels * 0)
     refuse("no whole numbers; is it an image", labels + 0.5)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
@@ -76,6 +77,18 @@ def test_each_pixel_is_where_the_standards_equation_puts_it(tmp_path: Path) -> N
     np.testing.assert_allclose(
         mm(scan, x, y, z), position + along * between_columns * column + down * between_rows * row
     )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_itk_sees_each_voxel_at_the_same_place(seed: int, tmp_path: Path) -> None:
+    """GDCM sorts and places slices by code of its own."""
+    affine = affine_of(rotated(seed), (0.7, 0.9, 2.5), (-103.25, 40.5, -512.125))
+    scan = read_dicom(write_series(tmp_path / "series", noise(), affine, order=[2, 0, 4, 1, 3]))
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "series")))
+    volume = reader.Execute()
+    for z, y, x in np.ndindex(scan.shape):
+        assert volume[volume.TransformPhysicalPointToIndex(mm(scan, x, y, z).tolist())] == scan.voxels[z, y, x]
 
 
 def test_affines_are_right_handed_and_upright_whatever_the_names_say(tmp_path: Path) -> None:

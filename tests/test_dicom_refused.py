@@ -285,10 +285,13 @@ def test_films_in_mpeg_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     folder = write_series(tmp_path / "series", VOXELS, UPRIGHT)
-    (tmp_path / "link.dcm").symlink_to(folder / "0001.dcm")
-    refuse(tmp_path / "link.dcm", "symbolic link")
+    refuse(folder / "gone.dcm", "not there")
     os.mkfifo(tmp_path / "fifo.dcm")  # a reader of it would wait for ever
     refuse(tmp_path / "fifo.dcm", "not a regular file")
+    (tmp_path / "linked").mkdir()
+    for path in folder.iterdir():
+        (tmp_path / "linked" / path.name).symlink_to(path)
+    np.testing.assert_array_equal(read_dicom(tmp_path / "linked").voxels, VOXELS)
 
 
 def test_equal_places_in_unequal_files_are_not_taken_for_copies(tmp_path: Path) -> None:

@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 from repmedsam_infer.boxes import MAX_BOXES, format_box
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.box_space import to_voxels
+from repmedsam_infer.formats.endings import name_of
 from repmedsam_infer.formats.label_grid import boxes_of, on_grid_of, whole_labels
+from repmedsam_infer.formats.opening import check_file
 from repmedsam_infer.formats.scan import Scan
-from repmedsam_infer.npz import _open_regular
 
 F64 = NDArray[np.float64]
 
@@ -37,8 +38,6 @@ MAX_NAME = 200  # characters
 SPACES = ("pixel", "mm")
 CORNERS = {4: ("x_min", "y_min", "x_max", "y_max"), 6: ("x_min", "y_min", "z_min", "x_max", "y_max", "z_max")}
 CSV_COLUMNS = {"case", "name", "space", *CORNERS[6]}
-# A case may be called by its file's name or without these.
-ENDINGS = (".nii.gz", ".nii", ".npz", ".nrrd", ".mha", ".mhd", ".dcm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,12 @@ def read_boxes(path: Path, scan: Scan, case_name: str) -> NamedBoxes:
 
 
 def read_text(path: Path) -> str:
-    with _open_regular(path) as file:
-        raw = file.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
+    if check_file(path) > MAX_BYTES:
         raise CaseReadError(f"{path.name}: is larger than {MAX_BYTES >> 20} MiB; that is no file of boxes")
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise CaseReadError(f"{path.name}: cannot be opened ({error.strerror})") from error
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -151,15 +152,16 @@ def _of_case(file: str, cases: Any, case_name: str) -> Any:
         raise CaseReadError(f"{file}: 'cases' is not an object of case names and boxes")
     if case_name in cases:
         return cases[case_name]
-    matching = [name for name in cases if _without_ending(name) == _without_ending(case_name)]
+    matching = [name for name in cases if _is_case(name, case_name)]
     if len(matching) == 1:
         return cases[matching[0]]
     found = ", ".join(list(cases)[:8]) + (", ..." if len(cases) > 8 else "")
     raise CaseReadError(f"{file}: has no boxes for {case_name} (it has some for: {found or 'nothing'})")
 
 
-def _without_ending(name: str) -> str:
-    return next((name[: -len(ending)] for ending in ENDINGS if name.lower().endswith(ending)), name)
+def _is_case(name: str, case_name: str) -> bool:
+    """A case may be called by its file's name, or by that without its ending."""
+    return name_of(Path(name)) == name_of(Path(case_name))
 
 
 def read_csv(file: str, text: str, case_name: str, numbers: int) -> list[Entry]:
@@ -187,7 +189,7 @@ def read_csv(file: str, text: str, case_name: str, numbers: int) -> list[Entry]:
         values = {column: value.strip() for column, value in zip(header, row, strict=True)}
         if "case" in values:
             cases[values["case"]] = None
-            if _without_ending(values["case"]) != _without_ending(case_name):
+            if not _is_case(values["case"], case_name):
                 continue
         if numbers == 4 and (values.get("z_min") or values.get("z_max")):
             raise CaseReadError(f"{file}: {where} has a z, and {case_name} is a picture")
@@ -234,15 +236,22 @@ def boxes_from_labels(path: Path, scan: Scan) -> NamedBoxes:
     """The tight box around each label of a label map, in order of labels; called "label 3" and so on.
 
     Args:
-        path: of any format that read_scan reads.
-        scan: the image that it belongs to. A label map of the same voxels in another order is turned to fit.
+        path: of any format that read_scan reads; or a DICOM SEG, whose segments' names are kept.
+        scan: the image that it belongs to. A label map of the same voxels in another order is turned to fit; one that
+            is cut out of them is put back.
 
     Raises:
         CaseReadError: it is no label map, has no labels, or does not lie on the scan's voxels.
 
     """
     from repmedsam_infer.formats import read_scan
+    from repmedsam_infer.formats.dicom_seg_boxes import is_seg, seg_boxes
 
+    if is_seg(path):
+        of_segments, names = seg_boxes(path, scan)
+        if not of_segments:
+            raise CaseReadError(f"{path.name}: there are no voxels in its segments")
+        return NamedBoxes(np.array(of_segments, np.float64), names)
     label_map = read_scan(path)
     boxes = boxes_of(on_grid_of(scan, label_map, whole_labels(label_map)))
     if not boxes:

@@ -21,6 +21,7 @@ from repmedsam_infer.formats.dicom_frames import Frame, frames_of
 from repmedsam_infer.formats.dicom_geometry import Plane, stack_planes
 from repmedsam_infer.formats.dicom_pixels import check_size, read_voxels
 from repmedsam_infer.formats.dicom_rescale import Rescaling
+from repmedsam_infer.formats.endings import name_of
 from repmedsam_infer.formats.scan import Scan
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _read(path: Path, series: str | None, notes: list[str]) -> Scan:
     headers = (files[0].header,) if multi_frame else tuple(frame.header for frame in frames)
     middle = frames[len(frames) // 2]
     return Scan(
-        name=path.name if path.is_dir() else path.stem if path.suffix.lower() in (".dcm", ".dicom", ".ima") else name,
+        name=name if path.is_dir() else name_of(path),
         voxels=voxels if is_volume else voxels[0],
         is_volume=is_volume,
         affine=affine,

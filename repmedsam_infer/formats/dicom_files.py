@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_infer.npz import _open_regular
+from repmedsam_infer.formats.opening import check_file
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -112,18 +112,21 @@ def read_header(path: Path, tags: Sequence[str] | None) -> "Dataset":
     """All of a file's header before its pixels, or only `tags`.
 
     Raises:
-        CaseReadError: it cannot be opened or parsed. NotDicomError, one of these: it is no DICOM file.
+        NotDicomError: it is no DICOM file.
+        CaseReadError: it cannot be opened or parsed.
 
     """
     from pydicom import dcmread
     from pydicom.filereader import read_file_meta_info
 
-    with _open_regular(path) as stream:
-        head = stream.read(132)
-        if not head:
-            raise NotDicomError(f"{path.name}: is empty")
-        if head[128:] != b"DICM":
-            raise NotDicomError(f"{path.name}: is not a DICOM file (its first bytes are others)")
+    try:
+        check_file(path)
+        with path.open("rb") as stream:
+            head = stream.read(132)
+    except OSError as error:
+        raise CaseReadError(f"{path.name}: cannot be opened ({error.strerror})") from error
+    if head[128:] != b"DICM":
+        raise NotDicomError(f"{path.name}: is not a DICOM file (its first bytes are others)")
     try:
         syntax = read_file_meta_info(path).get("TransferSyntaxUID", "")
         if syntax == DEFLATED:  # a few bytes of it may inflate to any size

@@ -173,6 +173,8 @@ def decoded_frames(frame: Frame, path: Path) -> Iterator[NDArray[Any]]:
     try:
         if syntax.is_encapsulated:
             check_codestreams(frame, path)
+        elif frame.whole("BitsAllocated") == 1:
+            check_bits(frame, path)
         for stored in iter_pixels(path):
             if stored.shape[:2] != (rows, columns):
                 raise CaseReadError(
@@ -207,6 +209,18 @@ def check_codestreams(frame: Frame, path: Path) -> None:
                 f"{frame.file}: its header declares {declared[0]} x {declared[1]} pixels, "
                 f"its compressed pixels {size[0]} x {size[1]}: it is damaged; export it again"
             )
+
+
+def check_bits(frame: Frame, path: Path) -> None:
+    """That pixels of one bit are all there: pydicom takes missing ones for zeros."""
+    from pydicom import dcmread
+
+    bits = frame.whole("Rows") * frame.whole("Columns") * (frame.whole("NumberOfFrames", 1) or 1)
+    found = len(dcmread(path, specific_tags=["PixelData"]).get("PixelData") or b"")
+    if found * 8 < bits:
+        raise CaseReadError(
+            f"{frame.file}: holds {found} of {math.ceil(bits / 8)} bytes of pixels: it is cut off; copy it again"
+        )
 
 
 def to_rgb(stored: NDArray[Any], frame: Frame) -> NDArray[np.uint8]:

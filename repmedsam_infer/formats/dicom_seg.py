@@ -61,8 +61,7 @@ def write_seg(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[str]
         )
     if labels.shape != scan.shape:
         raise CaseWriteError(f"{path.name}: labels of shape {labels.shape} for {scan.name} of shape {scan.shape}")
-    present = np.flatnonzero(np.bincount(labels.ravel()))
-    present = present[present > 0]
+    present = _present(labels)
     if not len(present):
         raise CaseWriteError(f"{path.name}: nothing was segmented, and a DICOM SEG without a segment is not valid")
     if scan.is_volume and scan.affine is None:
@@ -81,6 +80,15 @@ def write_seg(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[str]
         raise CaseWriteError(
             f"{path.name}: the segmentation could not be written to {path.parent} ({error.strerror})"
         ) from error
+
+
+def _present(labels: NDArray[Any]) -> NDArray[np.intp]:
+    """The labels that have voxels, in order."""
+    voxels = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
+    for plane in labels.reshape(-1, labels.shape[-1] * labels.shape[-2]):  # bincount wants 8 bytes a voxel
+        voxels += np.bincount(plane, minlength=len(voxels))
+    voxels[0] = 0
+    return np.flatnonzero(voxels)
 
 
 def _numbered(labels: NDArray[Any], present: NDArray[np.intp]) -> NDArray[Any]:

@@ -1,7 +1,8 @@
 """Whether a label map lies on an image's voxels, and the boxes around its labels.
 
-Programs store the same volume in different orders (NIfTI from the right, DICOM from the left, ...). A label map of the
-same voxels in another order is turned round exactly, without interpolation; any other grid is refused.
+Programs store the same volume in different orders (NIfTI from the right, DICOM from the left, ...), or only the part
+that has labels. A label map of the same voxels is turned round and put back exactly, without interpolation; any other
+grid is refused.
 """
 
 import itertools
@@ -66,27 +67,33 @@ def on_grid_of(scan: Scan, label_map: Scan, labels: NDArray[np.uint16]) -> NDArr
 def _turned(
     scan_affine: NDArray[np.float64], affine: NDArray[np.float64], labels: NDArray[np.uint16], shape: tuple[int, ...]
 ) -> NDArray[np.uint16] | None:
-    """Axes swapped and turned so that each label lies where it did; None where that does not reach the scan's grid."""
+    """Axes swapped and turned so that each label lies where it did, with background around it where the label map was
+    cut out of the scan; None where that does not reach the scan's grid.
+    """
     to_scan = np.linalg.solve(scan_affine, affine)  # indices x y z of the label map to those of the scan
     axes = np.rint(to_scan[:3, :3]).astype(int)
     if not (np.abs(axes).sum(0) == 1).all() or not (np.abs(axes).sum(1) == 1).all():
         return None
     source = [2 - int(np.flatnonzero(axes[2 - axis])[0]) for axis in range(3)]  # array axes, slowest first
-    turned = labels.transpose(source)
-    backwards = [axis for axis in range(3) if axes[2 - axis].sum() < 0]
-    turned = np.flip(turned, tuple(backwards))
-    if turned.shape != shape:
+    backwards = tuple(axis for axis in range(3) if axes[2 - axis].sum() < 0)
+    turned = np.flip(labels.transpose(source), backwards)
+    # Where the first voxel of the turned array comes to lie.
+    offset = np.rint(to_scan[:3, 3] + np.where(axes.sum(1) < 0, 1 - np.array(turned.shape[::-1]), 0)).astype(int)[::-1]
+    if (offset < 0).any() or (offset + turned.shape > shape).any():
         return None
-    # The affine of the turned array, compared where errors are largest: at the corners.
+    # Compared where errors are largest: at the corners.
     exact = np.eye(4)
     exact[:3, :3] = axes
-    sides = np.array(shape[::-1]) - 1
-    exact[:3, 3] = np.where(axes.sum(1) < 0, sides, 0)
-    corners = np.array([[*corner, 1] for corner in itertools.product(*((0, side) for side in labels.shape[::-1]))])
-    corners[:, :3] -= corners[:, :3] > 0
+    exact[:3, 3] = np.rint(to_scan[:3, 3])
+    corners = np.array([[*corner, 1] for corner in itertools.product(*((0, side - 1) for side in labels.shape[::-1]))])
     apart = np.linalg.norm((corners @ (scan_affine @ exact - affine).T)[:, :3], axis=1)
-    shortest = np.linalg.norm(scan_affine[:3, :3], axis=0).min()
-    return turned if apart.max() <= GRID_TOLERANCE * shortest else None
+    if apart.max() > GRID_TOLERANCE * np.linalg.norm(scan_affine[:3, :3], axis=0).min():
+        return None
+    if turned.shape == shape:
+        return turned
+    whole = np.zeros(shape, labels.dtype)
+    whole[tuple(slice(first, first + side) for first, side in zip(offset, turned.shape, strict=True))] = turned
+    return whole
 
 
 def _described(scan: Scan) -> str:
