@@ -6,6 +6,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from repmedsam_infer.formats.scan import Scan
+
 F64 = NDArray[np.float64]
 
 SIGNED_PERMUTATIONS = [
@@ -41,3 +43,9 @@ def rotation(angles: list[float]) -> F64:
 
 def random_labels(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 7, shape, np.uint8)
+
+
+def place_of(scan: Scan) -> F64:
+    """The affine of a scan that has one."""
+    assert scan.affine is not None
+    return scan.affine

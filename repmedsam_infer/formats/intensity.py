@@ -150,11 +150,11 @@ def by_percentiles(scan: Scan) -> tuple[NDArray[np.uint8], list[str]]:
 
 
 def scaled(voxels: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """`low` and below to 0, `high` and above to 255; plane by plane, as float32 of a whole volume is large."""
-    grey = np.empty(voxels.shape, np.uint8)
-    factor = 255 / (high - low) if high > low else 0.0
-    for target, plane in zip(grey, voxels, strict=True):
-        target[...] = np.clip((plane.astype(np.float64) - low) * factor, 0, 255)
+    """`low` and below to 0, `high` and above to 255, all to 0 where these are one; plane by plane, to save memory."""
+    grey = np.zeros(voxels.shape, np.uint8)
+    precise = np.float32 if voxels.dtype.itemsize <= 4 else np.float64
+    for target, plane in zip(grey, voxels, strict=True) if high > low else ():
+        target[...] = (np.clip(plane.astype(precise), low, high) - low) / (high - low) * 255
     return grey
 
 

@@ -1,0 +1,137 @@
+"""NRRD and MetaImage, and between them and NIfTI: every label keeps its voxel and its millimetre."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from repmedsam_infer.errors import CaseReadError, CaseWriteError
+from repmedsam_infer.formats import read_scan, write_labels
+from tests.scans import affines, place_of, random_labels
+
+sitk = pytest.importorskip("SimpleITK")
+nib = pytest.importorskip("nibabel")
+
+F64 = NDArray[np.float64]
+
+
+def save(path: Path, voxels: NDArray[np.generic], affine: F64 | None = None, is_vector: bool = False) -> Path:
+    """Where an affine in LPS says."""
+    image = sitk.GetImageFromArray(voxels, isVector=is_vector)
+    if affine is not None:
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        image.SetSpacing(spacing.tolist())
+        image.SetOrigin(affine[:3, 3].tolist())
+        image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def place_of_label(path: Path, label: int) -> F64:
+    """(3,) mm LPS, as the libraries themselves see it."""
+    if ".nii" in path.name:
+        image = nib.load(path)
+        index = np.argwhere(np.asanyarray(image.dataobj) == label)[0]
+        return np.diag([-1.0, -1, 1]) @ (image.affine @ [*index, 1])[:3]
+    image = sitk.ReadImage(str(path))
+    z, y, x = np.argwhere(sitk.GetArrayFromImage(image) == label)[0].tolist()
+    return np.array(image.TransformIndexToPhysicalPoint((x, y, z)))
+
+
+@given(
+    affine=affines(),
+    voxel=st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 4)),
+    ending=st.sampled_from([".nrrd", ".mha", ".nii", ".nii.gz"]),
+    target=st.sampled_from([".nrrd", ".mha", ".nii", ".nii.gz"]),
+)
+def test_a_label_keeps_its_millimetre_from_any_format_to_any(
+    affine: F64, voxel: tuple[int, int, int], ending: str, target: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("formats")
+    voxels = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    image = folder / f"image{ending}"
+    if ".nii" in ending:
+        nib.save(nib.Nifti1Image(voxels.T, np.diag([-1, -1, 1, 1]) @ affine), image)
+    else:
+        save(image, voxels, affine)
+    scan = read_scan(image)
+    np.testing.assert_array_equal(scan.voxels, voxels)
+    np.testing.assert_allclose(place_of(scan), affine, atol=1e-3)
+    labels = np.zeros(scan.shape, np.uint8)
+    labels[voxel] = 1
+    write_labels(folder / f"labels{target}", labels, scan)
+    expected = affine[:3] @ [*voxel[::-1], 1]
+    np.testing.assert_allclose(place_of_label(folder / f"labels{target}", 1), expected, atol=1e-2)
+    again = read_scan(folder / f"labels{target}")
+    np.testing.assert_array_equal(again.voxels, labels)
+    np.testing.assert_allclose(place_of(again), place_of(scan), atol=1e-3)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_labels_have_the_very_place_of_their_image(ending: str, tmp_path: Path) -> None:
+    affine = np.array([[0.1, 0.7, 0.3, 1 / 3], [0.9, 0, 0.1, -7.1], [0, 0.3, 2.1, 1e-3], [0, 0, 0, 1]])
+    path = save(tmp_path / f"i{ending}", np.zeros((3, 4, 5), np.int16), affine)
+    write_labels(tmp_path / f"l{ending}", random_labels((3, 4, 5)), read_scan(path))
+    image, labels = sitk.ReadImage(str(path)), sitk.ReadImage(str(tmp_path / f"l{ending}"))
+    assert labels.GetPixelIDValue() == sitk.sitkUInt8
+    for get in ("GetOrigin", "GetSpacing", "GetDirection", "GetSize"):
+        assert getattr(image, get)() == pytest.approx(getattr(labels, get)(), abs=1e-15)
+
+
+def test_the_header_of_nrrd_is_understood_as_itk_does(tmp_path: Path) -> None:
+    path = save(tmp_path / "i.nrrd", np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.diag([2.0, 3, 4, 1]))
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"left-posterior-superior", b"right-anterior-superior"))
+    np.testing.assert_allclose(place_of(read_scan(path)), np.diag([-2, -3, 4, 1]))
+    spaceless = raw.replace(b"space: left-posterior-superior\n", b"space dimension: 3\n")
+    path.write_bytes(spaceless)
+    assert "does not say how it lies" in read_scan(path).warnings[0]
+
+
+def test_pictures_colours_and_detached_voxels(tmp_path: Path) -> None:
+    flat = read_scan(save(tmp_path / "flat.mha", np.arange(12, dtype=np.uint8).reshape(3, 4)))
+    assert (flat.shape, flat.is_volume, flat.affine) == ((3, 4), False, None)
+    write_labels(tmp_path / "l.mha", random_labels((3, 4)), flat)
+    assert sitk.ReadImage(str(tmp_path / "l.mha")).GetDimension() == 2
+    rgb = read_scan(save(tmp_path / "rgb.nrrd", np.zeros((3, 4, 5, 3), np.uint8), is_vector=True))
+    assert rgb.voxels.shape == (3, 4, 5, 3)
+    detached = read_scan(save(tmp_path / "detached.mhd", np.arange(60, dtype=np.int16).reshape(3, 4, 5)))
+    np.testing.assert_array_equal(detached.voxels.ravel(), np.arange(60))
+    with pytest.raises(CaseWriteError, match=".nrrd"):
+        write_labels(tmp_path / "l.mhd", random_labels((3, 4, 5)), detached)
+
+
+def test_what_is_damaged_or_points_elsewhere_is_refused_in_one_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    voxels = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    raw = {ending: save(tmp_path / f"good{ending}", voxels).read_bytes() for ending in (".nrrd", ".mha", ".mhd")}
+    for name, content, reason in [
+        ("empty.nrrd", b"", "0 bytes"),
+        ("text.nrrd", b"hello", "cannot be read"),
+        ("text.mha", b"hello", "cannot be read"),
+        ("cut.nrrd", raw[".nrrd"][:-10], "cut off"),
+        ("cut.mha", raw[".mha"][:-10], "cut off"),
+        ("huge.mhd", raw[".mhd"].replace(b"DimSize = 5 4 3", b"DimSize = 60000 50000 400"), "limit is 2 GiB"),
+        ("elsewhere.mhd", raw[".mhd"].replace(b"= good.raw", b"= ../good.raw"), "../good.raw"),
+        ("absolute.mhd", raw[".mhd"].replace(b"= good.raw", b"= /etc/passwd"), "/etc/passwd"),
+        ("list.mhd", raw[".mhd"].replace(b"= good.raw", b"= LIST"), "LIST"),
+        ("lost.mhd", raw[".mhd"].replace(b"= good.raw", b"= lost.raw"), "lost.raw: the file is not there"),
+        ("away.nrrd", raw[".nrrd"].replace(b"encoding: raw", b"encoding: raw\ndata file: /etc/passwd"), "/etc/passwd"),
+    ]:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CaseReadError) as refused:
+            read_scan(tmp_path / name)
+        assert reason in str(refused.value), name
+        assert "\n" not in str(refused.value)
+    four = sitk.JoinSeries([sitk.GetImageFromArray(voxels)] * 2)
+    sitk.WriteImage(four, str(tmp_path / "4d.nrrd"))
+    with pytest.raises(CaseReadError, match="several volumes"):
+        read_scan(tmp_path / "4d.nrrd")
+    save(tmp_path / "vector.nrrd", np.zeros((3, 4, 5, 2), np.uint8), is_vector=True)
+    with pytest.raises(CaseReadError, match="2 values a voxel"):
+        read_scan(tmp_path / "vector.nrrd")
+    capfd.readouterr()  # ITK's own complaints
