@@ -103,6 +103,7 @@ def load_networks(
             "INFERENCE_PRECISION_HINT": HINTS[arithmetic],
             "INFERENCE_NUM_THREADS": str(threads),
             "NUM_STREAMS": str(streams),
+            "ENABLE_CPU_PINNING": "NO",  # two networks' threads would be pinned to one core, and leave another idle
         }
         names = f"{part}.xml", f"{part}.bin"
         identity = str(openvino.__version__), arithmetic, *(weights.sums.get(name, "") for name in names)
