@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from repmedsam_infer.errors import CaseReadError
+from repmedsam_infer.formats import write_labels
 from repmedsam_infer.formats.box_file import MAX_BYTES, boxes_from_labels, read_boxes
 from repmedsam_infer.formats.box_space import box_of_mm
 from repmedsam_infer.formats.dicom import read_dicom
@@ -369,3 +370,10 @@ def test_the_labels_of_a_dicom_volume_are_found_from_either_end(
     scan = read_dicom(write_series(tmp_path / "images", labels_3d().astype(np.int16), ANGLED))
     array, affine = turn(labels_3d(), ANGLED, [1, 0, 2], (True, False, True))
     np.testing.assert_array_equal(boxes_of(monkeypatch, Scan("labels", array, True, affine), scan).corners, BOXES_3D)
+
+
+@pytest.mark.parametrize("ending", ["nii.gz", "nrrd", "mha", "dcm"])
+def test_label_maps_of_every_format_lie_on_the_dicom_volume_they_were_made_of(ending: str, tmp_path: Path) -> None:
+    scan = read_dicom(write_series(tmp_path / "images", np.zeros((5, 6, 8), np.int16), ANGLED, order=[3, 0, 4, 1, 2]))
+    write_labels(tmp_path / f"labels.{ending}", labels_3d(), scan)
+    np.testing.assert_array_equal(boxes_from_labels(tmp_path / f"labels.{ending}", scan).corners, BOXES_3D)
