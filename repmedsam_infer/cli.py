@@ -13,6 +13,14 @@ EXIT_CODES = "Exit codes: 0 all well; 1 some case failed; 2 wrong usage; 3 weigh
 
 PURPOSE = "Segment what boxes mark on medical images, on an ordinary CPU. For research, not for diagnosis."
 
+FILES = "Pictures or volumes: files, or folders of one DICOM series."
+BOXES = "JSON or CSV file of boxes (docs/files.md)."
+BOXES_FROM = "Label map whose labels are boxed; a folder of them for several inputs."
+BOX = "A box in voxels, ends inclusive; may be repeated."
+WINDOW = (
+    "LEVEL,WIDTH, or abdomen, soft-tissue, mediastinum, lung, brain, bone, percentiles; without it what suits the file."
+)
+
 app = typer.Typer(
     name="repmedsam",
     help=f"{PURPOSE}\n\n{EXIT_CODES}",
@@ -53,6 +61,96 @@ def predict_command(
     code = predict(Job(inputs, outputs, overwrite, resume, overlay), engine, precision, threads, jobs, weights)
     if code:
         raise typer.Exit(code)
+
+
+@app.command("segment")
+def segment_command(
+    inputs: Annotated[list[Path], typer.Argument(help=FILES, show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Label map to write, its ending says how; or a folder for several.")
+    ],
+    boxes: Annotated[Path | None, typer.Option(help=BOXES)] = None,
+    boxes_from: Annotated[Path | None, typer.Option(metavar="LABELS", help=BOXES_FROM)] = None,
+    box: Annotated[list[str] | None, typer.Option(metavar="X0,Y0,[Z0,]X1,Y1[,Z1]", help=BOX)] = None,
+    window: Annotated[str | None, typer.Option(help=WINDOW)] = None,
+    modality: Annotated[str | None, typer.Option(help="CT, MR, PET, ..., where the files do not say it.")] = None,
+    series: Annotated[str | None, typer.Option(help="Of a DICOM folder with several: UID or number.")] = None,
+    ending: Annotated[
+        str, typer.Option("--format", help="Ending of label maps in a folder (.nii.gz, ...), if not the input's kind.")
+    ] = "",
+    overlay: Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw every result, as PNG, here.")] = None,
+    engine: Annotated[str, typer.Option(help="As in predict.")] = "openvino",
+    precision: Annotated[str, typer.Option(help="As in predict.")] = "auto",
+    threads: Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")] = 0,
+    weights: Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
+) -> None:
+    """Segment files as they are (NIfTI, DICOM, NRRD, MetaImage, PNG, JPEG, TIFF): a label map in the same place.
+
+    Label 1 is the first box, label 2 the second. An input that fails is reported and leaves the others alone.
+
+    Example: repmedsam segment ct.nii.gz --boxes boxes.json --window abdomen -o labels.nii.gz
+    """
+    from repmedsam_infer.box_source import box_source
+    from repmedsam_infer.formats.endings import with_names
+    from repmedsam_infer.reading import make_reading
+    from repmedsam_infer.segment_files import FileJob, segment_files
+
+    inputs = with_names(inputs)
+    source = box_source(boxes, boxes_from, box or [], inputs)
+    job = FileJob(inputs, output, source, make_reading(window, modality, series), ending, overlay, overwrite)
+    code = segment_files(job, engine, precision, threads, weights)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
+def convert(
+    inputs: Annotated[list[Path], typer.Argument(help=f"{FILES} With --like: the npz of one result.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for cases; with --like: the label map.")],
+    boxes: Annotated[Path | None, typer.Option(help=BOXES)] = None,
+    boxes_from: Annotated[
+        Path | None, typer.Option(metavar="LABELS", help=f"{BOXES_FROM} They become ground truth (gts), too.")
+    ] = None,
+    box: Annotated[list[str] | None, typer.Option(metavar="X0,Y0,[Z0,]X1,Y1[,Z1]", help=BOX)] = None,
+    window: Annotated[str | None, typer.Option(help=WINDOW)] = None,
+    modality: Annotated[str | None, typer.Option(help="CT, MR, PET, ..., where the files do not say it.")] = None,
+    series: Annotated[str | None, typer.Option(help="Of a DICOM folder with several: UID or number.")] = None,
+    like: Annotated[
+        Path | None, typer.Option(metavar="ORIGINAL", help="Put a result back in the place of its original.")
+    ] = None,
+    stored_order: Annotated[
+        bool, typer.Option("--stored-order", help="With --like: slices are in the original's own order.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is already there.")] = False,
+) -> None:
+    """Make npz cases of files and their boxes; or, with --like, a label map of the result of such a case.
+
+    Example: repmedsam convert ct.nii.gz --boxes boxes.json -o cases
+
+    Example: repmedsam convert segs/3DBox_CT_ct.npz --like ct.nii.gz -o labels.nii.gz
+    """
+    from repmedsam_infer.box_source import box_source
+    from repmedsam_infer.convert import make_cases, put_back
+    from repmedsam_infer.formats.endings import with_names
+    from repmedsam_infer.reading import make_reading
+
+    reading = make_reading(window, modality, series)
+    if like is not None:
+        if len(inputs) > 1:
+            raise UsageError("--like puts one result back at a time")
+        if output.exists() and not overwrite:
+            raise UsageError(f"{output} is already there: use --overwrite to replace it")
+        put_back(inputs[0], like, output, reading, stored_order)
+        return
+    inputs = with_names(inputs)
+    made = make_cases(inputs, output, box_source(boxes, boxes_from, box or [], inputs), reading, overwrite)
+    for case in made:
+        for warning in case.warnings:
+            typer.echo(f"warning: {case.input}: {warning}", err=True)
+        typer.echo(f"error: {case.error}" if case.error else str(case.target), err=bool(case.error))
+    if any(case.error for case in made):
+        raise typer.Exit(EXIT_CASE_FAILED)
 
 
 @app.command()

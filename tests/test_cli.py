@@ -12,7 +12,7 @@ from repmedsam_infer import __version__
 from repmedsam_infer.threads import available_threads
 from tests.conftest import Repmedsam, good_box, good_image, write_npz
 
-HEAVY = {"numpy", "cv2", "scipy", "torch", "openvino", "rich.progress"}
+HEAVY = {"numpy", "cv2", "scipy", "torch", "openvino", "nibabel", "SimpleITK", "pydicom", "rich.progress"}
 
 
 def modules_after(code: str) -> set[str]:
@@ -24,7 +24,7 @@ def modules_after(code: str) -> set[str]:
 
 def test_import_and_help_load_nothing_heavy() -> None:
     assert not modules_after("import repmedsam_infer")
-    for command in ("", "'predict', ", "'evaluate', ", "'report', "):
+    for command in ("", "'predict', ", "'segment', ", "'convert', ", "'evaluate', ", "'report', "):
         assert not modules_after(
             f"sys.argv = ['repmedsam', {command}'--help']; from repmedsam_infer.cli import main; main()"
         )
@@ -40,7 +40,9 @@ def test_predict_never_loads_torch(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "2D.npz").exists()
 
 
-@pytest.mark.parametrize("command", ["predict", "evaluate", "report", "samples", "prepare", "benchmark", "info"])
+@pytest.mark.parametrize(
+    "command", ["predict", "segment", "convert", "evaluate", "report", "samples", "prepare", "benchmark", "info"]
+)
 def test_every_command_has_help(command: str, repmedsam: Repmedsam) -> None:
     result = repmedsam(command, "--help")
     assert result.code == 0

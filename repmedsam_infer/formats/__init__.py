@@ -84,6 +84,26 @@ def kind_of(path: Path) -> str:
     )
 
 
+def check_holds(path: Path, scan: Scan) -> None:
+    """That the format of `path` can hold a label map of the scan, known before one is made.
+
+    Raises:
+        CaseWriteError: it cannot.
+
+    """
+    ending = ending_of(path)
+    if ending == ".png" and scan.is_volume and scan.shape[0] > 1:
+        raise CaseWriteError(f"{path.name}: {scan.name} is a volume, which PNG cannot hold; write .nii.gz or .nrrd")
+    if ending == ".dcm":
+        from repmedsam_infer.formats.dicom import DicomSource
+
+        if not isinstance(scan.source, DicomSource):
+            raise CaseWriteError(
+                f"{path.name}: {scan.name} was not read from DICOM, which a DICOM SEG refers to; write .nii.gz, .nrrd "
+                "or .png"
+            )
+
+
 def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[str] | None = None) -> None:
     """Write a label map to where the scan's voxels lie, whole or not at all; the ending of `path` says how.
 
@@ -100,6 +120,7 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
     """
     if labels.shape != scan.shape:
         raise CaseWriteError(f"{path.name}: labels of shape {labels.shape} for {scan.name} of shape {scan.shape}")
+    check_holds(path, scan)
     ending = ending_of(path)
     if ending in NIFTI:
         from repmedsam_infer.formats.nifti import write_nifti
@@ -112,7 +133,7 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
     elif ending == ".png":
         from repmedsam_infer.formats.picture import write_picture
 
-        write_picture(path, labels, scan)
+        write_picture(path, labels)
     elif ending == ".npz":
         from repmedsam_infer.case import write_segmentation
 

@@ -1,5 +1,6 @@
 """What the ending of a file's name says of it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 NIFTI = (".nii.gz", ".nii")
@@ -13,6 +14,11 @@ def ending_of(path: Path) -> str:
     """The ending in small letters, of those above; empty if it is none of them."""
     name = path.name.lower()
     return next((ending for ending in (*NIFTI, *ITK, *PICTURE, *DICOM, ".npz") if name.endswith(ending)), "")
+
+
+def with_names(paths: Sequence[Path]) -> list[Path]:
+    """Paths that have a last part, which "." and ".." have not."""
+    return [path if path.name not in ("", "..") else path.resolve() for path in paths]
 
 
 def name_of(path: Path) -> str:

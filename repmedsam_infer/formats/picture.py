@@ -131,18 +131,15 @@ def upright(page: NDArray[Any], header: PictureHeader) -> NDArray[Any]:
     return np.ascontiguousarray(page)
 
 
-def write_picture(path: Path, labels: NDArray[Any], scan: Scan) -> None:
-    """Write (H, W) uint8 or uint16 labels as PNG, of one grey level a label.
+def write_picture(path: Path, labels: NDArray[Any]) -> None:
+    """Write (H, W) or (1, H, W) uint8 or uint16 labels as PNG, of one grey level a label.
 
     Raises:
-        CaseWriteError: it is a volume, or it could not be written.
+        CaseWriteError: it could not be written.
 
     """
-    if labels.ndim != 2:
-        if len(labels) > 1:
-            raise CaseWriteError(f"{path.name}: {scan.name} is a volume, which PNG cannot hold; write .nii.gz or .nrrd")
-        labels = labels[0]
-    _, png = cv2.imencode(".png", labels, [cv2.IMWRITE_PNG_COMPRESSION, LEVEL])
+    plane = labels.reshape(labels.shape[-2:])
+    _, png = cv2.imencode(".png", plane, [cv2.IMWRITE_PNG_COMPRESSION, LEVEL])
     try:
         write_atomic(path, png.tobytes())
     except OSError as error:
