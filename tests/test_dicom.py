@@ -305,3 +305,20 @@ def test_values_are_looked_for_with_the_frame_then_shared_then_in_the_header() -
     own.PixelValueTransformationSequence = group(RescaleSlope="3")
     header.PerFrameFunctionalGroupsSequence = Sequence([Dataset(), own])
     assert [Frame("a", header, i).find("RescaleSlope", group_name) for i in range(2)] == [2, 3]
+
+
+def test_jpeg_lossless_as_hospitals_send_it_is_read_to_the_last_bit(tmp_path: Path) -> None:
+    gdcm = pytest.importorskip("gdcm")
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    plain = shipped("CT_small.dcm")
+    reader.SetFileName(str(plain))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(tmp_path / "packed.dcm"))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    packed = read_dicom(tmp_path / "packed.dcm")
+    np.testing.assert_array_equal(packed.voxels, read_dicom(plain).voxels)
