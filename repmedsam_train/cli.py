@@ -106,6 +106,22 @@ def calibrate(
 
 
 @app.command()
+def average(
+    models: Annotated[list[Path], typer.Argument(help="Two or more safetensors files; the shipped weights will do.")],
+    out: Annotated[Path, typer.Option("--out", help="Safetensors file to write.")],
+) -> None:
+    """The mean of several networks' weights, in inference form.
+
+    Example: repmedsam-train average weights/repmedsam.safetensors runs/more/model.safetensors --out mean.safetensors
+    """
+    from repmedsam_train.average import average as run
+    from repmedsam_train.loop import save_weights
+
+    network = run(models)
+    save_weights(out, network, network.settings)
+
+
+@app.command()
 def export(
     model: Annotated[Path, typer.Argument(help="model.safetensors of a run.")],
     folder: Annotated[Path, typer.Argument(help="Where the weights go, e.g. weights.")],

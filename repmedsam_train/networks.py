@@ -6,10 +6,11 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from repmedsam_infer.errors import UsageError
-from repmedsam_infer.network import RepMedSAM
+from repmedsam_infer.network import RepMedSAM, reparameterize
 from repmedsam_train.litemedsam import LiteMedSAM
 from repmedsam_train.recipe import Recipe
 from repmedsam_train.state import load_state
+from repmedsam_train.unfuse import is_fused
 
 Network = RepMedSAM | LiteMedSAM
 
@@ -24,7 +25,8 @@ def network_of(settings: Mapping[str, str]) -> Network:
 
 
 def load_trained(path: Path) -> Network:
-    """The network in training form from a safetensors file of `finetune`, in eval mode.
+    """The network of a safetensors file, in eval mode: in training form as `finetune` leaves it, or in inference form as
+    it is shipped or averaged.
 
     Raises:
         UsageError: the file cannot be read, or is not of a network of ours.
@@ -36,5 +38,8 @@ def load_trained(path: Path) -> Network:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError, ValueError) as error:
         raise UsageError(f"{path} holds no trained network: {error}") from error
+    if isinstance(network, RepMedSAM) and is_fused(state):
+        network = reparameterize(network)
+        state = {name: tensor.float() for name, tensor in state.items()}
     load_state(network, state, path, type(network).__name__)
     return network.eval()
