@@ -155,7 +155,9 @@ def do_file(job: FileJob, path: Path, target: Path, segmenter: Segmenter, unable
             case, view = make_scan_case(path.name, scan, boxes.corners, job.reading.window)
         report.boxes = case.boxes.count
         report.warnings += [*case.warnings, *renumbered(boxes.names)]
-        segs = segment(case, segmenter.volume_engine if case.is_volume else segmenter.engine, watch)
+        with watch("load"):  # of volumes, with the first
+            loaded = segmenter.volume_engine if case.is_volume else segmenter.engine
+        segs = segment(case, loaded, watch)
         report.encodings = watch.calls.get("encode", 0)
         with watch("write"):
             write_labels(target, view.labels(segs), scan, boxes.names)

@@ -17,7 +17,7 @@ def average(paths: Sequence[Path]) -> RepMedSAM:
         UsageError: a file holds no RepMedSAM, or one of another make than the first.
 
     """
-    networks = []
+    networks: list[RepMedSAM] = []
     for path in paths:
         network = load_trained(path)
         if not isinstance(network, RepMedSAM) or (networks and network.settings != networks[0].settings):

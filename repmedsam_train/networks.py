@@ -25,8 +25,8 @@ def network_of(settings: Mapping[str, str]) -> Network:
 
 
 def load_trained(path: Path) -> Network:
-    """The network of a safetensors file, in eval mode: in training form as `finetune` leaves it, or in inference form as
-    it is shipped or averaged.
+    """The network of a safetensors file, in eval mode: in training form as `finetune` leaves it, or in inference form
+    as it is shipped or averaged.
 
     Raises:
         UsageError: the file cannot be read, or is not of a network of ours.
