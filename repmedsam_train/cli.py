@@ -207,13 +207,12 @@ def speed(
     from functools import partial
 
     from repmedsam_infer.benchmark import cases_of
-    from repmedsam_infer.engines import load_engine
     from repmedsam_infer.threads import available_threads
     from repmedsam_infer.weights import find_weights
     from repmedsam_train.speed import compare_speed, table, ways, write
 
     threads = available_threads()
-    everyone = ways(load_engine("openvino", find_weights(), threads, volumes=True), threads)
+    everyone = ways(find_weights(), threads)
     with tempfile.TemporaryDirectory(prefix="repmedsam-") as scratch:
         paths = cases_of(folder, Path(scratch))
         cases = compare_speed(paths, everyone, rounds, depth, Path(scratch), partial(typer.echo, err=True))

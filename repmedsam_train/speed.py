@@ -22,7 +22,7 @@ from torch import nn
 from repmedsam_infer.atomic import write_atomic
 from repmedsam_infer.boxes import Boxes
 from repmedsam_infer.case import Case, Segmentation, read_case, write_segmentation
-from repmedsam_infer.engines import Engine
+from repmedsam_infer.engines import Engine, load_engine
 from repmedsam_infer.engines.torch import TorchEngine
 from repmedsam_infer.info import describe
 from repmedsam_infer.markdown import markdown
@@ -32,6 +32,7 @@ from repmedsam_infer.overlap import bottom_to_top
 from repmedsam_infer.report import rounded
 from repmedsam_infer.segment import segment
 from repmedsam_infer.stopwatch import Stopwatch
+from repmedsam_infer.weights import Weights
 from repmedsam_train.litemedsam import LiteMedSAM
 
 BASELINE, UNFUSED, PAPER, OURS = "LiteMedSAM", "not re-parameterized", "as published", "ours"
@@ -41,28 +42,40 @@ COLOURS = {BASELINE: "#9aa5b1", UNFUSED: "#7fa7c9", PAPER: "#3d78a8", OURS: "#d1
 
 @dataclass
 class Way:
-    """How a case is done, and the seconds that it took, a list a case."""
+    """How a case is done, by which engine pictures and by which volumes; and the seconds that it took, a list a case."""
 
     name: str
-    engine: Engine
+    engines: tuple[Engine, Engine]
     box_by_box: bool
     seconds: dict[str, list[float]] = field(default_factory=dict)
 
+    def do(self, case: Case) -> Segmentation:
+        engine = self.engines[case.is_volume]
+        if not (self.box_by_box and case.is_volume):
+            return segment(case, engine, Stopwatch())
+        segs = case.empty_segmentation()
+        for i in bottom_to_top(case.boxes.corners).tolist():
+            alone = segment(with_boxes(case, slice(i, i + 1)), engine, Stopwatch())
+            np.copyto(segs, alone, where=alone > 0)
+        return segs
 
-def ways(ours: Engine, threads: int) -> list[Way]:
+
+def ways(weights: Weights, threads: int) -> list[Way]:
     """The baseline's, the paper's two, and ours."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     network = RepMedSAM(PAPER_GRID)
 
-    def engine(module: nn.Module) -> TorchEngine:
-        return TorchEngine(cast(Any, module.eval().to(memory_format=torch.channels_last)))  # type: ignore[call-overload]
+    def in_torch(name: str, module: nn.Module) -> Way:
+        engine = TorchEngine(cast(Any, module.eval().to(memory_format=torch.channels_last)))  # type: ignore[call-overload]
+        return Way(name, (engine, engine), box_by_box=True)
 
+    ours = tuple(load_engine("openvino", weights, threads, volumes=volumes) for volumes in (False, True))
     return [
-        Way(BASELINE, engine(LiteMedSAM()), box_by_box=True),
-        Way(UNFUSED, engine(network), box_by_box=True),
-        Way(PAPER, engine(reparameterize(network)), box_by_box=True),
-        Way(OURS, ours, box_by_box=False),
+        in_torch(BASELINE, LiteMedSAM()),
+        in_torch(UNFUSED, network),
+        in_torch(PAPER, reparameterize(network)),
+        Way(OURS, (ours[0], ours[1]), box_by_box=False),
     ]
 
 
@@ -83,23 +96,13 @@ def compare_speed(
         for turn in range(rounds):
             for way in all_ways:
                 if turn == 0:
-                    segment(first_box(case), way.engine, Stopwatch())  # the first time buffers are made
+                    segment(first_box(case), way.engines[case.is_volume], Stopwatch())  # buffers are made
                 start = time.perf_counter()
-                segs = do(case, way)
+                segs = way.do(case)
                 write_segmentation(scratch / f"{name}.npz", segs)
                 way.seconds.setdefault(name, []).append(time.perf_counter() - start)
                 tell(f"{name} {way.name}: {way.seconds[name][-1]:.2f} s")
     return cases
-
-
-def do(case: Case, way: Way) -> Segmentation:
-    if not (way.box_by_box and case.is_volume):
-        return segment(case, way.engine, Stopwatch())
-    segs = case.empty_segmentation()
-    for i in bottom_to_top(case.boxes.corners).tolist():
-        alone = segment(with_boxes(case, slice(i, i + 1)), way.engine, Stopwatch())
-        np.copyto(segs, alone, where=alone > 0)
-    return segs
 
 
 def cut(case: Case, depth: int) -> Case:
