@@ -42,7 +42,7 @@ COLOURS = {BASELINE: "#9aa5b1", UNFUSED: "#7fa7c9", PAPER: "#3d78a8", OURS: "#d1
 
 @dataclass
 class Way:
-    """How a case is done, by which engine pictures and by which volumes; and the seconds that it took, a list a case."""
+    """How a case is done, by which engines pictures and volumes, and the seconds that it took, a list a case."""
 
     name: str
     engines: tuple[Engine, Engine]

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
 
+FARTHEST = 1e9  # mm
 FLAT = 1e-4  # of a right-angled box's volume: less than that, and the axes lie in one plane
 
 
@@ -15,9 +16,10 @@ def check_affine(name: str, affine: NDArray[np.float64]) -> None:
         CaseReadError: it is not; the sentence says what it is.
 
     """
-    if not np.isfinite(affine).all():
+    if not (np.abs(affine) < FARTHEST).all():  # NaN is not, either
         raise CaseReadError(
-            f"{name}: its header says where it lies with numbers that are NaN or infinite; export the image again"
+            f"{name}: its header says where it lies with numbers that are NaN, infinite or absurdly large; "
+            "export the image again"
         )
     axes = affine[:3, :3]
     spacing = np.linalg.norm(axes, axis=0)

@@ -83,9 +83,10 @@ def check_other_file(path: Path) -> None:
         other = named.decode("utf-8", "replace")
         if other in INSIDE:
             break
-        if not other or Path(other).name != other or other.split()[0].upper() == "LIST" or "%" in other:
+        is_name = other.isprintable() and Path(other).name == other and "%" not in other
+        if not is_name or other.split()[0].upper() == "LIST":
             raise CaseReadError(
-                f"{path.name}: its voxels are said to be in {other[:80] or 'a file without a name'}; "
+                f"{path.name}: its voxels are said to be in {other[:80]!r}; "
                 "only one file in the same folder is read: write it as one .nrrd or .mha"
             )
         check_file(path.with_name(other))

@@ -137,8 +137,9 @@ def rescaled(name: str, stored: NDArray[Any], header: Any) -> NDArray[Any]:
     if not np.isfinite([slope, intercept]).all():
         raise CaseReadError(f"{name}: its header has slope {slope:g} and intercept {intercept:g}: it is damaged")
     values = np.empty(stored.shape, np.float32)
-    for plane, of_plane in zip(values, stored, strict=True):  # float64 is more than needed but for the sum
-        plane[...] = of_plane * np.float64(slope) + intercept
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where it is shown
+        for plane, of_plane in zip(values, stored, strict=True):
+            plane[...] = of_plane * np.float64(slope) + intercept
     return values
 
 

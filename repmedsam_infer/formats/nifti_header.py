@@ -122,12 +122,11 @@ def affine_of(name: str, header: Any, shape: tuple[int, ...], warnings: list[str
     if has_sform:
         affine, other = header.get_sform(), qform
     mm = MM.get(int(header["xyzt_units"]) % 8, 1.0)
-    affine = np.asarray(RAS_TO_LPS @ affine, np.float64)
-    affine[:3] *= mm
+    to_lps = np.diag(RAS_TO_LPS)[:, None] * [[mm], [mm], [mm], [1.0]]
+    affine = np.asarray(affine * to_lps, np.float64)
     check_affine(name, affine)
     if other is not None and np.isfinite(other).all():
-        other = RAS_TO_LPS @ other
-        other[:3] *= mm
+        other = other * to_lps
         corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * [*(*shape, 1)[:3], 1]
         apart = np.linalg.norm((corners @ (other - affine).T)[:, :3], axis=1).max()
         if apart > UNLIKE * np.linalg.norm(affine[:3, :3], axis=0).min():
