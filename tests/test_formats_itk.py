@@ -118,6 +118,7 @@ def test_what_is_damaged_or_points_elsewhere_is_refused_in_one_sentence(
         ("huge.mhd", raw[".mhd"].replace(b"DimSize = 5 4 3", b"DimSize = 60000 50000 400"), "limit is 2 GiB"),
         ("elsewhere.mhd", raw[".mhd"].replace(b"= good.raw", b"= ../good.raw"), "../good.raw"),
         ("absolute.mhd", raw[".mhd"].replace(b"= good.raw", b"= /etc/passwd"), "/etc/passwd"),
+        ("nul.mhd", raw[".mhd"].replace(b"= good.raw", b"= go\0d.raw"), "only one file in the same folder"),
         ("list.mhd", raw[".mhd"].replace(b"= good.raw", b"= LIST"), "LIST"),
         ("lost.mhd", raw[".mhd"].replace(b"= good.raw", b"= lost.raw"), "lost.raw: the file is not there"),
         ("away.nrrd", raw[".nrrd"].replace(b"encoding: raw", b"encoding: raw\ndata file: /etc/passwd"), "/etc/passwd"),

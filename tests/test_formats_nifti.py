@@ -154,6 +154,7 @@ PATCHES: dict[str, tuple[list[tuple[int, bytes]], str]] = {
     "negative side": ([(42, struct.pack("<hhh", 3, -4, 5))], "3 x -4 x 5"),
     "no axes": ([(40, bytes(2))], "0 axes"),
     "nan affine": ([(280, struct.pack("<f", np.nan))], "NaN"),
+    "absurd affine": ([(292, struct.pack("<f", 1e37))], "absurdly large"),
     "singular affine": ([(280, struct.pack("<12f", 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0))], "one plane"),
     "zero affine": ([(280, bytes(16))], "0 x 3 x 4 mm large"),
     "zero spacing": ([(252, struct.pack("<hh", 1, 0)), (80, struct.pack("<fff", 1, 0, 1))], "1 x 0 x 1 mm"),
@@ -199,6 +200,24 @@ def refuses(path: Path, reason: str) -> None:
     assert reason in str(refused.value)
     assert str(refused.value).startswith(path.name)
     assert "\n" not in str(refused.value)
+
+
+@given(patches=st.lists(st.tuples(st.integers(0, 360), st.integers(0, 255)), min_size=1, max_size=4), two=st.booleans())
+def test_headers_of_any_bytes_are_read_or_refused(
+    patches: list[tuple[int, int]], two: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    kind = nib.Nifti2Image if two else nib.Nifti1Image
+    path = tmp_path_factory.mktemp("fuzz") / "f.nii"
+    save(path, np.arange(60, dtype=np.int16).reshape(3, 4, 5), kind=kind)
+    for offset, value in patches:
+        patched(path, offset, bytes([value]))
+    try:
+        scan = read_scan(path)
+    except CaseReadError as error:
+        assert "\n" not in str(error)
+        return
+    write_labels(path.with_name("l.nii"), random_labels(scan.shape), scan)
+    assert np.isfinite(place_of(scan)).all()
 
 
 def test_what_is_no_file_is_refused_and_links_are_followed(tmp_path: Path) -> None:
