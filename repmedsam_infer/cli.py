@@ -210,8 +210,8 @@ def report(
 
     Example: repmedsam report -s segs -i cases -o report.html
     """
-    from repmedsam_infer.results import Folders
-    from repmedsam_infer.run_report import make_report
+    from repmedsam_infer.page.make import make_report
+    from repmedsam_infer.page.results import Folders
 
     problems = make_report(Folders(segs, cases, gts), output)
     for problem in problems:

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from repmedsam_infer import run_report
 from repmedsam_infer.case import Case, read_case
-from repmedsam_infer.markup import Html, escape, tag
+from repmedsam_infer.page.make import make_report
+from repmedsam_infer.page.markup import Html, escape, tag
+from repmedsam_infer.page.objects import MOST_ROWS
+from repmedsam_infer.page.page import CAUTION, page
+from repmedsam_infer.page.pictures import ALL_BYTES, compress, draw_pictures
+from repmedsam_infer.page.results import Folders, ObjectResult, Result, Run
 from repmedsam_infer.report import CaseReport
-from repmedsam_infer.report_objects import MOST_ROWS
-from repmedsam_infer.report_page import CAUTION, page
-from repmedsam_infer.report_pictures import ALL_BYTES, compress, draw_pictures
-from repmedsam_infer.results import Folders, ObjectResult, Result, Run
-from repmedsam_infer.run_report import make_report
 from tests.conftest import Repmedsam, good_box, good_image, write_npz
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -140,7 +140,7 @@ def test_the_page_tells_all_worst_first(a_run: RunFolders, repmedsam: Repmedsam)
 
 def test_scores_are_those_of_evaluate(a_run: RunFolders) -> None:
     from repmedsam_infer.evaluate import evaluate_case
-    from repmedsam_infer.results import collect, find_names, read_run
+    from repmedsam_infer.page.results import collect, find_names, read_run
 
     score, _ = run_report.find_scoring()
     run = read_run(a_run.segs)
