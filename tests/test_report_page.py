@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from repmedsam_infer import run_report
 from repmedsam_infer.case import Case, read_case
+from repmedsam_infer.page import make
 from repmedsam_infer.page.make import make_report
 from repmedsam_infer.page.markup import Html, escape, tag
 from repmedsam_infer.page.objects import MOST_ROWS
@@ -142,7 +142,7 @@ def test_scores_are_those_of_evaluate(a_run: RunFolders) -> None:
     from repmedsam_infer.evaluate import evaluate_case
     from repmedsam_infer.page.results import collect, find_names, read_run
 
-    score, _ = run_report.find_scoring()
+    score, _ = make.find_scoring()
     run = read_run(a_run.segs)
     names = [name for name in find_names(run, a_run.segs) if "broken" not in name]
     for result in collect(names, run, Folders(a_run.segs, a_run.cases), score, draw_nothing):

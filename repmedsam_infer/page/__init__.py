@@ -1,1 +1,1 @@
-"""`repmedsam report`: a run as one HTML page. results.py (in) → objects, charts, cases → page.py (out); make.py does it."""
+"""`repmedsam report`, a run as one HTML page: results.py (in) → objects, charts, cases → page.py (out); see make.py."""

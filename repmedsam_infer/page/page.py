@@ -90,7 +90,7 @@ def page(title: str, run: Run, results: list[Result], notes: list[str]) -> str:
 
 
 def source(name: str) -> Html:
-    return Html(resources.files("repmedsam_infer").joinpath(name).read_text(encoding="utf-8"))
+    return Html(resources.files("repmedsam_infer.page").joinpath(name).read_text(encoding="utf-8"))
 
 
 def digest(content: str) -> str:
