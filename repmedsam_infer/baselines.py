@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from repmedsam_infer.extents import find_extents
 from repmedsam_infer.overlap import bottom_to_top
 
 Baseline = Literal["box", "ellipse"]
@@ -42,12 +43,5 @@ def fill_boxes(shape: tuple[int, ...], boxes: NDArray[np.integer], kind: Baselin
 
 def tight_boxes(gts: NDArray[np.integer]) -> NDArray[np.int64]:
     """(N, 4) or (N, 6) inclusive extents of the labels 1..N; a label that is not there gets an inverted, empty box."""
-    count = int(gts.max(initial=0))
-    low = np.full((count + 1, gts.ndim), max(gts.shape), np.int64)
-    high = np.full((count + 1, gts.ndim), -1, np.int64)
-    where = np.nonzero(gts)
-    labels = gts[where].astype(np.int64)
-    for axis, position in enumerate(where[::-1]):
-        np.minimum.at(low[:, axis], labels, position)
-        np.maximum.at(high[:, axis], labels, position)
-    return np.concatenate([low, high], 1)[1:]
+    found = find_extents(gts)
+    return np.concatenate([found.low[:, ::-1], found.high[:, ::-1]], 1)

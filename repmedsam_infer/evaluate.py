@@ -15,8 +15,9 @@ from repmedsam_infer.atomic import write_atomic
 from repmedsam_infer.baselines import Baseline, fill_boxes, tight_boxes
 from repmedsam_infer.case import check_spacing, is_volume_name, modality_of
 from repmedsam_infer.errors import CaseReadError, UsageError
-from repmedsam_infer.metrics import dsc, nsd, nsd_of_flat_volume
+from repmedsam_infer.metrics import nsd_of_flat_volume
 from repmedsam_infer.npz import open_npz
+from repmedsam_infer.object_scores import score_objects
 
 CHALLENGE_DSC_FLOOR = 0.2  # the challenge counts NSD as 0 for cases of a mean DSC up to this
 BASELINES: tuple[Baseline, ...] = ("box", "ellipse")
@@ -102,22 +103,11 @@ def score_labels(
     gt: NDArray[np.integer], seg: NDArray[np.integer], spacing: tuple[float, ...], challenge: bool
 ) -> Score:
     """Mean over the labels 1..max of the ground truth; a label that is in neither does not count."""
-    # Each label is scored within the extent of both its masks: the same result, much sooner.
-    extent_gt, extent_seg = tight_boxes(gt), tight_boxes(np.where(seg <= gt.max(), seg, 0))
-    dscs, nsds = [], []
-    for label, box in enumerate(extent_gt, 1):
-        other = extent_seg[label - 1] if label <= len(extent_seg) else box
-        axes = gt.ndim
-        low, high = np.minimum(box[:axes], other[:axes])[::-1], np.maximum(box[axes:], other[axes:])[::-1]
-        if (high < 0).any():
-            continue
-        window = tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))
-        one_gt, one_seg = gt[window] == label, seg[window] == label
-        dscs.append(dsc(one_gt, one_seg))
-        flat = challenge and axes == 2
-        nsds.append(nsd_of_flat_volume(one_gt, one_seg) if flat else nsd(one_gt, one_seg, spacing))
-    if not dscs:
+    flat = challenge and gt.ndim == 2
+    scores = score_objects(gt, seg, spacing, nsd_of_flat_volume if flat else None).values()
+    if not scores:
         return Score(math.nan, math.nan)
+    dscs, nsds = zip(*scores, strict=True)
     mean_dsc = float(np.mean(dscs))
     floored = challenge and mean_dsc <= CHALLENGE_DSC_FLOOR
     return Score(mean_dsc, 0.0 if floored else float(np.mean(nsds)))

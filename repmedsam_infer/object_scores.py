@@ -1,12 +1,13 @@
 """DSC and NSD of every object of a case, one by one: what evaluate takes the mean of."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.extents import find_extents
-from repmedsam_infer.metrics import dsc, nsd
+from repmedsam_infer.metrics import Mask, dsc, nsd
 
 
 class ObjectScore(NamedTuple):
@@ -17,11 +18,14 @@ class ObjectScore(NamedTuple):
 
 
 def score_objects(
-    gt: NDArray[np.integer], seg: NDArray[np.integer], spacing: tuple[float, ...]
+    gt: NDArray[np.integer],
+    seg: NDArray[np.integer],
+    spacing: tuple[float, ...],
+    nsd_of: Callable[[Mask, Mask], float] | None = None,
 ) -> dict[int, ObjectScore]:
     """By label, those of 1..max of the ground truth that are in it or in the segmentation, each (H, W) or (D, H, W).
 
-    spacing: mm along each axis.
+    spacing: mm along each axis. nsd_of: another NSD than that of this spacing.
     """
     truth = find_extents(gt)
     found = find_extents(seg, len(truth.counts))
@@ -30,5 +34,5 @@ def score_objects(
         low, high = np.minimum(truth.low[i], found.low[i]), np.maximum(truth.high[i], found.high[i])
         window = tuple(slice(a, b + 1) for a, b in zip(low.tolist(), high.tolist(), strict=True))
         one, other = gt[window] == i + 1, seg[window] == i + 1
-        scores[i + 1] = ObjectScore(dsc(one, other), nsd(one, other, spacing))
+        scores[i + 1] = ObjectScore(dsc(one, other), nsd_of(one, other) if nsd_of else nsd(one, other, spacing))
     return scores

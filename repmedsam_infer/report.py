@@ -1,14 +1,18 @@
 """What a run leaves beside the segmentations: efficiency.csv for the challenge, report.json for programs."""
 
+import contextlib
 import csv
 import io
 import json
+import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from repmedsam_infer.atomic import write_atomic
+from repmedsam_infer.errors import CaseError
 
 EFFICIENCY, REPORT = "efficiency.csv", "report.json"
 
@@ -31,6 +35,21 @@ class CaseReport:
 
     def fail(self, error: str) -> None:
         self.status, self.error = "failed", error
+
+    @contextlib.contextmanager
+    def timed(self) -> Iterator[None]:
+        """Do this case, and only this one can fail: whatever goes wrong is told here, as is how long it took."""
+        start = time.perf_counter()
+        try:
+            yield
+        except CaseError as error:
+            self.fail(str(error))
+        except MemoryError:
+            self.fail(f"{self.case}: there is not enough memory for it; give the process or container more")
+        except Exception as error:  # a bug of ours, or of a library
+            self.fail(f"{self.case}: internal error, please report it: {type(error).__name__}: {error}")
+        finally:
+            self.seconds = time.perf_counter() - start
 
 
 def write_reports(outputs: Path, cases: list[CaseReport], setting: dict[str, Any]) -> None:

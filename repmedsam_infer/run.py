@@ -1,7 +1,6 @@
 """A folder of cases: find them, do each one apart from the others, put down what happened."""
 
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from queue import SimpleQueue
 from repmedsam_infer.atomic import sweep
 from repmedsam_infer.case import is_volume_name, read_case, write_segmentation
 from repmedsam_infer.engines import Engine
-from repmedsam_infer.errors import CaseError, SetupError, UsageError
+from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.report import CaseReport
 from repmedsam_infer.segment import segment
 from repmedsam_infer.stopwatch import Stopwatch
@@ -107,8 +106,7 @@ def do_case(path: Path, target: Path, engine: Engine, overlays: Path | None = No
     """Read, segment and write one case; never raises but for KeyboardInterrupt and its like."""
     watch = Stopwatch()
     report = CaseReport(path.name, "ok", stages=watch.seconds)
-    start = time.perf_counter()
-    try:
+    with report.timed():
         with watch("read"):
             case = read_case(path)
         report.boxes = case.boxes.count
@@ -123,11 +121,4 @@ def do_case(path: Path, target: Path, engine: Engine, overlays: Path | None = No
 
             with watch("overlay"):
                 write_overlay(overlays / f"{path.stem}.png", case, segs)
-    except CaseError as error:
-        report.fail(str(error))
-    except MemoryError:
-        report.fail(f"{path.name}: there is not enough memory for this case; give the process or container more")
-    except Exception as error:  # a bug of ours, or of a library: this case's alone
-        report.fail(f"{path.name}: internal error, please report it: {type(error).__name__}: {error}")
-    report.seconds = time.perf_counter() - start
     return report
