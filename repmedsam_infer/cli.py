@@ -91,10 +91,10 @@ def segment_command(
 
     Example: repmedsam segment ct.nii.gz --boxes boxes.json --window abdomen -o labels.nii.gz
     """
-    from repmedsam_infer.box_source import box_source
+    from repmedsam_infer.files.box_source import box_source
+    from repmedsam_infer.files.reading import make_reading
+    from repmedsam_infer.files.segment_files import FileJob, segment_files
     from repmedsam_infer.formats.endings import with_names
-    from repmedsam_infer.reading import make_reading
-    from repmedsam_infer.segment_files import FileJob, segment_files
 
     inputs = with_names(inputs)
     source = box_source(boxes, boxes_from, box or [], inputs)
@@ -130,10 +130,10 @@ def convert(
 
     Example: repmedsam convert segs/3DBox_CT_ct.npz --like ct.nii.gz -o labels.nii.gz
     """
-    from repmedsam_infer.box_source import box_source
-    from repmedsam_infer.convert import make_cases, put_back
+    from repmedsam_infer.files.box_source import box_source
+    from repmedsam_infer.files.convert import make_cases, put_back
+    from repmedsam_infer.files.reading import make_reading
     from repmedsam_infer.formats.endings import with_names
-    from repmedsam_infer.reading import make_reading
 
     reading = make_reading(window, modality, series)
     if like is not None:

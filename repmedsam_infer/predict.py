@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-from repmedsam_infer import __version__
 from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_OK, RepMedSAMError
 from repmedsam_infer.progress import complain, follow
 from repmedsam_infer.run import Job, find_cases
@@ -33,10 +32,9 @@ def predict(
 
     from repmedsam_infer.case import is_volume_name
     from repmedsam_infer.engines import load_engines
-    from repmedsam_infer.memory import peak_memory
-    from repmedsam_infer.processor import processor
     from repmedsam_infer.report import CaseReport, now, write_reports
     from repmedsam_infer.run import run
+    from repmedsam_infer.setting import setting_of
     from repmedsam_infer.threads import available_threads
     from repmedsam_infer.weights import find_weights
 
@@ -49,24 +47,14 @@ def predict(
         volumes: load_engines(engine, found, threads, precision, volumes, jobs)  # type: ignore[arg-type]  # checked there
         for volumes in sorted({is_volume_name(path.name) for path in paths})
     }
-    first = next(iter(engines.values()))[0]
-    precisions = {"volumes" if volumes else "pictures": of_kind[0].precision for volumes, of_kind in engines.items()}
-    setting = {
-        "repmedsam": __version__,
-        "engine": {"name": first.name, "version": first.version, "precision": precisions, "grid": first.grid},
-        "weights": found.sha256,
-        "processor": processor(),
-        "threads": threads,
-        "jobs": jobs,
-        "started": started,
-        "load_seconds": round(time.perf_counter() - start, 4),
-    }
+    load_seconds = round(time.perf_counter() - start, 4)
     reports: list[CaseReport] = []
     try:
         reports.extend(follow(run(job, paths, engines), len(paths)))
     finally:  # what was done is put down even where the run was interrupted
         try:
-            write_reports(job.outputs, reports, {**setting, "peak_memory_mib": peak_memory()})
+            used = setting_of({volumes: of_kind[0] for volumes, of_kind in engines.items()}, found, threads, started)
+            write_reports(job.outputs, reports, {**used, "jobs": jobs, "load_seconds": load_seconds})
         except OSError as error:
             complain(f"error: the reports could not be written to {job.outputs} ({error.strerror})")
             return EXIT_CASE_FAILED

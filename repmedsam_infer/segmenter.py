@@ -1,7 +1,7 @@
 """RepMedSAM from Python: load it once, then give it images and boxes."""
 
 import warnings
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from repmedsam_infer.boxes import check_boxes
-from repmedsam_infer.case import Segmentation, check_images, make_case
-from repmedsam_infer.engines import Engine, EngineName, load_engine
+from repmedsam_infer.case import Case, Segmentation, check_images, make_case
+from repmedsam_infer.engines import Engine, EngineName, check_engine, load_engine
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.preprocess import Frame
 from repmedsam_infer.segment import decode, object_mask, segment
@@ -24,7 +24,7 @@ IMAGE = "image"  # what messages call an array that has no file
 
 
 class Segmenter:
-    """The network, loaded.
+    """The network, loaded once for any number of images.
 
         segmenter = Segmenter()
         labels = segmenter.segment(image, [[10, 20, 90, 80]])    # any number of boxes, picture or volume
@@ -40,21 +40,32 @@ class Segmenter:
     ) -> None:
         """Options as of `repmedsam predict`; `threads` 0 means all that this process may use.
 
+        The network is loaded with the first picture, and that for volumes with the first volume.
+
         Raises:
             UsageError: there is no such engine or precision.
-            SetupError: the engine is not installed, or the weights are missing or damaged.
+            SetupError: the weights are missing; with the first image: they are damaged, or the engine is not installed.
 
         """
         threads = threads or available_threads()
         cv2.setNumThreads(threads)
-        self.load = partial(load_engine, engine, find_weights(weights), threads, precision)
-        self.engine = self.load(volumes=False)
+        self.weights = find_weights(weights)
+        check_engine(engine, self.weights, precision, volumes=False)
+        self.load = partial(load_engine, engine, self.weights, threads, precision)
+        self.engines: dict[bool, Engine] = {}
         self.shown: tuple[Frame, NDArray[np.float32]] | None = None
 
-    @cached_property
-    def volume_engine(self) -> Engine:
-        """The engine for volumes, loaded with the first of them."""
-        return self.load(volumes=True)
+    def engine(self, volumes: bool) -> Engine:
+        """That for pictures or for volumes, loaded when it is first asked for."""
+        if volumes not in self.engines:
+            self.engines[volumes] = self.load(volumes=volumes)
+        return self.engines[volumes]
+
+    def segment_case(self, case: Case, watch: Stopwatch) -> Segmentation:
+        """Labels of a case, as `segment` gives them, and on `watch` what took how long."""
+        with watch("load"):
+            engine = self.engine(case.is_volume)
+        return segment(case, engine, watch)
 
     def segment(self, image: NDArray[Any], boxes: ArrayLike) -> Segmentation:
         """Labels of the image's shape: i + 1 where the mask of box i is, smaller boxes on top, 0 elsewhere.
@@ -76,7 +87,7 @@ class Segmenter:
         is_volume = given.ndim == 2 and given.shape[1] == AXES_OF_3D_BOX
         case = make_case(IMAGE, image, given, is_volume)
         tell(case.warnings)
-        return segment(case, self.volume_engine if is_volume else self.engine, Stopwatch())
+        return self.segment_case(case, Stopwatch())
 
     def set_image(self, image: NDArray[Any]) -> None:
         """Encode a picture (H, W) or (H, W, 3), for `masks`.
@@ -87,7 +98,7 @@ class Segmenter:
         """
         picture = check_images(IMAGE, np.asarray(image), is_volume=False)
         frame = Frame(*picture.shape[:2])
-        self.shown = frame, self.engine.encode(frame.place_image(picture))
+        self.shown = frame, self.engine(volumes=False).encode(frame.place_image(picture))
 
     def masks(self, boxes: ArrayLike) -> NDArray[np.bool_]:
         """(N, H, W) masks of (N, 4) boxes on the image that was set; they may overlap. A box that marks nothing has an
@@ -101,15 +112,16 @@ class Segmenter:
         if self.shown is None:
             raise UsageError("call set_image before masks")
         frame, embedding = self.shown
+        engine = self.engine(volumes=False)
         usable, warned = check_boxes(IMAGE, np.asarray(boxes), (frame.height, frame.width))
         tell(warned)
         masks = np.zeros((usable.count, frame.height, frame.width), bool)
         if len(usable.labels):
             homes = frame.place_boxes(usable.corners.astype(np.float32))
             for logits, home, label in zip(
-                decode(embedding, homes, homes, self.engine), homes, usable.labels.tolist(), strict=True
+                decode(embedding, homes, homes, engine), homes, usable.labels.tolist(), strict=True
             ):
-                rows, columns, mask = object_mask(logits, home, frame, self.engine.focus)
+                rows, columns, mask = object_mask(logits, home, frame, engine.focus)
                 masks[label - 1, rows, columns] = mask
         return masks
 

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from repmedsam_infer.box_source import BoxSource
 from repmedsam_infer.case import read_case, write_segmentation
-from repmedsam_infer.convert import make_cases, put_back
 from repmedsam_infer.evaluate import evaluate
-from repmedsam_infer.reading import Reading
+from repmedsam_infer.files.box_source import BoxSource
+from repmedsam_infer.files.convert import make_cases, put_back
+from repmedsam_infer.files.reading import Reading
 from tests.conftest import Repmedsam, good_image
 from tests.scans import affines
 

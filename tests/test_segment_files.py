@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -12,13 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from repmedsam_infer import segment_files
-from repmedsam_infer.box_source import BoxSource
 from repmedsam_infer.case import Case, Segmentation
 from repmedsam_infer.engines import Engine
-from repmedsam_infer.reading import Reading
-from repmedsam_infer.segment_files import FileJob
+from repmedsam_infer.files import segment_files
+from repmedsam_infer.files.box_source import BoxSource
+from repmedsam_infer.files.reading import Reading
+from repmedsam_infer.files.segment_files import FileJob
 from repmedsam_infer.stopwatch import Stopwatch
+from repmedsam_infer.weights import Weights
 from tests.conftest import Repmedsam, good_image
 from tests.scans import SIGNED_PERMUTATIONS, affines
 
@@ -29,27 +30,24 @@ F64 = NDArray[np.float64]
 
 
 class NoNetwork:
-    """In a Segmenter's place."""
+    """In a Segmenter's place: all of every box, smaller labels on top."""
+
+    engines: ClassVar[dict[bool, Engine]] = {}
 
     def __init__(self, **_: object) -> None:
-        self.name = self.version = self.precision = "none"
-        self.grid = 64
-        self.engine = self.volume_engine = self
+        self.weights = Weights(Path(), {})
 
-
-def fill_boxes(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
-    """In segment's place: all of every box, smaller labels on top."""
-    segs = case.empty_segmentation()
-    corners = np.rint(case.boxes.corners).astype(int)
-    for low, high, label in list(zip(*np.split(corners, 2, axis=1), case.boxes.labels, strict=True))[::-1]:
-        segs[tuple(slice(a, b + 1) for a, b in zip(low[::-1], high[::-1], strict=True))] = label
-    return segs
+    def segment_case(self, case: Case, _: Stopwatch) -> Segmentation:
+        segs = case.empty_segmentation()
+        corners = np.rint(case.boxes.corners).astype(int)
+        for low, high, label in list(zip(*np.split(corners, 2, axis=1), case.boxes.labels, strict=True))[::-1]:
+            segs[tuple(slice(a, b + 1) for a, b in zip(low[::-1], high[::-1], strict=True))] = label
+        return segs
 
 
 @pytest.fixture
 def filled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segment_files, "Segmenter", NoNetwork)
-    monkeypatch.setattr(segment_files, "segment", fill_boxes)
 
 
 def write_nifti(path: Path, voxels: NDArray[Any], affine: F64 | None = None) -> Path:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import UsageError
-from repmedsam_infer.precision import Precision, choose_precision
+from repmedsam_infer.precision import Choice, Precision, choose_precision
 from repmedsam_infer.weights import Weights
 
 F32 = NDArray[np.float32]
@@ -66,21 +66,32 @@ def load_engines(
         UsageError, SetupError: as `load_engine` does; or the engine can do but one job at a time.
 
     """
-    choice = choose_precision(precision, weights, volumes)
+    choice = check_engine(name, weights, precision, volumes)
     # Imported here: an engine costs a second of start-up, and only one is used.
     if name == "openvino":
         from repmedsam_infer.engines.openvino import load_openvino
 
         return load_openvino(weights, threads, choice.precision, jobs, max(1, threads // jobs) if volumes else 1)
-    if name == "torch":
-        from repmedsam_infer.engines.torch import load
+    from repmedsam_infer.engines.torch import load
 
-        if precision not in ("auto", "fp32"):
-            raise UsageError("the engine 'torch' is the reference and runs in fp32 only")
-        if jobs > 1:
-            raise UsageError("the engine 'torch' does one case at a time: leave out --jobs")
-        return [load(weights, threads)]
-    raise UsageError(f"there is no engine '{name}'; choose one of: {', '.join(get_args(EngineName))}")
+    if jobs > 1:
+        raise UsageError("the engine 'torch' does one case at a time: leave out --jobs")
+    return [load(weights, threads)]
+
+
+def check_engine(name: str, weights: Weights, precision: str, volumes: bool) -> Choice:
+    """The precision of that engine, which is not loaded yet.
+
+    Raises:
+        UsageError: there is no engine of this name, or it cannot run in this precision.
+        SetupError: the weights cannot be had in this precision.
+
+    """
+    if name not in get_args(EngineName):
+        raise UsageError(f"there is no engine '{name}'; choose one of: {', '.join(get_args(EngineName))}")
+    if name == "torch" and precision not in ("auto", "fp32"):
+        raise UsageError("the engine 'torch' is the reference and runs in fp32 only")
+    return choose_precision(precision, weights, volumes)
 
 
 def in_batches(decode: Callable[[slice], F32], count: int) -> F32:

@@ -4,29 +4,24 @@ file ── read_scan ──> scan ── make_scan_case ──> case ── seg
 boxes ───────────────────────────┘
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from repmedsam_infer import __version__
 from repmedsam_infer.atomic import sweep
-from repmedsam_infer.box_source import BoxSource
-from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, EXIT_OK, CaseError, SetupError, UsageError
+from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, EXIT_OK, SetupError, UsageError
+from repmedsam_infer.files.box_source import BoxSource
+from repmedsam_infer.files.reading import Reading
+from repmedsam_infer.files.scan_case import make_scan_case
 from repmedsam_infer.formats import check_holds, write_labels
 from repmedsam_infer.formats.endings import DICOM, NIFTI, OUTPUTS, PICTURE, ending_of, name_of
-from repmedsam_infer.memory import peak_memory
-from repmedsam_infer.processor import processor
 from repmedsam_infer.progress import complain, follow
-from repmedsam_infer.reading import Reading
 from repmedsam_infer.report import CaseReport, now, write_reports
 from repmedsam_infer.run import make_writable_folder
-from repmedsam_infer.scan_case import make_scan_case
-from repmedsam_infer.segment import segment
 from repmedsam_infer.segmenter import Segmenter
+from repmedsam_infer.setting import setting_of
 from repmedsam_infer.stopwatch import Stopwatch
 from repmedsam_infer.threads import available_threads
-from repmedsam_infer.weights import find_weights
 
 
 @dataclass(frozen=True)
@@ -103,19 +98,9 @@ def segment_files(
 
     """
     targets = targets_of(job)
-    started, start = now(), time.perf_counter()
+    started = now()
     threads = threads or available_threads()
     segmenter = Segmenter(engine=engine, precision=precision, threads=threads, weights=weights)  # type: ignore[arg-type]
-    loaded = segmenter.engine
-    setting = {
-        "repmedsam": __version__,
-        "engine": {"name": loaded.name, "version": loaded.version, "precision": loaded.precision, "grid": loaded.grid},
-        "weights": find_weights(weights).sha256,
-        "processor": processor(),
-        "threads": threads,
-        "started": started,
-        "load_seconds": round(time.perf_counter() - start, 4),
-    }
     reports: list[CaseReport] = []
     unable: list[SetupError] = []
     try:
@@ -123,7 +108,8 @@ def segment_files(
     finally:
         if targets[0] != job.output:
             try:
-                write_reports(job.output, reports, {**setting, "peak_memory_mib": peak_memory()})
+                used = setting_of(segmenter.engines, segmenter.weights, threads, started)
+                write_reports(job.output, reports, used)
             except OSError as error:
                 complain(f"error: the reports could not be written to {job.output} ({error.strerror})")
                 return EXIT_CASE_FAILED
@@ -145,38 +131,29 @@ def do_file(job: FileJob, path: Path, target: Path, segmenter: Segmenter, unable
     """
     watch = Stopwatch()
     report = CaseReport(path.name, "ok", stages=watch.seconds)
-    start = time.perf_counter()
-    try:
-        with watch("read"):
-            scan = job.reading.scan(path)
-            check_holds(target, scan)
-            boxes = job.boxes.boxes_on(path, scan)
-        with watch("prepare"):
-            case, view = make_scan_case(path.name, scan, boxes.corners, job.reading.window)
-        report.boxes = case.boxes.count
-        report.warnings += [*case.warnings, *renumbered(boxes.names)]
-        with watch("load"):  # of volumes, with the first
-            loaded = segmenter.volume_engine if case.is_volume else segmenter.engine
-        segs = segment(case, loaded, watch)
-        report.encodings = watch.calls.get("encode", 0)
-        with watch("write"):
-            write_labels(target, view.labels(segs), scan, boxes.names)
-        report.labels = len(case.boxes.labels)
-        if job.overlays is not None:
-            from repmedsam_infer.overlay import write_overlay
+    with report.timed():
+        try:
+            with watch("read"):
+                scan = job.reading.scan(path)
+                check_holds(target, scan)
+                boxes = job.boxes.boxes_on(path, scan)
+            with watch("prepare"):
+                case, view = make_scan_case(path.name, scan, boxes.corners, job.reading.window)
+            report.boxes = case.boxes.count
+            report.warnings += [*case.warnings, *renumbered(boxes.names)]
+            segs = segmenter.segment_case(case, watch)
+            report.encodings = watch.calls.get("encode", 0)
+            with watch("write"):
+                write_labels(target, view.labels(segs), scan, boxes.names)
+            report.labels = len(case.boxes.labels)
+            if job.overlays is not None:
+                from repmedsam_infer.overlay import write_overlay
 
-            with watch("overlay"):
-                write_overlay(job.overlays / f"{name_of(target)}.png", case, segs)
-    except SetupError as error:
-        unable.append(error)
-        report.fail(f"{path.name}: {error}")
-    except CaseError as error:
-        report.fail(str(error))
-    except MemoryError:
-        report.fail(f"{path.name}: there is not enough memory for it; give the process or container more")
-    except Exception as error:  # a bug of ours, or of a library: this input's alone
-        report.fail(f"{path.name}: internal error, please report it: {type(error).__name__}: {error}")
-    report.seconds = time.perf_counter() - start
+                with watch("overlay"):
+                    write_overlay(job.overlays / f"{name_of(target)}.png", case, segs)
+        except SetupError as error:
+            unable.append(error)
+            report.fail(f"{path.name}: {error}")
     return report
 
 

@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.box_source import BoxSource
 from repmedsam_infer.errors import CaseReadError, CaseWriteError, RepMedSAMError, UsageError
+from repmedsam_infer.files.box_source import BoxSource
+from repmedsam_infer.files.reading import Reading
+from repmedsam_infer.files.scan_case import View, view_of
 from repmedsam_infer.formats import check_holds, read_scan, write_labels
 from repmedsam_infer.formats.endings import OUTPUTS, ending_of, name_of
 from repmedsam_infer.formats.intensity import to_grey
 from repmedsam_infer.formats.label_grid import on_grid_of, whole_labels
 from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.npz import open_npz, write_npz
-from repmedsam_infer.reading import Reading
 from repmedsam_infer.run import make_writable_folder
-from repmedsam_infer.scan_case import View, view_of
 
 # The challenge's words for DICOM's modalities.
 MODALITIES = {"PT": "PET", "CR": "XRay", "DX": "XRay", "MG": "Mammography", "ES": "Endoscopy", "OP": "Fundus"}
