@@ -10,8 +10,11 @@ from repmedsam_infer.network import RepMedSAM, reparameterize
 from repmedsam_train.networks import load_trained
 
 
-def average(paths: Sequence[Path]) -> RepMedSAM:
+def average(paths: Sequence[Path], kept: Sequence[str] = ()) -> RepMedSAM:
     """The plain mean, in inference form: what normalisation makes of a layer is averaged, not its parts.
+
+    Layers whose names begin with one of `kept` stay as they are in the first file: what training hardly changed need
+    not make every file that is derived of it another one.
 
     Raises:
         UsageError: a file holds no RepMedSAM, or one of another make than the first.
@@ -25,5 +28,5 @@ def average(paths: Sequence[Path]) -> RepMedSAM:
         networks.append(reparameterize(network))
     states = [network.state_dict() for network in networks]
     mean = {name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]}
-    networks[0].load_state_dict(mean)
+    networks[0].load_state_dict({k: states[0][k] if k.startswith(tuple(kept)) else v for k, v in mean.items()})
     return networks[0]

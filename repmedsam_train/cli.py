@@ -109,6 +109,9 @@ def calibrate(
 def average(
     models: Annotated[list[Path], typer.Argument(help="Two or more safetensors files; the shipped weights will do.")],
     out: Annotated[Path, typer.Option("--out", help="Safetensors file to write.")],
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Layers that stay as in the first file, by how their names begin.")
+    ] = None,
 ) -> None:
     """The mean of several networks' weights, in inference form.
 
@@ -117,7 +120,7 @@ def average(
     from repmedsam_train.average import average as run
     from repmedsam_train.loop import save_weights
 
-    network = run(models)
+    network = run(models, keep or ())
     save_weights(out, network, network.settings)
 
 
