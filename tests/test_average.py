@@ -14,7 +14,6 @@ from repmedsam_train.cli import main  # noqa: E402
 from repmedsam_train.loop import save_weights  # noqa: E402
 from repmedsam_train.networks import load_trained  # noqa: E402
 
-
 KEPT = "image_encoder.neck."
 
 
