@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
+from repmedsam_infer.errors import CaseWriteError
+
 SUFFIX = ".part"
 
 
@@ -31,6 +33,19 @@ def write_atomic(path: Path, content: bytes | memoryview) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def write_result(path: Path, content: bytes | memoryview, what: str) -> None:
+    """`write_atomic` of a case's result; `what` messages call it.
+
+    Raises:
+        CaseWriteError: the disk is full, the folder read-only, ...
+
+    """
+    try:
+        write_atomic(path, content)
+    except OSError as error:
+        raise CaseWriteError(f"{path.name}: {what} could not be written to {path.parent} ({error.strerror})") from error
 
 
 def sweep(path: Path) -> None:

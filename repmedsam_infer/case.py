@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.atomic import write_atomic
+from repmedsam_infer.atomic import write_result
 from repmedsam_infer.boxes import Boxes, check_boxes
 from repmedsam_infer.deflate import zipped
-from repmedsam_infer.errors import CaseReadError, CaseWriteError
+from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.npz import open_npz
 
 Segmentation = NDArray[np.uint8] | NDArray[np.uint16]
@@ -150,9 +150,4 @@ def write_segmentation(path: Path, segs: Segmentation) -> None:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(whole))
     content = b"".join(zipped("segs.npy", header.getvalue(), whole.reshape(-1).view(np.uint8).data))
-    try:
-        write_atomic(path, content)
-    except OSError as error:
-        raise CaseWriteError(
-            f"{path.name}: the segmentation could not be written to {path.parent} ({error.strerror})"
-        ) from error
+    write_result(path, content, "the segmentation")

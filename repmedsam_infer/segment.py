@@ -56,9 +56,8 @@ def segment_3d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
     """
     segs = case.empty_segmentation()
     frame = Frame(*case.shape[1:])
-    # In the order in which they are painted.
-    corners, labels = (x[bottom_to_top(case.boxes.corners)] for x in (case.boxes.corners, case.boxes.labels))
-    spans = [span_of(*item, frame) for item in zip(corners, labels, strict=True)]
+    corners, labels = case.boxes.corners, case.boxes.labels
+    spans = [span_of(corners[i], labels[i], frame) for i in bottom_to_top(corners)]  # as they are painted
     columns = [Column(span.first) for span in spans]
     waiting: defaultdict[int, list[tuple[int, F32]]] = defaultdict(list)  # of each slice, the objects that are done
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer import __version__
-from repmedsam_infer.atomic import write_atomic
+from repmedsam_infer.atomic import write_result
 from repmedsam_infer.errors import CaseWriteError, SetupError
 from repmedsam_infer.formats.dicom import DicomSource
 from repmedsam_infer.formats.dicom_files import reason_of, tolerant
@@ -74,12 +74,7 @@ def write_seg(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[str]
             content = _encode(path.name, _numbered(labels, present), scan, source, _segments(present, names))
     except ImportError as error:
         raise SetupError("DICOM SEG needs highdicom: pip install 'repmedsam[files]'") from error
-    try:
-        write_atomic(path, content)
-    except OSError as error:
-        raise CaseWriteError(
-            f"{path.name}: the segmentation could not be written to {path.parent} ({error.strerror})"
-        ) from error
+    write_result(path, content, "the segmentation")
 
 
 def _present(labels: NDArray[Any]) -> NDArray[np.intp]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.atomic import write_atomic
+from repmedsam_infer.atomic import write_result
 from repmedsam_infer.errors import CaseReadError, CaseWriteError, SetupError
 from repmedsam_infer.formats.affine import check_affine
 from repmedsam_infer.formats.endings import ending_of, name_of
@@ -157,10 +157,11 @@ def write_itk(path: Path, labels: NDArray[Any], scan: Scan) -> None:
         with tempfile.TemporaryDirectory(prefix="repmedsam-") as scratch:
             written = Path(scratch) / f"labels{ending_of(path)}"
             sitk.WriteImage(image, str(written), useCompression=True, compressionLevel=LEVEL)
-            write_atomic(path, written.read_bytes())
+            content = written.read_bytes()
     except (OSError, RuntimeError) as error:
         reason = (error.strerror or "") if isinstance(error, OSError) else reason_of(error)
         raise CaseWriteError(f"{path.name}: the label map could not be written to {path.parent} ({reason})") from error
+    write_result(path, content, "the label map")
 
 
 def source_of(scan: Scan) -> ItkSource:

@@ -16,8 +16,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.atomic import write_atomic
-from repmedsam_infer.errors import CaseReadError, CaseWriteError, SetupError
+from repmedsam_infer.atomic import write_result
+from repmedsam_infer.errors import CaseReadError, SetupError
 from repmedsam_infer.formats.endings import name_of
 from repmedsam_infer.formats.nifti_header import (
     COLOURS,
@@ -158,12 +158,7 @@ def write_nifti(path: Path, labels: NDArray[Any], scan: Scan) -> None:
     if path.name.lower().endswith(".gz"):
         # Level 1: label maps are long runs of equal bytes. No time stamp: equal labels give equal files.
         content = gzip.compress(content, 1, mtime=0)
-    try:
-        write_atomic(path, content)
-    except OSError as error:
-        raise CaseWriteError(
-            f"{path.name}: the label map could not be written to {path.parent} ({error.strerror})"
-        ) from error
+    write_result(path, content, "the label map")
 
 
 def label_header(labels: NDArray[Any], scan: Scan) -> Any:

@@ -1,7 +1,6 @@
 """PNG, JPEG, TIFF and BMP, by OpenCV: a picture, or a stack of pages that are slices; label maps as PNG."""
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.atomic import write_atomic
-from repmedsam_infer.errors import CaseReadError, CaseWriteError
+from repmedsam_infer.atomic import write_result
+from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.endings import name_of
 from repmedsam_infer.formats.opening import check_file
 from repmedsam_infer.formats.picture_header import UPRIGHT, PictureHeader, read_header
@@ -140,9 +139,4 @@ def write_picture(path: Path, labels: NDArray[Any]) -> None:
     """
     plane = labels.reshape(labels.shape[-2:])
     _, png = cv2.imencode(".png", plane, [cv2.IMWRITE_PNG_COMPRESSION, LEVEL])
-    try:
-        write_atomic(path, png.tobytes())
-    except OSError as error:
-        raise CaseWriteError(
-            f"{path.name}: the label map could not be written to {path.parent} ({os.strerror(error.errno or 0)})"
-        ) from error
+    write_result(path, png.tobytes(), "the label map")

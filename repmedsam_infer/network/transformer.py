@@ -28,6 +28,11 @@ class Attention(nn.Module):
         """(N, heads, L, inner / heads) -> (N, L, inner)."""
         return x.transpose(1, 2).flatten(2)
 
+    @property
+    def scale(self) -> float:
+        """What scaled dot products are multiplied with."""
+        return (self.heads / self.q_proj.out_features) ** 0.5
+
     def by_head(self, weight: Tensor) -> Tensor:
         """(inner, C) weights of a projection -> (heads, inner / heads, C)."""
         return weight.unflatten(0, (self.heads, -1))
@@ -47,7 +52,7 @@ class LookAtImage(Attention):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """(N, T, C) queries, (N, P, C) keys and values -> (N, T, C)."""
-        queries = self.split(self.q_proj(q)) * (self.heads / self.q_proj.out_features) ** 0.5
+        queries = self.split(self.q_proj(q)) * self.scale
         asked = (queries @ self.by_head(self.k_proj.weight)).flatten(1, 2)  # (N, heads * T, C)
         attention = (asked @ k.transpose(1, 2)).softmax(-1)  # (N, heads * T, P)
         seen = (attention @ v).unflatten(1, (self.heads, -1))  # (N, heads, T, C)
@@ -59,7 +64,7 @@ class TellImage(Attention):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """(N, P, C) queries, (N, T, C) keys and values -> (N, P, C)."""
-        keys = self.split(self.k_proj(k)) * (self.heads / self.q_proj.out_features) ** 0.5
+        keys = self.split(self.k_proj(k)) * self.scale
         offset = keys @ self.q_proj.bias.unflatten(0, (self.heads, -1))[..., None]  # (N, heads, T, 1)
         asked = (keys @ self.by_head(self.q_proj.weight)).flatten(1, 2)  # (N, heads * T, C)
         scores = (asked @ q.transpose(1, 2)).unflatten(1, (self.heads, -1)) + offset
