@@ -1,14 +1,17 @@
 """Training samples from challenge npz files: random slices of volumes, varied, with boxes and their masks."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.case import is_volume_name, modality_of
+from repmedsam_infer.errors import UsageError
 from repmedsam_infer.overlap import bottom_to_top
 from repmedsam_infer.preprocess import FRAME_SIZE, LAST_EDGE, Frame
 from repmedsam_infer.segment import Span
@@ -107,9 +110,9 @@ def training_case(imgs: U8, gts: NDArray[np.integer]) -> TrainingCase:
 class TrainingSet:
     """Training cases; batch `step` is the same whenever it is asked for.
 
-    A case is drawn with probability proportional to how many cases its modality has to the power of `balance`, and
-    within the modality to the square root of its data set's: rare modalities are seen more often than their share,
-    common ones still more often than rare.
+    A case is drawn with probability proportional to how many cases its modality has to the power of `balance`, times
+    what `emphasis` says of the modality, and within the modality to the square root of its data set's: rare modalities
+    are seen more often than their share, common ones still more often than rare.
     A volume counts as VISITS cases, as it has many slices (paper section 3.2). Cases stay in memory once read.
     """
 
@@ -120,12 +123,13 @@ class TrainingSet:
         augmentation: Augmentation | None = None,
         focus: bool = True,
         balance: float = 0.5,
+        emphasis: Mapping[str, float] | None = None,
     ) -> None:
         self.paths = paths
         self.seed = seed
         self.augmentation = augmentation or Augmentation()
         self.focus = focus
-        self.probabilities = draw_probabilities(self.paths, balance)
+        self.probabilities = draw_probabilities(self.paths, balance, emphasis or {})
         self.cases: dict[int, TrainingCase] = {}
 
     def case(self, index: int) -> TrainingCase:
@@ -158,7 +162,15 @@ class TrainingSet:
         )
 
 
-def draw_probabilities(paths: list[Path], balance: float = 0.5) -> NDArray[np.float64]:
+def draw_probabilities(
+    paths: list[Path], balance: float = 0.5, emphasis: Mapping[str, float] = MappingProxyType({})
+) -> NDArray[np.float64]:
+    """What `TrainingSet` says of how often each case is drawn.
+
+    Raises:
+        UsageError: `emphasis` names a modality that no case is of.
+
+    """
     datasets = [p.stem.rsplit("_", 1)[0] for p in paths]
     visits = np.array([VISITS if is_volume_name(p.name) else 1 for p in paths])
     in_dataset: defaultdict[str, int] = defaultdict(int)
@@ -169,11 +181,17 @@ def draw_probabilities(paths: list[Path], balance: float = 0.5) -> NDArray[np.fl
         float
     )  # the sum over a modality's data sets of the roots of their sizes
     modality_of_dataset = {dataset: modality_of(p.name) for dataset, p in zip(datasets, paths, strict=True)}
+    unknown = sorted(emphasis.keys() - set(modality_of_dataset.values()))
+    if unknown:
+        raise UsageError(f"emphasis names {', '.join(unknown)}, of which there is no training case")
     for dataset, modality in modality_of_dataset.items():
         in_modality[modality] += in_dataset[dataset]
         roots[modality] += in_dataset[dataset] ** 0.5
     shares = {
-        dataset: in_modality[modality] ** balance * in_dataset[dataset] ** 0.5 / roots[modality]
+        dataset: emphasis.get(modality, 1)
+        * in_modality[modality] ** balance
+        * in_dataset[dataset] ** 0.5
+        / roots[modality]
         for dataset, modality in modality_of_dataset.items()
     }
     weights = visits * [shares[dataset] / in_dataset[dataset] for dataset in datasets]

@@ -46,7 +46,9 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
     student.requires_grad_(False).image_encoder.requires_grad_(True)
     teaching = teaching.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
-    dataset = TrainingSet(trained_on, recipe.seed, recipe.augmentation)
+    dataset = TrainingSet(
+        trained_on, recipe.seed, recipe.augmentation, balance=recipe.balance, emphasis=recipe.emphasis
+    )
     held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION)
 
     def load(step: int) -> Batch:

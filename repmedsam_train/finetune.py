@@ -37,16 +37,21 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     Without `val` a part of `cases` is held out (split.py).
 
     Raises:
-        UsageError: a folder holds no cases, or `initial` does not fit.
+        UsageError: a folder holds no cases, `initial` does not fit, or the recipe does not fit either.
 
     """
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = untrained(recipe)
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
-    dataset = TrainingSet(trained_on, recipe.seed, recipe.augmentation, model.focus, recipe.balance)
+    dataset = TrainingSet(trained_on, recipe.seed, recipe.augmentation, model.focus, recipe.balance, recipe.emphasis)
     if initial is not None:
         load_initial(model, initial, dataset, recipe)
+    if recipe.fused:
+        if initial is None:
+            raise UsageError("fused training starts from trained weights; name them with --initial")
+        model = reparameterize(model)
+    model.image_encoder.requires_grad_(not recipe.heads_only)
     held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, model.focus)
 
     def load(step: int) -> Batch:

@@ -36,6 +36,7 @@ class Recipe:
     focus: bool = True
     boxes_per_image: int = 8
     balance: float = 0.5  # modalities are drawn by their size to this power: 0 alike, 1 by their share
+    emphasis: dict[str, float] = field(default_factory=dict)  # how many times more often a modality is drawn than that
     learning_rate: float = 1e-3
     warmup_steps: int = 100
     weight_decay: float = 0.05
@@ -44,6 +45,8 @@ class Recipe:
     loss: LossWeights = field(default_factory=LossWeights)
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
+    fused: bool = False  # train the inference form, without normalisations: a fifth faster, for good starting weights
+    heads_only: bool = False  # leave the encoder as it is; with `fused`, so that its statistics do not move either
     bf16: bool = False  # autocast of the encoder; faster only where the processor has it
     checkpoint_every: int = 100
     validate_every: int = 300
@@ -120,8 +123,8 @@ def changed(recipe: Recipe, path: Path) -> Recipe:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path} cannot be read as TOML: {error}") from error
     known = asdict(recipe)
-    if not all(isinstance(told.get(key, {}), dict) for key in ("loss", "augmentation")):
-        raise UsageError(f"{path}: loss and augmentation are tables, e.g. [loss] and below it dice = 2.0")
+    if not all(isinstance(told.get(key, {}), dict) for key in ("loss", "augmentation", "emphasis")):
+        raise UsageError(f"{path}: loss, augmentation and emphasis are tables, e.g. [loss] and below it dice = 2.0")
     unknown = sorted(
         name
         for table, fields in ((told, known), *((told.get(key, {}), known[key]) for key in ("loss", "augmentation")))

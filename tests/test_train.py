@@ -12,10 +12,11 @@ torch = pytest.importorskip("torch")
 
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
 
 from repmedsam_infer.engines import load_engine  # noqa: E402
 from repmedsam_infer.errors import UsageError  # noqa: E402
-from repmedsam_infer.network import RepMedSAM  # noqa: E402
+from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
 from repmedsam_infer.network.focus import inside_windows  # noqa: E402
 from repmedsam_infer.weights import find_weights  # noqa: E402
 from repmedsam_infer.window import windows_around  # noqa: E402
@@ -38,6 +39,7 @@ from repmedsam_train.losses import LossWeights, neighbourhood, segmentation_loss
 from repmedsam_train.networks import load_trained  # noqa: E402
 from repmedsam_train.recipe import Phase, Recipe, changed, named_recipe, shortened  # noqa: E402
 from repmedsam_train.split import find_cases, split  # noqa: E402
+from repmedsam_train.unfuse import is_fused  # noqa: E402
 from tests.seeded import fill  # noqa: E402
 
 TINY = Recipe(
@@ -110,6 +112,14 @@ def test_rare_modalities_are_drawn_more_often_than_their_share() -> None:
     probabilities = draw_probabilities(paths)
     assert probabilities.sum() == pytest.approx(1)
     assert probabilities[100:].sum() == pytest.approx(2 / 12)
+    assert draw_probabilities(paths, balance=0)[100:].sum() == pytest.approx(1 / 2)
+
+
+def test_a_modality_can_be_emphasised() -> None:
+    paths = [Path(f"2DBox_US_a_{i}.npz") for i in range(100)] + [Path(f"2DBox_OCT_b_{i}.npz") for i in range(4)]
+    assert draw_probabilities(paths, emphasis={"OCT": 3})[100:].sum() == pytest.approx(6 / 16)
+    with pytest.raises(UsageError, match="emphasis names PET"):
+        draw_probabilities(paths, emphasis={"PET": 2})
 
 
 def test_the_loss_falls_to_nothing_for_the_truth() -> None:
@@ -194,6 +204,37 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(samples: Path, tmp_path: Pat
         torch.testing.assert_close(resumed.encode(image), whole.encode(image), atol=2e-3, rtol=0)
 
 
+@pytest.fixture(scope="module")
+def started(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights in training form, of two steps."""
+    out = tmp_path_factory.mktemp("started")
+    return finetune(samples, out, replace(TINY, phases=(Phase(64, 2, 2),)), samples)
+
+
+@pytest.mark.slow
+def test_the_inference_form_is_trained_on(started: Path, samples: Path, tmp_path: Path) -> None:
+    """From what the weights do that it starts from: a step later, and a very small one, it does nearly the same."""
+    recipe = replace(TINY, phases=(Phase(64, 1, 2),), fused=True, learning_rate=1e-6, weight_decay=0)
+    with pytest.raises(UsageError, match="--initial"):
+        finetune(samples, tmp_path / "no", recipe, samples)
+    written = finetune(samples, tmp_path / "fused", recipe, samples, started)
+    before, after = reparameterize(load_trained(started)).state_dict(), load_file(written)
+    assert is_fused(after)
+    for name, tensor in before.items():
+        torch.testing.assert_close(after[name], tensor, atol=2e-6, rtol=0)
+    assert any(not torch.equal(after[name], before[name]) for name in before)
+
+
+@pytest.mark.slow
+def test_heads_can_be_trained_alone(started: Path, samples: Path, tmp_path: Path) -> None:
+    recipe = replace(TINY, fused=True, heads_only=True)
+    written = finetune(samples, tmp_path, recipe, samples, started)
+    before, after = reparameterize(load_trained(started)).state_dict(), load_file(written)
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert same >= {name for name in before if name.startswith("image_encoder.")}
+    assert not same & {name for name in before if name.startswith(("contrast.refine.", "high_res."))}
+
+
 @pytest.mark.slow
 def test_the_best_average_is_what_remains(samples: Path, tmp_path: Path) -> None:
     scores = iter([0.3, 0.9, 0.1])
@@ -257,6 +298,7 @@ def test_a_toml_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> N
         ("gird = 32", "no field gird"),
         ("[loss]\ndize = 2", "no field dize"),
         ("loss = 3", "are tables"),
+        ("emphasis = 3", "are tables"),
         ("grid = 48", "grid"),
         ("learning_rate = 'fast'", "learning_rate"),
         ("grid = ", "cannot be read as TOML"),
