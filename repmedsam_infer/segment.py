@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.case import Case, Segmentation
 from repmedsam_infer.engines import Engine
+from repmedsam_infer.islands import drop_islands
 from repmedsam_infer.overlap import bottom_to_top
 from repmedsam_infer.postprocess import frame_logits, image_mask, paint, window_mask
 from repmedsam_infer.preprocess import Frame
@@ -49,7 +50,7 @@ def segment_2d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
 
 def segment_3d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
     """One encoding and one batch of boxes for every slice that a box spans, ends inclusive; then each object's logits
-    are smoothed across the slices, which all see it through the same window.
+    are smoothed across the slices, which all see it through the same window, and specks beside it go (islands.py).
 
     The paper's baseline follows each mask from the middle slice outwards, its extent plus a margin being the next
     slice's box. Errors add up on the way, and boxes only grow towards the ends, where objects shrink.
@@ -80,6 +81,8 @@ def segment_3d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
             paint_slices_before(z)
     with watch("postprocess"):
         paint_slices_before(case.shape[0])
+        for span in spans:
+            drop_islands(segs[span.first : span.last + 1, *frame.pixels(span.home)], span.label)
     return segs
 
 
