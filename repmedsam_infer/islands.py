@@ -1,7 +1,7 @@
 """Specks beside an object of a volume: drawn slice by slice, a mask may have parts that hang together with nothing.
 
-A slice that does not know its neighbours finds something like the object where the object is not. A box marks one
-thing, so that what is apart from it and much smaller is taken for a mistake; large parts stay, as some things are in two.
+A slice that does not know its neighbours finds something like the object where it is not. A box marks one thing, so
+that what is apart from it and much smaller is taken for a mistake; large parts stay, as some things are in two.
 """
 
 import numpy as np
