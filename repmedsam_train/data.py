@@ -123,13 +123,13 @@ class TrainingSet:
         augmentation: Augmentation | None = None,
         focus: bool = True,
         balance: float = 0.5,
-        emphasis: Mapping[str, float] | None = None,
+        emphasis: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self.paths = paths
         self.seed = seed
         self.augmentation = augmentation or Augmentation()
         self.focus = focus
-        self.probabilities = draw_probabilities(self.paths, balance, emphasis or {})
+        self.probabilities = draw_probabilities(self.paths, balance, emphasis)
         self.cases: dict[int, TrainingCase] = {}
 
     def case(self, index: int) -> TrainingCase:

@@ -46,11 +46,9 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(trained_on, recipe.seed, recipe.augmentation, model.focus, recipe.balance, recipe.emphasis)
     if initial is not None:
-        load_initial(model, initial, dataset, recipe)
-    if recipe.fused:
-        if initial is None:
-            raise UsageError("fused training starts from trained weights; name them with --initial")
-        model = reparameterize(model)
+        model = load_initial(model, initial, dataset, recipe)
+    elif recipe.fused:
+        raise UsageError("fused training starts from trained weights; name them with --initial")
     model.image_encoder.requires_grad_(not recipe.heads_only)
     held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, model.focus)
 
@@ -69,9 +67,9 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     return train(task, recipe, out)
 
 
-def load_initial(model: Network, path: Path, dataset: TrainingSet, recipe: Recipe) -> None:
+def load_initial(model: Network, path: Path, dataset: TrainingSet, recipe: Recipe) -> Network:
     """Start from the weights of a safetensors file, in training form or, as they are shipped, fused; they may lack what
-    published networks do not have.
+    published networks do not have. Returns `model`, or its inference form where the recipe trains that.
 
     Raises:
         UsageError: it is not a file of such weights.
@@ -83,12 +81,16 @@ def load_initial(model: Network, path: Path, dataset: TrainingSet, recipe: Recip
         raise UsageError(f"{path} cannot be read as safetensors: {error}") from error
     if isinstance(model, LiteMedSAM) or not is_fused(state):
         load_state(model, state, path, type(model).__name__, optional=NOT_PUBLISHED)
-        return
+        return reparameterize(model) if recipe.fused else model
     state = {name: tensor.float() for name, tensor in state.items()}
-    load_state(reparameterize(model), state, path, "RepMedSAM", optional=NOT_PUBLISHED)  # says what does not fit
+    fused = reparameterize(model)
+    load_state(fused, state, path, "RepMedSAM", optional=NOT_PUBLISHED)  # says what does not fit
+    if recipe.fused:
+        return fused
     phase = recipe.phase(0)
     batches = (dataset.batch(step, phase.batch, phase.size, 1, phase.drawn) for step in range(CALIBRATION_BATCHES))
     unfuse(state, model, map(inputs_of, batches))
+    return model
 
 
 def inputs_of(batch: Batch) -> Inputs:
