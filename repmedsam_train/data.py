@@ -177,9 +177,8 @@ def draw_probabilities(
     for dataset, count in zip(datasets, visits.tolist(), strict=True):
         in_dataset[dataset] += count
     in_modality: defaultdict[str, int] = defaultdict(int)
-    roots: defaultdict[str, float] = defaultdict(
-        float
-    )  # the sum over a modality's data sets of the roots of their sizes
+    # Of each modality, the sum over its data sets of the roots of their sizes.
+    roots: defaultdict[str, float] = defaultdict(float)
     modality_of_dataset = {dataset: modality_of(p.name) for dataset, p in zip(datasets, paths, strict=True)}
     unknown = sorted(emphasis.keys() - set(modality_of_dataset.values()))
     if unknown:
@@ -311,10 +310,9 @@ def vary_geometry(
         if all((m > 127).any() for m in turned[: len(boxes)]):  # else an object was turned out of sight
             image = as_u8(cv2.warpAffine(np.ascontiguousarray(image), matrix, (width, height)))
             masks = as_u8(turned)
+            # Tight boxes: the extent of a turned box would be loose by an unknown amount.
             rows = []
-            for mask in masks[
-                : len(boxes)
-            ]:  # tight boxes: the extent of a turned box would be loose by an unknown amount
+            for mask in masks[: len(boxes)]:
                 x, y, w, h = cv2.boundingRect((mask > 127).astype(np.uint8))
                 rows.append([x, y, x + w - 1, y + h - 1])
             boxes = np.array(rows, float)
