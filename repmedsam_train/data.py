@@ -17,6 +17,7 @@ from repmedsam_infer.preprocess import FRAME_SIZE, LAST_EDGE, Frame
 from repmedsam_infer.segment import Span
 from repmedsam_infer.window import whole_frame, windows_around
 from repmedsam_train.drawn import draw_case
+from repmedsam_train.skin import skin_band
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
@@ -45,6 +46,7 @@ class Augmentation:
     grey: float = 0.1
     blur: float = 0.08
     noise: float = 0.08
+    skin: float = 0.4  # of a mammogram, a stretch of its skin instead of what is marked on it
 
 
 @dataclass(frozen=True)
@@ -137,15 +139,21 @@ class TrainingSet:
             self.cases[index] = read_training_case(self.paths[index])
         return self.cases[index]
 
+    def real_case(self, rng: np.random.Generator) -> TrainingCase:
+        """A random case; of a mammogram at times with a stretch of its skin in place of what is marked."""
+        index = int(rng.choice(len(self.paths), p=self.probabilities))
+        case = self.case(index)
+        if modality_of(self.paths[index].name) == "Mammography" and rng.random() < self.augmentation.skin:
+            band = skin_band(case.imgs[0], rng)
+            return case if band is None else training_case(case.imgs, band[None])
+        return case
+
     def batch(self, step: int, batch_size: int, size: int, boxes_per_image: int, drawn: float = 0) -> Batch:
         """`batch_size` samples; each is with probability `drawn` of a drawn case, else of a real one."""
         rng = np.random.default_rng([self.seed, step])
         samples: list[Sample] = []
         while len(samples) < batch_size:
-            if rng.random() < drawn:
-                case = training_case(*draw_case(rng))
-            else:
-                case = self.case(int(rng.choice(len(self.paths), p=self.probabilities)))
+            case = training_case(*draw_case(rng)) if rng.random() < drawn else self.real_case(rng)
             sample = draw_sample(case, rng, size, boxes_per_image, self.augmentation, self.focus)
             if sample is not None:
                 samples.append(sample)

@@ -24,7 +24,7 @@ from repmedsam_train.unfuse import Inputs, is_fused, unfuse
 
 NO_AUGMENTATION = Augmentation(
     tight_box=1, loose_box=0, volume_box=1, crop=0, rotation=0, transpose=0,
-    intensity=0, inversion=0, grey=0, blur=0, noise=0, flip=0,
+    intensity=0, inversion=0, grey=0, blur=0, noise=0, skin=0, flip=0,
 )  # fmt: skip
 VALIDATION_BATCH = 16
 CALIBRATION_BATCHES = 16  # from which the statistics of fused weights are taken

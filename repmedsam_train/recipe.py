@@ -87,7 +87,7 @@ def named_recipe(name: str, pictures: int, volumes: int) -> Recipe:
     epoch = max(1, round((pictures + VISITS * volumes) / batch))
     flips_only = Augmentation(
         box_jitter_relative=1.0, tight_box=0, loose_box=0, volume_box=0, crop=0, rotation=0, transpose=0,
-        intensity=0, inversion=0, grey=0, blur=0, noise=0,
+        intensity=0, inversion=0, grey=0, blur=0, noise=0, skin=0,
     )  # fmt: skip
     return Recipe(
         phases=(Phase(256, epochs * epoch, batch),),
