@@ -48,7 +48,7 @@ def train(task: Task[M], recipe: Recipe, out: Path) -> Path:
 
     Continues from `out`/latest.pt where there is one: a run that was killed is taken up at its last checkpoint, with
     the same batches that it would have seen. `out`/log.csv grows by a row every 10 steps; loss.png and masks.png are
-    drawn at every validation.
+    drawn at every validation; last.safetensors is the averaged network at the end, which validation may think less of.
     """
     out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)  # the processor is torch's
@@ -86,6 +86,8 @@ def train(task: Task[M], recipe: Recipe, out: Path) -> Path:
                 if score > best:
                     best = score
                     save_weights(weights, ema.model, task.settings)
+            if last:
+                save_weights(out / "last.safetensors", ema.model, task.settings)
             if done % recipe.checkpoint_every == 0 or last:
                 save_checkpoint(latest, done, best, model, ema, optimizer)
     return weights

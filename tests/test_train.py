@@ -236,7 +236,7 @@ def test_heads_can_be_trained_alone(started: Path, samples: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_the_best_average_is_what_remains(samples: Path, tmp_path: Path) -> None:
+def test_the_best_average_is_what_remains_and_the_last_beside_it(samples: Path, tmp_path: Path) -> None:
     scores = iter([0.3, 0.9, 0.1])
     kept = []
 
@@ -246,9 +246,10 @@ def test_the_best_average_is_what_remains(samples: Path, tmp_path: Path) -> None
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("repmedsam_train.finetune.validate", validate)
-        written = load_trained(finetune(samples, tmp_path, replace(TINY, validate_every=2), samples))
-    for name, tensor in written.state_dict().items():
-        assert torch.equal(tensor, kept[1][name]), name
+        best = load_trained(finetune(samples, tmp_path, replace(TINY, validate_every=2), samples))
+    for network, average in ((best, kept[1]), (load_trained(tmp_path / "last.safetensors"), kept[2])):
+        for name, tensor in network.state_dict().items():
+            assert torch.equal(tensor, average[name]), name
 
 
 @pytest.mark.slow
