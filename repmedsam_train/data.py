@@ -49,6 +49,12 @@ class Augmentation:
     skin: float = 0.4  # of a mammogram, a stretch of its skin instead of what is marked on it
 
 
+NO_AUGMENTATION = Augmentation(
+    tight_box=1, loose_box=0, volume_box=1, flip=0, crop=0, rotation=0, transpose=0,
+    intensity=0, inversion=0, grey=0, blur=0, noise=0, skin=0,
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class TrainingCase:
     """A case in memory: imgs (D, H, W) or (1, H, W, 3) uint8, gts (D, H, W) integer labels."""

@@ -10,8 +10,7 @@ from torch.nn import functional
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network import RepMedSAM
 from repmedsam_infer.preprocess import FRAME_SIZE
-from repmedsam_train.data import Batch, TrainingSet
-from repmedsam_train.finetune import NO_AUGMENTATION
+from repmedsam_train.data import NO_AUGMENTATION, Batch, TrainingSet
 from repmedsam_train.litemedsam import LiteMedSAM
 from repmedsam_train.loop import Task, train
 from repmedsam_train.published import import_checkpoint

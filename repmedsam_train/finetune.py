@@ -11,7 +11,7 @@ from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network import reparameterize
 from repmedsam_infer.network.focus import resample
 from repmedsam_infer.preprocess import FRAME_SIZE
-from repmedsam_train.data import Augmentation, Batch, TrainingSet
+from repmedsam_train.data import NO_AUGMENTATION, Batch, TrainingSet
 from repmedsam_train.litemedsam import LiteMedSAM
 from repmedsam_train.loop import Task, train
 from repmedsam_train.networks import Network, untrained
@@ -22,10 +22,6 @@ from repmedsam_train.split import parts_of
 from repmedsam_train.state import load_state
 from repmedsam_train.unfuse import Inputs, is_fused, unfuse
 
-NO_AUGMENTATION = Augmentation(
-    tight_box=1, loose_box=0, volume_box=1, crop=0, rotation=0, transpose=0,
-    intensity=0, inversion=0, grey=0, blur=0, noise=0, skin=0, flip=0,
-)  # fmt: skip
 VALIDATION_BATCH = 16
 CALIBRATION_BATCHES = 16  # from which the statistics of fused weights are taken
 NOT_PUBLISHED = ("high_res.", "contrast.")  # what published networks do not have

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network.repmedsam import Grid
-from repmedsam_train.data import VISITS, Augmentation
+from repmedsam_train.data import NO_AUGMENTATION, VISITS, Augmentation
 from repmedsam_train.losses import LossWeights
 
 
@@ -85,10 +85,7 @@ def named_recipe(name: str, pictures: int, volumes: int) -> Recipe:
     epochs, rate = (10, 1e-4) if name == "paper-distill" else (30, 2e-5)
     batch = 4
     epoch = max(1, round((pictures + VISITS * volumes) / batch))
-    flips_only = Augmentation(
-        box_jitter_relative=1.0, tight_box=0, loose_box=0, volume_box=0, crop=0, rotation=0, transpose=0,
-        intensity=0, inversion=0, grey=0, blur=0, noise=0, skin=0,
-    )  # fmt: skip
+    flips_only = replace(NO_AUGMENTATION, flip=0.5, tight_box=0, volume_box=0, box_jitter_relative=1.0)
     return Recipe(
         phases=(Phase(256, epochs * epoch, batch),),
         grid=64,

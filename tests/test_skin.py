@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -28,8 +28,8 @@ def mammogram(centre: int, radius: int) -> NDArray[np.uint8]:
 def test_skin_is_a_thin_band_along_the_outline(seed: int, centre: int, radius: int) -> None:
     image = mammogram(centre, radius)
     band = skin_band(image, np.random.default_rng(seed))
-    if band is None:
-        return
+    assume(band is not None)
+    assert band is not None
     ys, xs = np.nonzero(band)
     depth = radius - np.hypot(ys - centre, xs)
     assert len(ys) >= SMALLEST
@@ -63,8 +63,7 @@ def test_only_mammograms_are_trained_on_by_their_skin(tmp_path: Path) -> None:
         path = tmp_path / f"2DBox_{modality}_one_0000.npz"
         np.savez(path, imgs=np.repeat(image[..., None], 3, -1), gts=lesion)
         masks = TrainingSet([path], 0, still, focus=False).batch(0, 8, 64, 4).prompted.masks
-        tall = [np.ptp(np.nonzero(mask > 127)[0]) + 1 for mask in masks]
         centre = masks[:, 128, 45] > 127  # in the lesion
         assert len(masks) == 8
-        assert centre.all() != skin, (modality, tall)
-        assert centre.any() != skin, (modality, tall)
+        assert centre.all() != skin, modality
+        assert centre.any() != skin, modality

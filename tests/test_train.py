@@ -22,6 +22,7 @@ from repmedsam_infer.weights import find_weights  # noqa: E402
 from repmedsam_infer.window import windows_around  # noqa: E402
 from repmedsam_train.cli import main  # noqa: E402
 from repmedsam_train.data import (  # noqa: E402
+    NO_AUGMENTATION,
     Augmentation,
     TrainingSet,
     draw_probabilities,
@@ -32,7 +33,7 @@ from repmedsam_train.data import (  # noqa: E402
 from repmedsam_train.distill import distill, embedding_divergence  # noqa: E402
 from repmedsam_train.drawn import SIDE, draw_case  # noqa: E402
 from repmedsam_train.export import export  # noqa: E402
-from repmedsam_train.finetune import NO_AUGMENTATION, finetune  # noqa: E402
+from repmedsam_train.finetune import finetune  # noqa: E402
 from repmedsam_train.litemedsam import LiteMedSAM  # noqa: E402
 from repmedsam_train.loop import learning_rate  # noqa: E402
 from repmedsam_train.losses import LossWeights, neighbourhood, segmentation_loss  # noqa: E402
