@@ -16,6 +16,7 @@ from repmedsam_infer.overlap import bottom_to_top
 from repmedsam_infer.preprocess import FRAME_SIZE, LAST_EDGE, Frame
 from repmedsam_infer.segment import Span
 from repmedsam_infer.window import whole_frame, windows_around
+from repmedsam_train.dense import dense_regions
 from repmedsam_train.drawn import draw_case
 from repmedsam_train.skin import skin_band
 
@@ -46,12 +47,14 @@ class Augmentation:
     grey: float = 0.1
     blur: float = 0.08
     noise: float = 0.08
-    skin: float = 0.4  # of a mammogram, a stretch of its skin instead of what is marked on it
+    # Of a mammogram, instead of what is marked on it:
+    skin: float = 0.35  # a stretch of its skin
+    dense: float = 0.3  # regions of dense tissue
 
 
 NO_AUGMENTATION = Augmentation(
     tight_box=1, loose_box=0, volume_box=1, flip=0, crop=0, rotation=0, transpose=0,
-    intensity=0, inversion=0, grey=0, blur=0, noise=0, skin=0,
+    intensity=0, inversion=0, grey=0, blur=0, noise=0, skin=0, dense=0,
 )  # fmt: skip
 
 
@@ -146,13 +149,19 @@ class TrainingSet:
         return self.cases[index]
 
     def real_case(self, rng: np.random.Generator) -> TrainingCase:
-        """A random case; of a mammogram at times with a stretch of its skin in place of what is marked."""
+        """A random case; of a mammogram at times with skin or dense tissue in place of what is marked."""
         index = int(rng.choice(len(self.paths), p=self.probabilities))
         case = self.case(index)
-        if modality_of(self.paths[index].name) == "Mammography" and rng.random() < self.augmentation.skin:
-            band = skin_band(case.imgs[0], rng)
-            return case if band is None else training_case(case.imgs, band[None])
-        return case
+        if modality_of(self.paths[index].name) != "Mammography":
+            return case
+        kind = rng.random()
+        if kind < self.augmentation.skin:
+            objects = skin_band(case.imgs[0], rng)
+        elif kind < self.augmentation.skin + self.augmentation.dense:
+            objects = dense_regions(case.imgs[0], rng)
+        else:
+            objects = None
+        return case if objects is None else training_case(case.imgs, objects[None])
 
     def batch(self, step: int, batch_size: int, size: int, boxes_per_image: int, drawn: float = 0) -> Batch:
         """`batch_size` samples; each is with probability `drawn` of a drawn case, else of a real one."""

@@ -27,8 +27,8 @@ def skin_band(image: U8, rng: np.random.Generator) -> U8 | None:
 
     None where there is no breast on dark ground, or the stretch comes out too small.
     """
-    grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-    breast = largest_part(np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.0) > max(8, DARK * int(grey.max())), np.uint8))
+    grey = grey_of(image)
+    breast = breast_of(grey)
     if not BREAST[0] < breast.mean() < BREAST[1]:
         return None
     depth = below_skin(breast)
@@ -43,6 +43,17 @@ def skin_band(image: U8, rng: np.random.Generator) -> U8 | None:
     thickness = longest * rng.uniform(*THICKNESS) * np.sqrt(np.clip(1 - from_middle**2, 0, None))
     band = largest_part(np.asarray((breast > 0) & (depth > 0) & (depth <= thickness), np.uint8))
     return band if int(band.sum()) >= SMALLEST else None
+
+
+def grey_of(image: U8) -> U8:
+    """(H, W) or (H, W, 3) -> (H, W)."""
+    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def breast_of(grey: U8) -> U8:
+    """(H, W) mammogram -> (H, W) of 1 on the largest part that is brighter than the ground."""
+    bright = cv2.GaussianBlur(grey, (0, 0), 1.0) > max(8, DARK * int(grey.max()))
+    return largest_part(np.asarray(bright, np.uint8))
 
 
 def below_skin(breast: U8) -> NDArray[np.float32]:

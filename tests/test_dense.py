@@ -1,0 +1,76 @@
+"""Dense tissue of a mammogram: connected, brighter than what is around it, in the breast, neither a speck nor all."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+pytest.importorskip("torch")
+
+from repmedsam_train.data import Augmentation, TrainingSet
+from repmedsam_train.dense import LARGEST, MOST, SLIMMEST, SMALLEST, dense_regions
+
+SIDE = 240
+
+
+def mammogram(seed: int) -> NDArray[np.uint8]:
+    """Half a disc at the left side, with texture: smoothed noise."""
+    noise = np.random.default_rng(seed).normal(0, 1, (SIDE, SIDE)).astype(np.float32)
+    texture = cv2.GaussianBlur(noise, (0, 0), 4)
+    texture = 130 + 40 * texture / texture.std()
+    disc = cv2.circle(np.zeros((SIDE, SIDE), np.uint8), (0, SIDE // 2), 100, 1, -1)
+    return np.asarray(np.clip(texture, 40, 255) * disc, np.uint8)
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2000))
+def test_regions_are_connected_bright_parts_of_the_breast(seed: int) -> None:
+    image = mammogram(seed)
+    regions = dense_regions(image, np.random.default_rng(seed))
+    assert 1 <= regions.max() <= MOST
+    for label in range(1, int(regions.max()) + 1):
+        region = np.asarray(regions == label, np.uint8)
+        assert cv2.connectedComponents(region, connectivity=4)[0] == 2
+        assert SMALLEST <= region.sum() <= LARGEST * region.size
+        assert min(cv2.boundingRect(region)[2:]) >= SLIMMEST
+        ring = (cv2.dilate(region, np.ones((3, 3), np.uint8)) > region) & (regions == 0)
+        assert image[region > 0].mean() > image[ring].mean()
+        assert image[region > 0].min() > 0
+
+
+def test_a_bright_spot_is_found_whole() -> None:
+    """Whatever the level between the spot and the rest: only what smoothing takes is missing."""
+    breast = cv2.circle(np.zeros((SIDE, SIDE), np.uint8), (0, SIDE // 2), 100, 80, -1)
+    spot = cv2.circle(np.zeros_like(breast), (50, 120), 20, 1, -1) > 0
+    image = np.where(spot, 200, breast).astype(np.uint8)
+    found = 0
+    for seed in range(20):
+        regions = dense_regions(np.repeat(image[..., None], 3, -1), np.random.default_rng(seed))
+        if regions[120, 50]:
+            region = regions == regions[120, 50]
+            assert 2 * (region & spot).sum() / (region.sum() + spot.sum()) > 0.75
+            found += 1
+    assert found > 5
+
+
+@pytest.mark.parametrize("level", [0, 5])
+def test_a_dark_image_has_no_dense_tissue(level: int) -> None:
+    assert not dense_regions(np.full((SIDE, SIDE), level, np.uint8), np.random.default_rng(0)).any()
+
+
+def test_only_mammograms_are_trained_on_by_their_dense_tissue(tmp_path: Path) -> None:
+    image = mammogram(0)
+    ground = np.zeros_like(image, np.uint16)
+    ground[10:60, 180:230] = 1  # off the breast, where no region can lie
+    still = Augmentation(flip=0, crop=0, rotation=0, transpose=0, tight_box=1, loose_box=0, skin=0, dense=1)
+    for modality, dense in (("Mammography", True), ("US", False)):
+        path = tmp_path / f"2DBox_{modality}_one_0000.npz"
+        np.savez(path, imgs=np.repeat(image[..., None], 3, -1), gts=ground)
+        prompted = TrainingSet([path], 0, still, focus=False).batch(0, 8, 64, 4).prompted
+        off_breast = prompted.boxes[:, 0] > 150
+        assert off_breast.all() != dense, modality
+        assert off_breast.any() != dense, modality
