@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_train.skin import breast_of, grey_of
+from repmedsam_train.breast import breast_of, grey_of
 
 U8 = NDArray[np.uint8]
 

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from repmedsam_train.breast import breast_of, grey_of, largest_part
+
 U8 = NDArray[np.uint8]
 
-DARK = 0.06  # of the brightest: darker than this is the ground
 GROUND = 0.02  # of the image: dark parts smaller than this lie in the breast
 BREAST = (0.05, 0.9)  # of the image
 CHEST_WALL = 4  # pixels by which a side that is cut off may lean
@@ -45,17 +46,6 @@ def skin_band(image: U8, rng: np.random.Generator) -> U8 | None:
     return band if int(band.sum()) >= SMALLEST else None
 
 
-def grey_of(image: U8) -> U8:
-    """(H, W) or (H, W, 3) -> (H, W)."""
-    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-
-
-def breast_of(grey: U8) -> U8:
-    """(H, W) mammogram -> (H, W) of 1 on the largest part that is brighter than the ground."""
-    bright = cv2.GaussianBlur(grey, (0, 0), 1.0) > max(8, DARK * int(grey.max()))
-    return largest_part(np.asarray(bright, np.uint8))
-
-
 def below_skin(breast: U8) -> NDArray[np.float32]:
     """Of every pixel of an (H, W) mask its distance to the ground, in pixels; the breast's cut sides do not count."""
     ground = 1 - breast
@@ -71,11 +61,3 @@ def below_skin(breast: U8) -> NDArray[np.float32]:
         if stats[part, cv2.CC_STAT_AREA] < GROUND * ground.size:
             ground[parts == part] = 0
     return np.asarray(cv2.distanceTransform(1 - ground, cv2.DIST_L2, 5), np.float32)
-
-
-def largest_part(mask: U8) -> U8:
-    """The largest of a mask's connected parts; the mask itself where it is empty."""
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask)
-    if count < 2:
-        return mask
-    return np.asarray(parts == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])), np.uint8)
