@@ -16,9 +16,8 @@ from repmedsam_infer.overlap import bottom_to_top
 from repmedsam_infer.preprocess import FRAME_SIZE, LAST_EDGE, Frame
 from repmedsam_infer.segment import Span
 from repmedsam_infer.window import whole_frame, windows_around
-from repmedsam_train.dense import dense_regions
 from repmedsam_train.drawn import draw_case
-from repmedsam_train.skin import skin_band
+from repmedsam_train.mammogram import findings
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
@@ -47,9 +46,9 @@ class Augmentation:
     grey: float = 0.1
     blur: float = 0.08
     noise: float = 0.08
-    # Of a mammogram, instead of what is marked on it:
-    skin: float = 0.35  # a stretch of its skin
-    dense: float = 0.3  # regions of dense tissue
+    # Of a mammogram, instead of what is marked on it, one or both of:
+    skin: float = 0.5  # stretches of its skin
+    dense: float = 0.4  # regions of dense tissue
 
 
 NO_AUGMENTATION = Augmentation(
@@ -154,14 +153,8 @@ class TrainingSet:
         case = self.case(index)
         if modality_of(self.paths[index].name) != "Mammography":
             return case
-        kind = rng.random()
-        if kind < self.augmentation.skin:
-            objects = skin_band(case.imgs[0], rng)
-        elif kind < self.augmentation.skin + self.augmentation.dense:
-            objects = dense_regions(case.imgs[0], rng)
-        else:
-            objects = None
-        return case if objects is None else training_case(case.imgs, objects[None])
+        objects = findings(case.imgs[0], rng, self.augmentation.skin, self.augmentation.dense)
+        return training_case(case.imgs, objects[None]) if objects.any() else case
 
     def batch(self, step: int, batch_size: int, size: int, boxes_per_image: int, drawn: float = 0) -> Batch:
         """`batch_size` samples; each is with probability `drawn` of a drawn case, else of a real one."""

@@ -12,7 +12,7 @@ from repmedsam_train.breast import breast_of, grey_of
 
 U8 = NDArray[np.uint8]
 
-MOST = 8  # regions of one image
+MOST = 6  # regions of one image
 SMALLEST = 20  # pixels of a region
 LARGEST = 0.2  # of the image
 SLIMMEST = 3  # pixels of a side of its box

@@ -23,19 +23,20 @@ THICKNESS = (0.007, 0.026)
 SMALLEST = 30  # pixels of a band
 
 
-def skin_band(image: U8, rng: np.random.Generator) -> U8 | None:
-    """(H, W) or (H, W, 3) mammogram -> (H, W) of 1 on a random stretch of skin that tapers to its ends.
+def skin_band(image: U8, rng: np.random.Generator) -> U8:
+    """(H, W) or (H, W, 3) mammogram -> (H, W) of 1 on a random stretch of skin that tapers to its ends, else 0.
 
-    None where there is no breast on dark ground, or the stretch comes out too small.
+    0 alone where there is no breast on dark ground, or the stretch comes out too small.
     """
     grey = grey_of(image)
     breast = breast_of(grey)
+    nothing = np.zeros_like(breast)
     if not BREAST[0] < breast.mean() < BREAST[1]:
-        return None
+        return nothing
     depth = below_skin(breast)
     outline = np.argwhere((depth > 0) & (depth < 1.6))
     if not len(outline):
-        return None
+        return nothing
     longest = max(grey.shape)
     y, x = outline[rng.integers(len(outline))]
     radius = longest * np.exp(rng.uniform(*np.log(LENGTH)))
@@ -43,7 +44,7 @@ def skin_band(image: U8, rng: np.random.Generator) -> U8 | None:
     from_middle = np.hypot(rows - y, columns - x) / radius
     thickness = longest * rng.uniform(*THICKNESS) * np.sqrt(np.clip(1 - from_middle**2, 0, None))
     band = largest_part(np.asarray((breast > 0) & (depth > 0) & (depth <= thickness), np.uint8))
-    return band if int(band.sum()) >= SMALLEST else None
+    return band if int(band.sum()) >= SMALLEST else nothing
 
 
 def below_skin(breast: U8) -> NDArray[np.float32]:

@@ -1,7 +1,5 @@
 """Dense tissue of a mammogram: connected, brighter than what is around it, in the breast, neither a speck nor all."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch")
 
-from repmedsam_train.data import Augmentation, TrainingSet
 from repmedsam_train.dense import LARGEST, MOST, SLIMMEST, SMALLEST, dense_regions
 
 SIDE = 240
@@ -60,17 +57,3 @@ def test_a_bright_spot_is_found_whole() -> None:
 @pytest.mark.parametrize("level", [0, 5])
 def test_a_dark_image_has_no_dense_tissue(level: int) -> None:
     assert not dense_regions(np.full((SIDE, SIDE), level, np.uint8), np.random.default_rng(0)).any()
-
-
-def test_only_mammograms_are_trained_on_by_their_dense_tissue(tmp_path: Path) -> None:
-    image = mammogram(0)
-    ground = np.zeros_like(image, np.uint16)
-    ground[10:60, 180:230] = 1  # off the breast, where no region can lie
-    still = Augmentation(flip=0, crop=0, rotation=0, transpose=0, tight_box=1, loose_box=0, skin=0, dense=1)
-    for modality, dense in (("Mammography", True), ("US", False)):
-        path = tmp_path / f"2DBox_{modality}_one_0000.npz"
-        np.savez(path, imgs=np.repeat(image[..., None], 3, -1), gts=ground)
-        prompted = TrainingSet([path], 0, still, focus=False).batch(0, 8, 64, 4).prompted
-        off_breast = prompted.boxes[:, 0] > 150
-        assert off_breast.all() != dense, modality
-        assert off_breast.any() != dense, modality

@@ -1,7 +1,5 @@
 """A stretch of a mammogram's skin: along the outline, thin, in one piece, and never where the breast is cut off."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch")
 
-from repmedsam_train.data import Augmentation, TrainingSet
 from repmedsam_train.skin import SMALLEST, THICKNESS, skin_band
 
 SIDE = 300
@@ -28,8 +25,7 @@ def mammogram(centre: int, radius: int) -> NDArray[np.uint8]:
 def test_skin_is_a_thin_band_along_the_outline(seed: int, centre: int, radius: int) -> None:
     image = mammogram(centre, radius)
     band = skin_band(image, np.random.default_rng(seed))
-    assume(band is not None)
-    assert band is not None
+    assume(band.any())
     ys, xs = np.nonzero(band)
     depth = radius - np.hypot(ys - centre, xs)
     assert len(ys) >= SMALLEST
@@ -43,7 +39,7 @@ def test_where_a_breast_is_cut_off_there_is_no_skin() -> None:
     for margin in (0, 40):
         image = np.roll(mammogram(150, 120), margin, 1)
         bands = [skin_band(image, np.random.default_rng(seed)) for seed in range(60)]
-        found = np.max([band for band in bands if band is not None], 0)
+        found = np.max(bands, 0)
         assert found[150, margin + 112 : margin + 121].any()  # the tip, opposite
         assert not found[60:240, margin : margin + 20].any()
 
@@ -51,19 +47,4 @@ def test_where_a_breast_is_cut_off_there_is_no_skin() -> None:
 @pytest.mark.parametrize("level", [0, 200])
 def test_without_breast_or_ground_there_is_no_skin(level: int) -> None:
     image = np.full((SIDE, SIDE, 3), level, np.uint8)
-    assert all(skin_band(image, np.random.default_rng(seed)) is None for seed in range(5))
-
-
-def test_only_mammograms_are_trained_on_by_their_skin(tmp_path: Path) -> None:
-    image = mammogram(150, 120)
-    lesion = np.zeros_like(image, np.uint16)
-    lesion[120:180, 30:80] = 1
-    still = Augmentation(flip=0, crop=0, rotation=0, transpose=0, tight_box=1, loose_box=0, skin=1)
-    for modality, skin in (("Mammography", True), ("US", False)):
-        path = tmp_path / f"2DBox_{modality}_one_0000.npz"
-        np.savez(path, imgs=np.repeat(image[..., None], 3, -1), gts=lesion)
-        masks = TrainingSet([path], 0, still, focus=False).batch(0, 8, 64, 4).prompted.masks
-        centre = masks[:, 128, 45] > 127  # in the lesion
-        assert len(masks) == 8
-        assert centre.all() != skin, modality
-        assert centre.any() != skin, modality
+    assert not any(skin_band(image, np.random.default_rng(seed)).any() for seed in range(5))
