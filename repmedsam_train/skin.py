@@ -1,4 +1,4 @@
-"""A stretch of a mammogram's skin, as one more thing to mark.
+"""Stretches of a mammogram's skin, as more things to mark.
 
 Thickened skin is a finding, and one that its box hardly describes: a band along the breast's outline that fills a few
 hundredths of it. From the few cases where it is marked no network learns that a box may be left nearly empty. But every
@@ -13,6 +13,7 @@ from repmedsam_train.breast import breast_of, grey_of, largest_part
 
 U8 = NDArray[np.uint8]
 
+MOST = 2  # stretches on one image
 GROUND = 0.02  # of the image: dark parts smaller than this lie in the breast
 BREAST = (0.05, 0.9)  # of the image
 CHEST_WALL = 4  # pixels by which a side that is cut off may lean
@@ -23,28 +24,32 @@ THICKNESS = (0.007, 0.026)
 SMALLEST = 30  # pixels of a band
 
 
-def skin_band(image: U8, rng: np.random.Generator) -> U8:
-    """(H, W) or (H, W, 3) mammogram -> (H, W) of 1 on a random stretch of skin that tapers to its ends, else 0.
+def skin_bands(image: U8, rng: np.random.Generator) -> U8:
+    """(H, W) or (H, W, 3) mammogram -> (H, W) labels of up to MOST random stretches of skin, tapered to their ends.
 
-    0 alone where there is no breast on dark ground, or the stretch comes out too small.
+    A stretch that comes out too small or crosses one before it is left out; 0 alone where there is no breast on dark
+    ground.
     """
     grey = grey_of(image)
     breast = breast_of(grey)
-    nothing = np.zeros_like(breast)
+    bands = np.zeros_like(breast)
     if not BREAST[0] < breast.mean() < BREAST[1]:
-        return nothing
+        return bands
     depth = below_skin(breast)
     outline = np.argwhere((depth > 0) & (depth < 1.6))
     if not len(outline):
-        return nothing
+        return bands
     longest = max(grey.shape)
-    y, x = outline[rng.integers(len(outline))]
-    radius = longest * np.exp(rng.uniform(*np.log(LENGTH)))
     rows, columns = np.ogrid[: grey.shape[0], : grey.shape[1]]
-    from_middle = np.hypot(rows - y, columns - x) / radius
-    thickness = longest * rng.uniform(*THICKNESS) * np.sqrt(np.clip(1 - from_middle**2, 0, None))
-    band = largest_part(np.asarray((breast > 0) & (depth > 0) & (depth <= thickness), np.uint8))
-    return band if int(band.sum()) >= SMALLEST else nothing
+    for label in range(1, MOST + 1):
+        y, x = outline[rng.integers(len(outline))]
+        radius = longest * np.exp(rng.uniform(*np.log(LENGTH)))
+        from_middle = np.hypot(rows - y, columns - x) / radius
+        thickness = longest * rng.uniform(*THICKNESS) * np.sqrt(np.clip(1 - from_middle**2, 0, None))
+        band = largest_part(np.asarray((breast > 0) & (depth > 0) & (depth <= thickness), np.uint8)) > 0
+        if np.count_nonzero(band) >= SMALLEST and not bands[band].any():
+            bands[band] = label
+    return bands
 
 
 def below_skin(breast: U8) -> NDArray[np.float32]:

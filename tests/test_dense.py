@@ -5,22 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 pytest.importorskip("torch")
 
 from repmedsam_train.dense import LARGEST, MOST, SLIMMEST, SMALLEST, dense_regions
-
-SIDE = 240
-
-
-def mammogram(seed: int) -> NDArray[np.uint8]:
-    """Half a disc at the left side, with texture: smoothed noise."""
-    noise = np.random.default_rng(seed).normal(0, 1, (SIDE, SIDE)).astype(np.float32)
-    texture = cv2.GaussianBlur(noise, (0, 0), 4)
-    texture = 130 + 40 * texture / texture.std()
-    disc = cv2.circle(np.zeros((SIDE, SIDE), np.uint8), (0, SIDE // 2), 100, 1, -1)
-    return np.asarray(np.clip(texture, 40, 255) * disc, np.uint8)
+from tests.mammograms import SIDE, mammogram
 
 
 @settings(max_examples=40)
