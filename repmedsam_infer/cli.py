@@ -164,6 +164,9 @@ def evaluate(
         bool, typer.Option("--challenge", help="Score pictures exactly as the challenge did.")
     ] = False,
     baselines: Annotated[bool, typer.Option("--baselines", help="Also score the filled box and its ellipse.")] = False,
+    sizes: Annotated[
+        bool, typer.Option("--sizes", help="Also a table by size of the objects, as the network sees them.")
+    ] = False,
 ) -> None:
     """DSC and NSD (tolerance 2 mm) per modality and overall, as a Markdown table.
 
@@ -178,6 +181,7 @@ def evaluate(
         typer.echo(f"error: evaluate needs the package {error.name}: pip install 'repmedsam[evaluate]'", err=True)
         raise typer.Exit(EXIT_ENVIRONMENT) from None
     from repmedsam_infer.markdown import markdown
+    from repmedsam_infer.object_sizes import size_table
 
     cases = []
     for case in evaluation.evaluate(segs, gts, challenge, baselines):
@@ -185,6 +189,8 @@ def evaluate(
         if case.error:
             typer.echo(f"warning: {case.error}; it scores 0", err=True)
     typer.echo(markdown(evaluation.table(cases)))
+    if sizes:
+        typer.echo("\n" + markdown(size_table(one for case in cases for one in case.objects)))
     if output is not None:
         try:
             evaluation.write_csv(output, cases)

@@ -15,9 +15,11 @@ from repmedsam_infer.atomic import write_atomic
 from repmedsam_infer.baselines import Baseline, fill_boxes, tight_boxes
 from repmedsam_infer.case import check_spacing, is_volume_name, modality_of
 from repmedsam_infer.errors import CaseReadError, UsageError
+from repmedsam_infer.extents import find_extents
 from repmedsam_infer.metrics import nsd_of_flat_volume
 from repmedsam_infer.npz import open_npz
-from repmedsam_infer.object_scores import score_objects
+from repmedsam_infer.object_scores import ObjectScore, score_objects
+from repmedsam_infer.object_sizes import SizedScore, frame_sizes
 
 CHALLENGE_DSC_FLOOR = 0.2  # the challenge counts NSD as 0 for cases of a mean DSC up to this
 BASELINES: tuple[Baseline, ...] = ("box", "ellipse")
@@ -33,7 +35,7 @@ class Score:
 
 @dataclass(frozen=True)
 class CaseScore:
-    """One case: how its segmentation scored, how the baselines did, what was wrong with it."""
+    """One case: how its segmentation and each object in it scored, how the baselines did, what was wrong with it."""
 
     case: str
     modality: str
@@ -41,6 +43,7 @@ class CaseScore:
     score: Score
     baselines: dict[str, Score]
     error: str | None = None
+    objects: tuple[SizedScore, ...] = ()
 
 
 def evaluate(segs: Path, gts: Path, challenge: bool, baselines: bool) -> Iterator[CaseScore]:
@@ -79,8 +82,11 @@ def evaluate_case(gt_path: Path, seg_path: Path, challenge: bool, baselines: boo
             filled = fill_boxes(gt.shape, boxes, kind)
             by_baseline[kind] = score_labels(gt, filled, spacing, challenge)
     labels = len(np.unique(gt)) - 1
-    score = score_labels(gt, seg, spacing, challenge)
-    return CaseScore(gt_path.name, modality_of(gt_path.name), labels, score, by_baseline, error)
+    scores = object_scores(gt, seg, spacing, challenge)
+    sizes = frame_sizes(find_extents(gt), gt.shape)
+    objects = tuple(SizedScore(float(sizes[label - 1]), *one) for label, one in scores.items())
+    score = mean_of_objects(scores, challenge)
+    return CaseScore(gt_path.name, modality_of(gt_path.name), labels, score, by_baseline, error, objects)
 
 
 def read_ground_truth(path: Path) -> tuple[NDArray[Any], tuple[float, ...]]:
@@ -103,11 +109,22 @@ def score_labels(
     gt: NDArray[np.integer], seg: NDArray[np.integer], spacing: tuple[float, ...], challenge: bool
 ) -> Score:
     """Mean over the labels 1..max of the ground truth; a label that is in neither does not count."""
+    return mean_of_objects(object_scores(gt, seg, spacing, challenge), challenge)
+
+
+def object_scores(
+    gt: NDArray[np.integer], seg: NDArray[np.integer], spacing: tuple[float, ...], challenge: bool
+) -> dict[int, ObjectScore]:
+    """By label, as of `score_objects`; with `challenge` the NSD of a picture is that of a volume of one slice."""
     flat = challenge and gt.ndim == 2
-    scores = score_objects(gt, seg, spacing, nsd_of_flat_volume if flat else None).values()
+    return score_objects(gt, seg, spacing, nsd_of_flat_volume if flat else None)
+
+
+def mean_of_objects(scores: dict[int, ObjectScore], challenge: bool) -> Score:
+    """The score of a case; NaN where it has no object."""
     if not scores:
         return Score(math.nan, math.nan)
-    dscs, nsds = zip(*scores, strict=True)
+    dscs, nsds = zip(*scores.values(), strict=True)
     mean_dsc = float(np.mean(dscs))
     floored = challenge and mean_dsc <= CHALLENGE_DSC_FLOOR
     return Score(mean_dsc, 0.0 if floored else float(np.mean(nsds)))

@@ -19,7 +19,7 @@ def describe(weights_folder: Path | None) -> dict[str, Any]:
     """Versions, engines with their versions (None: not installed), weights, machine; JSON-ready."""
     try:
         found = find_weights(weights_folder)
-        weights: dict[str, Any] = {"folder": str(found.folder), "sha256": found.sha256, "files": sorted(found.sums)}
+        weights: dict[str, Any] = {"folder": str(found.folder), "sha256": found.sha256, "files": found.present}
         auto: dict[str, dict[str, str]] | None = {
             kind: choose_precision("auto", found, volumes)._asdict()
             for kind, volumes in (("pictures", False), ("volumes", True))

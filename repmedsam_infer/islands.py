@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.case import Segmentation
 
-SMALLEST = 0.2  # of the largest part's voxels; chosen on training volumes (docs/experiments.md)
 
+def drop_islands(segs: Segmentation, label: int, smallest: float) -> None:
+    """Set to 0 those parts of `label` in (D, H, W) `segs` that have less than `smallest` of its largest one's voxels.
 
-def drop_islands(segs: Segmentation, label: int) -> None:
-    """Set to 0 those parts of `label` in (D, H, W) `segs` that have less than `SMALLEST` of its largest one's voxels.
-
-    Parts are 26-connected. It takes 5 bytes a voxel at most, so that `segs` had better be the label's box alone.
+    Parts are 26-connected; with `smallest` 0 all stay. It takes 5 bytes a voxel at most, so that `segs` had better be
+    the label's box alone.
     """
+    if not smallest:
+        return
     import cc3d
 
     parts, count = cc3d.connected_components(segs == label, connectivity=26, return_N=True)
@@ -24,6 +25,6 @@ def drop_islands(segs: Segmentation, label: int) -> None:
         return
     sizes: NDArray[np.int64] = np.bincount(parts.ravel())
     sizes[0] = 0  # what is not the object
-    islands = (sizes > 0) & (sizes < SMALLEST * sizes.max())
+    islands = (sizes > 0) & (sizes < smallest * sizes.max())
     if islands.any():
         segs[islands[parts]] = 0

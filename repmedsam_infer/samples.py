@@ -58,32 +58,60 @@ def draw_dermoscopy(rng: Rng) -> Phantom:
 
 
 def draw_endoscopy(rng: Rng) -> Phantom:
-    """A polyp in a tube that darkens towards its middle."""
+    """A pink polyp, with a highlight and a shadow beside it, in a folded tube that darkens towards its middle."""
     shape = (400, 480)
-    gts = stack_labels(shape, [blob(shape, (250, 180), 70, rng, 0.5)])
-    distance = radius(shape, (170, 300), (260, 320))
-    image = colour(shape, (205, 92, 70)) * np.clip(0.25 + 0.8 * distance, 0, 1)[..., None]
-    image += 16 * np.sin(18 * distance)[..., None] + 12 * texture(shape, 12, rng)[..., None]
-    inside = soft(gts > 0, 3)[..., None]
-    light = np.clip(1.25 - radius(shape, (225, 165), (90, 90)), 0.5, 1.25)[..., None]
-    image = image * (1 - inside) + colour(shape, (224, 128, 108)) * light * inside
+    gts = stack_labels(shape, [blob(shape, (235, 190), 78, rng, 0.35)])
+    distance = radius(shape, (150, 330), (260, 320))
+    image = colour(shape, (206, 112, 92)) * np.clip(0.3 + 0.75 * distance, 0, 1)[..., None]
+    folds = np.sin(16 * distance + 0.6 * texture(shape, 30, rng))
+    image += 10 * folds[..., None] + 5 * texture(shape, 6, rng)[..., None]
+    shadow = soft(np.roll(gts > 0, (14, 18), (0, 1)) & (gts == 0), 9)[..., None]
+    image *= 1 - 0.5 * shadow
+    inside = soft(gts > 0, 1.5)[..., None]
+    light = np.clip(1.1 - 0.3 * radius(shape, (205, 160), (95, 95)), 0.7, 1.1)[..., None]
+    polyp = colour(shape, (232, 138, 128)) * light + 6 * texture(shape, 4, rng)[..., None]
+    image = image * (1 - inside) + polyp * inside
+    shine = soft(radius(shape, (200, 165), (7, 13)) < 1, 2)[..., None]
+    image = image * (1 - shine) + 250 * shine
     return to_uint8(image + rng.normal(0, 3, (*shape, 3))), gts, None
 
 
 def draw_fundus(rng: Rng) -> Phantom:
-    """A bright optic disc on a red retina with vessels."""
+    """A bright optic disc with a paler cup on a red retina, whose vessels leave it, fork and grow thinner."""
     shape = (512, 512)
-    gts = stack_labels(shape, [blob(shape, (250, 350), 42, rng, 0.1)])
-    field = (radius(shape, (256, 256), (245, 245)) < 1).astype(float)[..., None]
-    image = colour(shape, (176, 82, 38)) + 12 * texture(shape, 40, rng)[..., None]
-    inside = soft(gts > 0, 4)[..., None]
-    image = image * (1 - inside) + colour(shape, (246, 208, 138)) * inside
-    canvas = to_uint8(image)
-    for bend in (-1.6, -0.9, -0.35, 0.35, 0.9, 1.6):
-        along = np.linspace(0, 330, 40)
-        points = np.stack([350 - along * np.cos(bend / 2), 250 + along * np.sin(bend) * (1 - along / 900)], 1)
-        cv2.polylines(canvas, [points.round().astype(np.int32)], False, (118, 32, 22), 3, cv2.LINE_AA)
-    return to_uint8(canvas * field + rng.normal(0, 2, (*shape, 3)) * field), gts, None
+    gts = stack_labels(shape, [blob(shape, (250, 340), 46, rng, 0.08)])
+    field = soft(radius(shape, (256, 256), (245, 245)) < 1, 2)[..., None]
+    shade = np.clip(1.15 - 0.35 * radius(shape, (256, 256), (245, 245)) ** 2, 0, 2)[..., None]
+    image = colour(shape, (188, 88, 42)) * shade + 9 * texture(shape, 40, rng)[..., None]
+    macula = np.exp(-(radius(shape, (262, 190), (48, 48)) ** 2))[..., None]
+    image *= 1 - 0.35 * macula
+    inside = soft(gts > 0, 3)[..., None]
+    image = image * (1 - inside) + colour(shape, (238, 186, 112)) * inside
+    cup = soft(radius(shape, (252, 344), (20, 18)) < 1, 4)[..., None]
+    image = image * (1 - cup) + colour(shape, (252, 228, 176)) * cup
+    vessels = np.zeros(shape, np.float32)
+    for bend in (-1.7, -1.1, 1.1, 1.7, -2.6, 2.6):
+        draw_vessel(vessels, (344.0, 250.0), bend, 4.5, 2, rng)
+    depth = 0.55 * np.asarray(cv2.GaussianBlur(vessels, (0, 0), 0.8), np.float64)[..., None]
+    image = image * (1 - depth) + colour(shape, (96, 22, 18)) * depth
+    return to_uint8(image * field + rng.normal(0, 2, (*shape, 3)) * field), gts, None
+
+
+def draw_vessel(
+    canvas: NDArray[np.float32], start: tuple[float, float], angle: float, width: float, forks: int, rng: Rng
+) -> None:
+    """A line that bends towards the horizontal from `start` (x, y), thins out, and forks; 1 on it."""
+    x, y = start
+    for step in range(60):
+        ends = [(x, y), (x + 4 * np.cos(angle), y + 4 * np.sin(angle))]
+        x, y = ends[1]
+        points = [np.round(np.array(ends) * 8).astype(np.int32)]  # in eighths of a pixel
+        cv2.polylines(canvas, points, False, 1.0, max(1, round(width)), cv2.LINE_AA, 3)
+        target = np.pi * np.sign(angle) if abs(angle) > np.pi / 2 - 0.6 else 0.0
+        angle += 0.012 * (target - angle) + 0.03 * rng.normal()
+        width *= 0.985
+        if forks and step in (18, 36):
+            draw_vessel(canvas, (x, y), angle + rng.choice([-0.6, 0.6]), width * 0.7, forks - 1, rng)
 
 
 def draw_microscopy(rng: Rng) -> Phantom:

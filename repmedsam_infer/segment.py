@@ -4,7 +4,8 @@
     boxes ──────────────────────────────────────────────────────┴─ decode, all boxes at once ──> logits ──> labels
 
 A mask never leaves its box, and the decoder looks at little more than it (window.py). A picture is one slice. A volume
-is done slice by slice, each box prompting its slices with sections of the ellipsoid that fills it.
+is done slice by slice, each box prompting its slices with sections of the ellipsoid that fills it. Offsets, smoothing
+and what counts as a speck are fitted to the weights and come with them (calibration.py).
 """
 
 from collections import defaultdict
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.case import Case, Segmentation
-from repmedsam_infer.engines import Engine
+from repmedsam_infer.engines import Decoded, Engine
 from repmedsam_infer.islands import drop_islands
 from repmedsam_infer.overlap import bottom_to_top
 from repmedsam_infer.postprocess import frame_logits, image_mask, paint, window_mask
@@ -22,9 +23,6 @@ from repmedsam_infer.preprocess import Frame
 from repmedsam_infer.stopwatch import Stopwatch
 from repmedsam_infer.together import all_together
 from repmedsam_infer.window import whole_frame, windows_around
-
-# What the calibration for tight boxes adds is taken off again: a section only guesses at an object's extent.
-SECTION_OFFSET = -0.25
 
 F32 = NDArray[np.float32]
 
@@ -41,10 +39,11 @@ def segment_2d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
         return segs
     frame = Frame(*case.shape)
     boxes = frame.place_boxes(case.boxes.corners.astype(np.float32))
-    decoded = decode_slice(case.imgs, boxes, boxes, frame, engine, watch)
+    logits = decode_slice(case.imgs, boxes, boxes, frame, engine, watch).low_res_logits
+    logits += engine.calibration.picture_offset
     with watch("postprocess"):
         for i in bottom_to_top(case.boxes.corners):
-            paint_object(segs, decoded[i], boxes[i], int(case.boxes.labels[i]), frame, engine.focus)
+            paint_object(segs, logits[i], boxes[i], int(case.boxes.labels[i]), frame, engine.focus)
     return segs
 
 
@@ -56,21 +55,22 @@ def segment_3d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
     slice's box. Errors add up on the way, and boxes only grow towards the ends, where objects shrink.
     """
     segs = case.empty_segmentation()
-    frame = Frame(*case.shape[1:])
+    frame, fitted = Frame(*case.shape[1:]), engine.calibration
     corners, labels = case.boxes.corners, case.boxes.labels
     spans = [span_of(corners[i], labels[i], frame) for i in bottom_to_top(corners)]  # as they are painted
-    columns = [Column(span.first) for span in spans]
+    columns = [Column(span.first, fitted.slice_smoothing) for span in spans]
     waiting: defaultdict[int, list[tuple[int, F32]]] = defaultdict(list)  # of each slice, the objects that are done
 
     def paint_slices_before(z: int) -> None:
         for done in [k for k in waiting if k < z]:
             for i, smooth in sorted(waiting.pop(done), key=lambda item: item[0]):
-                paint_object(segs[done], smooth + SECTION_OFFSET, spans[i].home, spans[i].label, frame, engine.focus)
+                logits = smooth + fitted.volume_offset
+                paint_object(segs[done], logits, spans[i].home, spans[i].label, frame, engine.focus)
 
     def decode_at(z: int, engine: Engine, watch: Stopwatch) -> tuple[int, list[int], F32]:
         here = [i for i, span in enumerate(spans) if span.first <= z <= span.last]
         sections, homes = np.stack([spans[i].section(z) for i in here]), np.stack([spans[i].home for i in here])
-        return z, here, decode_slice(case.imgs[z], sections, homes, frame, engine, watch)
+        return z, here, decode_slice(case.imgs[z], sections, homes, frame, engine, watch).low_res_logits
 
     needed = sorted({z for span in spans for z in range(span.first, span.last + 1)})
     for z, here, decoded in all_together(decode_at, needed, engine, watch):
@@ -82,14 +82,15 @@ def segment_3d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
     with watch("postprocess"):
         paint_slices_before(case.shape[0])
         for span in spans:
-            drop_islands(segs[span.first : span.last + 1, *frame.pixels(span.home)], span.label)
+            within = segs[span.first : span.last + 1, *frame.pixels(span.home)]
+            drop_islands(within, span.label, fitted.smallest_part)
     return segs
 
 
 def decode_slice(
     image: NDArray[np.uint8], prompts: F32, homes: F32, frame: Frame, engine: Engine, watch: Stopwatch
-) -> F32:
-    """(N, 4G, 4G) logits of an (H, W[, 3]) image: one encoding, one batch of boxes.
+) -> Decoded:
+    """Logits and predicted IoU of N boxes on an (H, W[, 3]) image: one encoding, one batch of boxes.
 
     prompts (N, 4) are the boxes that the network is told, homes (N, 4) those that masks do not leave; in frame pixels.
     """
@@ -101,8 +102,8 @@ def decode_slice(
         return decode(embedding, prompts, homes, engine)
 
 
-def decode(embedding: F32, prompts: F32, homes: F32, engine: Engine) -> F32:
-    """(N, 4G, 4G) logits over what the engine looks at for each home."""
+def decode(embedding: F32, prompts: F32, homes: F32, engine: Engine) -> Decoded:
+    """Logits and predicted IoU of N boxes, over what the engine looks at for each home."""
     windows = windows_around(homes) if engine.focus else whole_frame(len(homes))
     return engine.decode(embedding, prompts, windows)
 
@@ -124,13 +125,14 @@ def paint_object(segs: Segmentation, logits: F32, home: F32, label: int, frame: 
 
 
 class Column:
-    """One object's logits, slice upon slice: each becomes half itself, a quarter each of its neighbours.
+    """One object's logits, slice upon slice: a share `smoothing` of each neighbour, the rest of the slice itself.
 
     At the ends a slice is its own neighbour. Only two slices are kept, whatever the depth.
     """
 
-    def __init__(self, first: int) -> None:
+    def __init__(self, first: int, smoothing: float) -> None:
         self.z = first  # of the next slice
+        self.smoothing = smoothing
         self.before: F32 | None = None
         self.here: F32 | None = None
 
@@ -139,13 +141,16 @@ class Column:
         done: list[tuple[int, F32]] = []
         if self.here is not None:
             before = self.here if self.before is None else self.before
-            done.append((self.z - 1, np.asarray((before + 2 * self.here + logits) / 4, np.float32)))
+            done.append((self.z - 1, self.smooth(before, self.here, logits)))
         if last:
             before = logits if self.here is None else self.here
-            done.append((self.z, np.asarray((before + 3 * logits) / 4, np.float32)))
+            done.append((self.z, self.smooth(before, logits, logits)))
         self.before, self.here = self.here, logits
         self.z += 1
         return done
+
+    def smooth(self, before: F32, here: F32, after: F32) -> F32:
+        return self.smoothing * (before + after) + (1 - 2 * self.smoothing) * here
 
 
 @dataclass(frozen=True)

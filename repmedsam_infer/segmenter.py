@@ -118,9 +118,8 @@ class Segmenter:
         masks = np.zeros((usable.count, frame.height, frame.width), bool)
         if len(usable.labels):
             homes = frame.place_boxes(usable.corners.astype(np.float32))
-            for logits, home, label in zip(
-                decode(embedding, homes, homes, engine), homes, usable.labels.tolist(), strict=True
-            ):
+            decoded = decode(embedding, homes, homes, engine).low_res_logits + engine.calibration.picture_offset
+            for logits, home, label in zip(decoded, homes, usable.labels.tolist(), strict=True):
                 rows, columns, mask = object_mask(logits, home, frame, engine.focus)
                 masks[label - 1, rows, columns] = mask
         return masks

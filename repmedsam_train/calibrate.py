@@ -1,79 +1,141 @@
-"""Where to cut: one number added to all logits, chosen on training cases.
+"""Fit what is stored with weights (calibration.py of repmedsam_infer) to training cases with tight boxes.
 
-In training boxes are jittered and often loose; those that people and benchmarks give mostly are tight. Masks then
-come out a little small, small objects most of all. The offset that gives the best masks from tight boxes goes into the
-last bias of the decoder: nothing changes in the network's form.
+In training boxes are jittered and often loose; those that people and benchmarks give mostly are tight, and sections of
+volumes are guesses. So the logits' best threshold is not exactly 0, and differs between both. Each value is chosen in
+turn, the others staying as they are, by segmenting the cases as `predict` does.
 """
 
+import hashlib
 from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from repmedsam_infer.case import modality_of, read_case
+from repmedsam_infer.calibration import Calibration
+from repmedsam_infer.case import Case, is_volume_name, modality_of, read_case
+from repmedsam_infer.engines import Decoded, Engine
 from repmedsam_infer.errors import UsageError
-from repmedsam_infer.metrics import dsc, nsd
-from repmedsam_infer.network import RepMedSAM, reparameterize
-from repmedsam_infer.network.contrast import CONFIDENT
-from repmedsam_infer.postprocess import window_mask
-from repmedsam_infer.preprocess import Frame
-from repmedsam_infer.window import windows_around
+from repmedsam_infer.evaluate import read_ground_truth, score_labels
+from repmedsam_infer.precision import Precision
+from repmedsam_infer.segment import segment
+from repmedsam_infer.stopwatch import Stopwatch
 
-OFFSETS = tuple(np.arange(0, 2.01, 0.25).tolist())
-BOXES = 20  # of a case, at most
+F32 = NDArray[np.float32]
+PER_DATASET = 8
+TIE = 0.0002  # scores that differ by less do not tell values apart
+OFFSETS = (-0.75, -0.5, -0.25, -0.125, 0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
+# The order in which values are chosen, and what is tried of each.
+PICTURE_STEPS: tuple[tuple[str, tuple[float, ...]], ...] = (("picture_offset", OFFSETS),)
+VOLUME_STEPS: tuple[tuple[str, tuple[float, ...]], ...] = (
+    ("slice_smoothing", (0.0, 0.125, 0.25, 0.3)),
+    ("volume_offset", OFFSETS),
+    ("smallest_part", (0.0, 0.05, 0.1, 0.2, 0.35, 0.5)),
+)
 
 
-def calibrate(model: RepMedSAM, cases: Path, per_modality: int = 25) -> dict[float, float]:
-    """Score every offset on up to `per_modality` pictures of each modality, and add the best to `model`'s logits.
+@dataclass(frozen=True)
+class Tried:
+    """One value of one field, and how it scored: the mean over modalities of DSC and NSD."""
 
-    Returns:
-        For each offset the mean over modalities of (DSC + NSD) / 2.
+    field: str
+    value: float
+    dsc: float
+    nsd: float
+
+    @property
+    def score(self) -> float:
+        return (self.dsc + self.nsd) / 2
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A case with its ground truth, and the network's answers on it."""
+
+    case: Case
+    gts: NDArray[np.integer]
+    spacing: tuple[float, ...]
+    engine: "Replaying"
+
+
+class Replaying:
+    """An `Engine` in front of another one, which is asked once; its answers are repeated afterwards."""
+
+    name, version = "replaying", ""
+    precision: Precision = "fp32"
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.grid, self.focus, self.calibration = engine.grid, engine.focus, engine.calibration
+        self.together = [self]
+        self.image = np.zeros(0, np.float32)
+        self.answers: dict[bytes, Decoded] = {}  # by image and boxes
+
+    def encode(self, image: F32) -> F32:
+        self.image = image
+        return np.zeros(0, np.float32)  # nobody needs it where the answer is known
+
+    def decode(self, embedding: F32, boxes: F32, windows: F32) -> Decoded:
+        del embedding
+        key = hashlib.sha256(self.image.tobytes() + boxes.tobytes()).digest()
+        if key not in self.answers:
+            self.answers[key] = self.engine.decode(self.engine.encode(self.image), boxes, windows)
+        known = self.answers[key]
+        return Decoded(known.low_res_logits.copy(), known.iou.copy())
+
+
+def calibrate(
+    engine: Engine, cases: Path, tell: Callable[[Tried], None], per_dataset: int = PER_DATASET
+) -> Calibration:
+    """The values that score best on up to `per_dataset` cases of each data set (the names before their numbers).
+
+    Values of which there are no cases to fit them to, pictures or volumes, stay neutral. `tell` gets every value tried.
 
     Raises:
-        UsageError: there are no pictures, or the network is of a kind that has no such bias (without focus).
+        UsageError: there are no cases.
+        CaseReadError: a case or its ground truth cannot be read.
 
     """
-    if model.contrast is None:
-        raise UsageError("only networks with focus can be calibrated")
-    by_modality: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in np.random.default_rng(0).permutation(sorted(cases.glob("2D*.npz"))):
-        if len(by_modality[modality_of(path.name)]) < per_modality:
-            by_modality[modality_of(path.name)].append(path)
-    if not by_modality:
-        raise UsageError(f"there are no pictures (2D*.npz) in {cases}")
-
-    network = reparameterize(model)
-    scores = [np.mean([scores_of_case(network, path) for path in paths], 0) for _, paths in sorted(by_modality.items())]
-    means = dict(zip(OFFSETS, np.mean(scores, 0).tolist(), strict=True))
-    best = max(means, key=lambda offset: means[offset])
-    bias = model.contrast.refine.leave.bias
-    assert bias is not None
-    with torch.no_grad():
-        bias.add_(best / CONFIDENT)
-    return means
+    by_dataset: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in np.random.default_rng(0).permutation(sorted(cases.glob("*.npz"))):
+        by_dataset[path.stem.rsplit("_", 1)[0]].append(path)
+    if not by_dataset:
+        raise UsageError(f"there are no .npz files in {cases}")
+    chosen = sorted(path for paths in by_dataset.values() for path in paths[:per_dataset])
+    fitted = Calibration()
+    for volumes, steps in ((False, PICTURE_STEPS), (True, VOLUME_STEPS)):
+        group = [labelled(path, engine) for path in chosen if is_volume_name(path.name) == volumes]
+        if group:
+            for field, values in steps:
+                tried = [try_value(group, fitted, field, value) for value in values]
+                for one in tried:
+                    tell(one)
+                fitted = replace(fitted, **{field: best_value(tried)})
+    return fitted
 
 
-def scores_of_case(network: RepMedSAM, path: Path) -> list[float]:
-    """(DSC + NSD) / 2 of a picture for each of OFFSETS."""
-    case = read_case(path)
-    with np.load(path, allow_pickle=False) as npz:
-        gts = npz["gts"]
-    frame = Frame(*case.shape)
-    boxes = frame.place_boxes(case.boxes.corners[:BOXES].astype(np.float32))
-    with torch.inference_mode():
-        embedding = network.encode(torch.from_numpy(frame.place_image(case.imgs)[None]))
-        low_res_logits = network.decode(embedding, torch.from_numpy(boxes))[0][:, 0].numpy()
-    rows = []
-    for logits, window, box, label in zip(
-        low_res_logits, windows_around(boxes), boxes, case.boxes.labels, strict=False
-    ):
-        pixels = frame.pixels(box)
-        gt = gts == label
-        row = []
-        for offset in OFFSETS:
-            mask = np.zeros_like(gt)
-            mask[pixels] = window_mask(logits + offset, window, frame, *pixels)
-            row.append((dsc(gt, mask) + nsd(gt, mask, (1.0, 1.0))) / 2)
-        rows.append(row)
-    return np.mean(rows, 0).tolist() if rows else [0.0] * len(OFFSETS)
+def best_value(tried: Sequence[Tried]) -> float:
+    """Of those that score within TIE of the best, the one nearest to 0, which changes nothing."""
+    best = max(one.score for one in tried)
+    return min((one.value for one in tried if one.score > best - TIE), key=abs)
+
+
+def labelled(path: Path, engine: Engine) -> Labelled:
+    gts, spacing = read_ground_truth(path)
+    return Labelled(read_case(path), gts, spacing, Replaying(engine))
+
+
+def try_value(group: Sequence[Labelled], fitted: Calibration, field: str, value: float) -> Tried:
+    """Segment and score `group` with one field changed."""
+    calibration = replace(fitted, **{field: value})
+    by_modality: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for one in group:
+        one.engine.calibration = calibration
+        segs = segment(one.case, one.engine, Stopwatch())
+        score = score_labels(one.gts, segs, one.spacing, challenge=False)
+        if not np.isnan(score.dsc):
+            by_modality[modality_of(one.case.name)].append((score.dsc, score.nsd))
+    dsc, nsd = np.mean([np.mean(scores, 0) for scores in by_modality.values()], 0).tolist()
+    return Tried(field, value, dsc, nsd)

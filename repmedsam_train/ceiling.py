@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from repmedsam_infer.baselines import tight_boxes
 from repmedsam_infer.case import modality_of
 from repmedsam_infer.evaluate import read_ground_truth
+from repmedsam_infer.extents import find_extents
 from repmedsam_infer.metrics import dsc, nsd
+from repmedsam_infer.object_sizes import SIZES, frame_sizes
 from repmedsam_infer.postprocess import frame_logits, image_mask, window_mask
 from repmedsam_infer.preprocess import FRAME_SIZE, Frame
 from repmedsam_infer.window import resampling, windows_around
@@ -25,7 +27,6 @@ from repmedsam_train.split import find_cases
 
 # Logits' sides are four times the decoder's grid.
 WAYS = (("frame", 64), ("frame", 128), ("frame", 256), ("window", 64), ("window", 128))
-SIZES = (8, 16, 32, 64)  # borders between groups of objects, in frame pixels
 
 
 @dataclass(frozen=True)
@@ -49,19 +50,18 @@ def ceilings(folder: Path) -> Iterator[ObjectCeiling]:
     for path in find_cases(folder):
         gts, spacing = read_ground_truth(path)
         frame = Frame(*gts.shape[-2:])
-        axes = gts.ndim
+        axes, sizes = gts.ndim, frame_sizes(find_extents(gts), gts.shape)
         for label, box in enumerate(tight_boxes(gts), 1):
             if box[-1] < 0:
                 continue
             gt = gts == label
-            size = float(np.sqrt(np.prod(box[axes : axes + 2] - box[:2] + 1))) * frame.scale
             home = frame.place_boxes(box[None, [0, 1, axes, axes + 1]].astype(np.float32))
             scores = {}
             for cover, side in WAYS:
                 window = windows_around(home)[0] if cover == "window" else None
                 seg = through_logits(gt, frame, side, window)
                 scores[cover, side] = (dsc(gt, seg), nsd(gt, seg, spacing))
-            yield ObjectCeiling(path.name, modality_of(path.name), size, scores)
+            yield ObjectCeiling(path.name, modality_of(path.name), float(sizes[label - 1]), scores)
 
 
 def through_logits(

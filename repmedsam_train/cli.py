@@ -9,6 +9,7 @@ import typer
 from repmedsam_infer.errors import EXIT_CASE_FAILED, RepMedSAMError, UsageError
 
 if TYPE_CHECKING:
+    from repmedsam_infer.calibration import Calibration
     from repmedsam_infer.network import RepMedSAM
     from repmedsam_train.recipe import Recipe
 
@@ -91,18 +92,27 @@ def calibrate(
     model: Annotated[Path, typer.Argument(help="model.safetensors of a run.")],
     out: Annotated[Path, typer.Argument(help="Safetensors file to write.")],
     train: Train,
+    cases: Annotated[int, typer.Option(min=1, help="How many of each data set, at most.")] = 8,
 ) -> None:
-    """Choose where logits are cut, on training cases with tight boxes.
+    """Fit offsets of the logits, smoothing across slices and the smallest part to training cases with tight boxes.
+
+    They are written into the metadata of the weight file, and go with it from there.
 
     Example: repmedsam-train calibrate runs/first/model.safetensors runs/first/calibrated.safetensors --train data/train
     """
+    from repmedsam_infer.engines.torch import TorchEngine
+    from repmedsam_infer.network import reparameterize
+    from repmedsam_train.calibrate import Tried
     from repmedsam_train.calibrate import calibrate as run
     from repmedsam_train.loop import save_weights
 
+    def show(tried: Tried) -> None:
+        typer.echo(f"{tried.field} {tried.value:g}: DSC {tried.dsc:.4f}, NSD {tried.nsd:.4f}")
+
     network = rep_med_sam(model)
-    for offset, score in run(network, train).items():
-        typer.echo(f"{offset:.2f} {score:.4f}")
-    save_weights(out, network, network.settings)
+    fitted = run(TorchEngine(reparameterize(network)), train, show, cases)
+    save_weights(out, network, network.settings | fitted.metadata())
+    typer.echo(f"{out}: {', '.join(f'{name} {value}' for name, value in fitted.metadata().items())}")
 
 
 @app.command()
@@ -140,7 +150,19 @@ def export(
     from repmedsam_train.export import export as write
     from repmedsam_train.quantize import calibration_images
 
-    write(rep_med_sam(model), folder, calibration_images(train) if train is not None else ())
+    images = calibration_images(train) if train is not None else ()
+    write(rep_med_sam(model), folder, images, calibration_of(model))
+
+
+def calibration_of(path: Path) -> "Calibration":
+    """What `calibrate` put into a safetensors file; neutral where it did not."""
+    from repmedsam_infer.calibration import Calibration
+    from repmedsam_infer.weights import read_metadata
+
+    try:
+        return Calibration.from_metadata(read_metadata(path))
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def rep_med_sam(path: Path) -> "RepMedSAM":
@@ -193,6 +215,44 @@ def compare(
     if not all(named.values()):
         raise UsageError("name every folder: NAME=FOLDER")
     typer.echo(markdown(run({name: Path(folder) for name, folder in named.items()}, gts)))
+
+
+@app.command()
+def agreement(
+    reference: Annotated[Path, typer.Argument(help="Folder of segmentations, in fp32 say.")],
+    other: Annotated[Path, typer.Argument(help="Folder of segmentations of the same cases, in int8 say.")],
+    gts: Annotated[Path, typer.Option("--gts", "-g", help="Folder of ground truth.")],
+) -> None:
+    """How much masks depart from a reference, object by object, by data set, as a Markdown table.
+
+    Example: repmedsam-train agreement segs/fp32 segs/int8 -g data/val
+    """
+    from repmedsam_infer.markdown import markdown
+    from repmedsam_train.agreement import agreements, table
+
+    typer.echo(markdown(table(list(agreements(reference, other, gts)))))
+
+
+@app.command()
+def loosen(
+    cases: Annotated[Path, typer.Argument(help="Folder of npz cases with tight boxes.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the same cases with other boxes.")],
+    sides: Annotated[
+        float, typer.Option(min=-0.4, max=2, help="Of a box's width and height: so much more on every side in x and y.")
+    ] = 0.0,
+    slices: Annotated[int, typer.Option(help="In volumes: so many slices more at each end.")] = 0,
+) -> None:
+    """Make boxes larger or smaller than their objects, as people draw them, to see what it costs.
+
+    Example: repmedsam-train loosen data/val data/val10 --sides 0.1
+    """
+    from repmedsam_train.loose_boxes import loosen_cases
+
+    try:
+        count = loosen_cases(cases, out, sides, slices)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written ({error.strerror})") from error
+    typer.echo(f"{count} cases in {out}")
 
 
 @app.command()

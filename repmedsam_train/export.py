@@ -1,7 +1,4 @@
-"""A trained network to weights/: re-parameterized, rounded to fp16, in the form that each engine needs, with checksums.
-
-Both forms hold the same rounded numbers, so that both engines compute the same masks.
-"""
+"""A trained network to weights/: re-parameterized, rounded to fp16, one file of numbers for all engines, checksums."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,17 +10,17 @@ import openvino.opset13
 import torch
 from numpy.typing import NDArray
 from openvino.tools.ovc import convert_model
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from repmedsam_infer.engines.openvino import DECODER, PROMPT_INPUTS, PROMPTS
-from repmedsam_infer.engines.torch import FILE
+from repmedsam_infer.calibration import Calibration
+from repmedsam_infer.engines.openvino import DECODER, PROMPT_INPUTS, PROMPTS, numbers_of
 from repmedsam_infer.network import RepMedSAM, reparameterize
 from repmedsam_infer.network.focus import windows_around
 from repmedsam_infer.network.repmedsam import IMAGE_SIZE
 from repmedsam_infer.precision import ENCODERS
 from repmedsam_infer.weights import SUMS
 from repmedsam_train.quantize import quantized
+from repmedsam_train.shared_constants import write_weights
 
 # Operations whose constants are the weights that take up the room.
 MULTIPLIED = {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"}
@@ -62,35 +59,40 @@ class Decoder(nn.Module):
         return self.model.decode_prompts(embedding, prompts, None)
 
 
-def export(model: RepMedSAM, folder: Path, images: Sequence[NDArray[np.float32]] = ()) -> None:
-    """Write safetensors, OpenVINO encoder, prompts and decoder, and SHA256SUMS into `folder`.
+def export(
+    model: RepMedSAM,
+    folder: Path,
+    images: Sequence[NDArray[np.float32]] = (),
+    calibration: Calibration | None = None,
+) -> None:
+    """Write the weight file, OpenVINO's encoder, prompts and decoder over it, and SHA256SUMS into `folder`.
 
-    With `images`, (3, 256, 256) float32 in [0, 1], also an int8 encoder calibrated on them.
+    With `images`, (3, 256, 256) float32 in [0, 1], also an int8 encoder whose ranges are taken from them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     fused = reparameterize(model)
     fused.load_state_dict({name: tensor.half().float() for name, tensor in fused.state_dict().items()})
     state = {name: tensor.half().contiguous() for name, tensor in fused.state_dict().items()}
-    save_file(state, folder / FILE, fused.settings)
-    (folder / FILE).chmod(0o644)  # safetensors makes it private
+    metadata = {**fused.settings, **(calibration or Calibration()).metadata()}
 
     image_shape = (1, 3, IMAGE_SIZE, IMAGE_SIZE)
     encoder = to_openvino(Encoder(fused), (torch.zeros(image_shape),), [("image", image_shape)])
-    save(encoder, folder / ENCODERS["fp32"])
-    if images:
-        save(quantized(encoder, images), folder / ENCODERS["int8"])
     boxes = torch.tensor([[8.0, 8.0, 64.0, 64.0]]).repeat(3, 1)
     given = (boxes, windows_around(boxes)) if fused.focus else (boxes,)
     inputs = [(name, (-1, 4)) for name, _ in zip(PROMPT_INPUTS, given, strict=False)]
-    save(to_openvino(Prompts(fused), given, inputs), folder / PROMPTS)
+    prompts = to_openvino(Prompts(fused), given, inputs)
     with torch.inference_mode():
-        prompts = Prompts(fused)(*given)
+        example = Prompts(fused)(*given)
     embedding = torch.zeros(1, *fused.embedding_shape)
     shapes = [
         ("embedding", tuple(embedding.shape)),
-        *((f"prompt_{i}", (-1, *prompt.shape[1:])) for i, prompt in enumerate(prompts)),
+        *((f"prompt_{i}", (-1, *prompt.shape[1:])) for i, prompt in enumerate(example)),
     ]
-    save(to_openvino(Decoder(fused), (embedding, *prompts), shapes), folder / DECODER)
+    decoder = to_openvino(Decoder(fused), (embedding, *example), shapes)
+    if images:
+        path = folder / f"{ENCODERS['int8']}.xml"
+        openvino.save_model(quantized(encoder, images), path, compress_to_fp16=False)
+    write_weights(folder, state, metadata, {ENCODERS["fp32"]: encoder, PROMPTS: prompts, DECODER: decoder})
     write_sums(folder, int8=bool(images))
 
 
@@ -104,11 +106,6 @@ def to_openvino(
         port.tensor.set_names({name})
     store_weights_as_fp16(converted)
     return converted
-
-
-def save(model: openvino.Model, stem: Path) -> None:
-    """Write `stem`.xml and .bin."""
-    openvino.save_model(model, stem.with_suffix(".xml"), compress_to_fp16=False)
 
 
 def store_weights_as_fp16(converted: openvino.Model) -> None:
@@ -127,7 +124,7 @@ def store_weights_as_fp16(converted: openvino.Model) -> None:
 
 def write_sums(folder: Path, int8: bool) -> None:
     """SHA256SUMS of every weight file, in the format of sha256sum."""
-    parts = [ENCODERS["fp32"], PROMPTS, DECODER, *([ENCODERS["int8"]] if int8 else [])]
-    names = [FILE, *(f"{part}{suffix}" for part in parts for suffix in (".xml", ".bin"))]
+    graphs = [ENCODERS["fp32"], PROMPTS, DECODER, *([ENCODERS["int8"]] if int8 else [])]
+    names = {f"{graph}.xml" for graph in graphs} | {numbers_of(graph) for graph in graphs}
     lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(names)]
     (folder / SUMS).write_text("".join(lines))

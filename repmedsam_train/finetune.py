@@ -1,15 +1,16 @@
 """Stage 2: train encoder and heads together on masks (paper section 2.2); from scratch where nothing is given."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network import reparameterize
 from repmedsam_infer.network.focus import resample
+from repmedsam_infer.network.weight_file import read_weight_file
 from repmedsam_infer.preprocess import FRAME_SIZE
 from repmedsam_train.data import NO_AUGMENTATION, Batch, TrainingSet
 from repmedsam_train.litemedsam import LiteMedSAM
@@ -42,7 +43,9 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(trained_on, recipe.seed, recipe.augmentation, model.focus, recipe.balance, recipe.emphasis)
     if initial is not None:
-        model = load_initial(model, initial, dataset, recipe)
+        phase = recipe.phase(0)
+        batches = (dataset.batch(step, phase.batch, phase.size, 1, phase.drawn) for step in range(CALIBRATION_BATCHES))
+        model = load_initial(model, initial, recipe.fused, map(inputs_of, batches))
     elif recipe.fused:
         raise UsageError("fused training starts from trained weights; name them with --initial")
     model.image_encoder.requires_grad_(not recipe.heads_only)
@@ -63,29 +66,28 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     return train(task, recipe, out)
 
 
-def load_initial(model: Network, path: Path, dataset: TrainingSet, recipe: Recipe) -> Network:
+def load_initial(model: Network, path: Path, fused: bool, batches: Iterable[Inputs]) -> Network:
     """Start from the weights of a safetensors file, in training form or, as they are shipped, fused; they may lack what
-    published networks do not have. Returns `model`, or its inference form where the recipe trains that.
+    published networks do not have. Returns `model`, or with `fused` its inference form. `batches` are such as it will
+    meet: fused weights get the statistics of normalisations from them.
 
     Raises:
         UsageError: it is not a file of such weights.
 
     """
     try:
-        state = load_file(path)
+        state, _ = read_weight_file(path)
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{path} cannot be read as safetensors: {error}") from error
     if isinstance(model, LiteMedSAM) or not is_fused(state):
         load_state(model, state, path, type(model).__name__, optional=NOT_PUBLISHED)
-        return reparameterize(model) if recipe.fused else model
+        return reparameterize(model) if fused else model
     state = {name: tensor.float() for name, tensor in state.items()}
-    fused = reparameterize(model)
-    load_state(fused, state, path, "RepMedSAM", optional=NOT_PUBLISHED)  # says what does not fit
-    if recipe.fused:
-        return fused
-    phase = recipe.phase(0)
-    batches = (dataset.batch(step, phase.batch, phase.size, 1, phase.drawn) for step in range(CALIBRATION_BATCHES))
-    unfuse(state, model, map(inputs_of, batches))
+    inference_form = reparameterize(model)
+    load_state(inference_form, state, path, "RepMedSAM", optional=NOT_PUBLISHED)  # says what does not fit
+    if fused:
+        return inference_form
+    unfuse(state, model, batches)
     return model
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network import RepMedSAM, reparameterize
+from repmedsam_infer.network.weight_file import read_weight_file
 from repmedsam_train.litemedsam import LiteMedSAM
 from repmedsam_train.recipe import Recipe
 from repmedsam_train.state import load_state
@@ -33,13 +34,11 @@ def load_trained(path: Path) -> Network:
 
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            network = network_of(file.metadata() or {})
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        state, settings = read_weight_file(path)
+        network = network_of(settings)
     except (OSError, SafetensorError, ValueError) as error:
         raise UsageError(f"{path} holds no trained network: {error}") from error
     if isinstance(network, RepMedSAM) and is_fused(state):
         network = reparameterize(network)
-        state = {name: tensor.float() for name, tensor in state.items()}
     load_state(network, state, path, type(network).__name__)
     return network.eval()

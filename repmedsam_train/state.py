@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from repmedsam_infer.errors import UsageError
 
 SHOWN = 5  # keys named in an error
+COUNTERS = "num_batches_tracked"  # batches that a normalisation has seen; it computes nothing, and files may lack it
 
 
 def load_state(
     module: nn.Module, state: Mapping[str, Tensor], path: Path, network: str, optional: tuple[str, ...] = ()
 ) -> None:
-    """Load all of `state` into `module`; keys that begin with `optional` may be missing.
+    """Load all of `state` into `module`; keys that begin with `optional` and batch counters may be missing.
 
     Raises:
         UsageError: other keys are missing, or some are unexpected or of the wrong shape; `path` is named with them.
@@ -21,7 +22,7 @@ def load_state(
     """
     wanted = module.state_dict()
     missing = sorted(wanted.keys() - state.keys())
-    missing = [name for name in missing if not name.startswith(optional)]
+    missing = [name for name in missing if not name.startswith(optional) and not name.endswith(COUNTERS)]
     # Saved by some versions of the published code; we compute it.
     unexpected = sorted(name for name in state.keys() - wanted.keys() if not name.endswith("attention_bias_idxs"))
     misshapen = [

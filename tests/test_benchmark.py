@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from repmedsam_infer.case import read_case
-from repmedsam_infer.engines import MAX_BATCH, in_batches
+from repmedsam_infer.engines import MAX_BATCH, Decoded, in_batches
 from repmedsam_infer.report import REPORT
 from repmedsam_infer.run import do_case
 from repmedsam_infer.timing_cases import TIMING_CASES, TimingCase, draw, write_timing_cases
@@ -27,7 +27,7 @@ COSTS = {
 class CountingEngine(BoxEngine):
     """As the real ones, decodes at most MAX_BATCH boxes at once."""
 
-    def decode(self, embedding: F32, boxes: F32, windows: F32) -> F32:
+    def decode(self, embedding: F32, boxes: F32, windows: F32) -> Decoded:
         whole = super().decode
         return in_batches(lambda some: whole(embedding, boxes[some], windows[some]), len(boxes))
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from repmedsam_infer.calibration import Calibration
 from repmedsam_infer.case import read_case
 from repmedsam_infer.engines import Engine
 from repmedsam_infer.segment import segment
 from repmedsam_infer.stopwatch import Stopwatch
+from repmedsam_infer.weights import Weights
 from repmedsam_infer.window import windows_around
 from tests.conftest import write_npz
 
@@ -47,6 +49,24 @@ def test_same_masks_of_real_pictures(real_cases: Path, openvino_engine: Engine, 
         assert_same_masks(path, openvino_engine, torch_engine)
 
 
+def test_both_engines_predict_the_same_iou_of_every_mask(openvino_engine: Engine, torch_engine: Engine) -> None:
+    image = np.random.default_rng(0).random((3, 256, 256), dtype=np.float32)
+    boxes = np.array([[10 + i, 10, 90 + 8 * i, 90] for i in range(11)], np.float32)  # more than one batch
+    ours, theirs = (
+        engine.decode(engine.encode(image), boxes, windows_around(boxes)) for engine in (openvino_engine, torch_engine)
+    )
+    assert ours.iou.shape == (11,)
+    assert ours.low_res_logits.shape[0] == 11
+    np.testing.assert_allclose(ours.iou, theirs.iou, atol=1e-4)
+    assert len(np.unique(ours.iou)) == 11
+
+
+def test_what_was_fitted_to_the_weights_comes_with_them(
+    weights: Weights, openvino_engine: Engine, torch_engine: Engine
+) -> None:
+    assert weights.calibration() == openvino_engine.calibration == torch_engine.calibration != Calibration()
+
+
 def test_results_belong_to_the_caller(openvino_engine: Engine) -> None:
     """OpenVINO reuses its output tensors: what was returned must not change with the next call."""
     rng = np.random.default_rng(0)
@@ -56,10 +76,11 @@ def test_results_belong_to_the_caller(openvino_engine: Engine) -> None:
     np.testing.assert_array_equal(first, kept)
 
     box = np.array([[10, 10, 90, 90]], np.float32)
-    logits = openvino_engine.decode(first, box, windows_around(box))
-    kept = logits.copy()
+    decoded = openvino_engine.decode(first, box, windows_around(box))
+    kept_logits, kept_iou = (part.copy() for part in decoded)
     openvino_engine.decode(first, box + 50, windows_around(box))
-    np.testing.assert_array_equal(logits, kept)
+    np.testing.assert_array_equal(decoded.low_res_logits, kept_logits)
+    np.testing.assert_array_equal(decoded.iou, kept_iou)
 
 
 def test_the_same_case_gives_the_same_mask_twice(samples: Path, openvino_engine: Engine) -> None:

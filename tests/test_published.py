@@ -9,19 +9,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from safetensors import safe_open  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from repmedsam_infer.errors import UsageError  # noqa: E402
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
+from repmedsam_infer.network.weight_file import read_weight_file  # noqa: E402
 from repmedsam_infer.weights import Weights  # noqa: E402
 from repmedsam_train.cli import main  # noqa: E402
 from repmedsam_train.data import TrainingSet  # noqa: E402
-from repmedsam_train.finetune import load_initial  # noqa: E402
+from repmedsam_train.finetune import inputs_of, load_initial  # noqa: E402
 from repmedsam_train.litemedsam import LiteMedSAM  # noqa: E402
+from repmedsam_train.networks import load_trained  # noqa: E402
 from repmedsam_train.published import import_checkpoint  # noqa: E402
-from repmedsam_train.recipe import Phase, Recipe  # noqa: E402
 from repmedsam_train.split import find_cases  # noqa: E402
 from repmedsam_train.tinyvit import TinyViT  # noqa: E402
 from tests.conftest import PARITY  # noqa: E402
@@ -118,10 +118,9 @@ def test_imported_weights_can_be_started_from(
         main()
     assert not stopped.value.code
     assert "is repvit-sam" in capsys.readouterr().out
-    cases = TrainingSet(find_cases(samples))
     for focus in (False, True):  # published networks have none; what ours adds starts without their weights
         model = RepMedSAM(16, focus)
-        load_initial(model, tmp_path / "imported.safetensors", cases, Recipe())
+        load_initial(model, tmp_path / "imported.safetensors", fused=False, batches=())
         for name, tensor in repvit_sam.items():
             assert torch.equal(model.state_dict()[name], tensor), name
 
@@ -130,11 +129,12 @@ def test_imported_weights_can_be_started_from(
 def test_shipped_weights_can_be_started_from(weights: Weights, samples: Path) -> None:
     """In training form they do what they did as they were shipped."""
     path = weights.folder / "repmedsam.safetensors"
-    with safe_open(path, framework="pt") as file:
-        model = RepMedSAM.from_settings(file.metadata())
-        fused = reparameterize(model)
-        fused.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118
-    load_initial(model, path, TrainingSet(find_cases(samples)), Recipe(phases=(Phase(128, 1, 4),)))
+    state, settings = read_weight_file(path)
+    model = RepMedSAM.from_settings(settings)
+    fused = reparameterize(model)
+    fused.load_state_dict(state)
+    cases = TrainingSet(find_cases(samples))
+    load_initial(model, path, fused=False, batches=(inputs_of(cases.batch(step, 4, 128, 1)) for step in range(16)))
     images, boxes = torch.rand(1, 3, 256, 256), torch.tensor([[30.0, 40, 180, 200]])
     with torch.inference_mode():
         wanted, _ = fused(images, boxes)
@@ -142,14 +142,31 @@ def test_shipped_weights_can_be_started_from(weights: Weights, samples: Path) ->
     torch.testing.assert_close(given, wanted, atol=1e-2, rtol=1e-2)
 
 
-def test_weights_that_do_not_fit_cannot_be_started_from(litemedsam: State, samples: Path, tmp_path: Path) -> None:
-    cases = TrainingSet(find_cases(samples))
+def test_a_training_form_may_be_half_as_precise_and_lack_its_counters(tmp_path: Path) -> None:
+    """As machines with little room to send it through store it."""
+    network = RepMedSAM(16, focus=True)
+    state = {n: t.half() if t.ndim > 1 else t for n, t in filled(network).items() if "num_batches_tracked" not in n}
+    path = tmp_path / "small.safetensors"
+    save_file(state, path, network.settings)
+    for loaded in (load_trained(path), load_initial(RepMedSAM(16, focus=True), path, fused=False, batches=())):
+        for name, tensor in state.items():
+            assert torch.equal(loaded.state_dict()[name], tensor.float()), name
+    kept = {name: t for name, t in state.items() if not name.startswith(("high_res.", "contrast."))}
+    save_file(kept, tmp_path / "published.safetensors")
+    kind, imported = import_checkpoint(tmp_path / "published.safetensors")
+    assert kind == "repvit-sam"
+    assert torch.equal(
+        imported.state_dict()["image_encoder.neck.0.weight"], state["image_encoder.neck.0.weight"].float()
+    )
+
+
+def test_weights_that_do_not_fit_cannot_be_started_from(litemedsam: State, tmp_path: Path) -> None:
     save_file(litemedsam, tmp_path / "other.safetensors")
     with pytest.raises(UsageError, match="does not fit RepMedSAM"):
-        load_initial(RepMedSAM(), tmp_path / "other.safetensors", cases, Recipe())
+        load_initial(RepMedSAM(), tmp_path / "other.safetensors", fused=False, batches=())
     (tmp_path / "damaged.safetensors").write_bytes(b"nothing")
     with pytest.raises(UsageError, match="cannot be read as safetensors"):
-        load_initial(RepMedSAM(), tmp_path / "damaged.safetensors", cases, Recipe())
+        load_initial(RepMedSAM(), tmp_path / "damaged.safetensors", fused=False, batches=())
 
 
 def test_a_wrong_file_is_refused_with_the_keys_that_are_wrong(repvit_sam: State, tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import check_boxes
+from repmedsam_infer.calibration import Calibration
 from repmedsam_infer.case import Case
-from repmedsam_infer.engines import Engine, in_batches
+from repmedsam_infer.engines import Decoded, Engine, in_batches
 from repmedsam_infer.precision import Precision
 from repmedsam_infer.segment import Column, Span, segment
 from repmedsam_infer.stopwatch import Stopwatch
@@ -24,6 +25,7 @@ class BoxEngine:
 
     name, version, grid = "box", "0", 64
     precision: Precision = "fp32"
+    calibration = Calibration()
 
     def __init__(self, shrink: float = 0, focus: bool = False) -> None:
         self.shrink = shrink
@@ -38,7 +40,7 @@ class BoxEngine:
         self.images.append(image)
         return np.full((256, 1, 1), len(self.images) - 1, np.float32)
 
-    def decode(self, embedding: F32, boxes: F32, windows: F32) -> F32:
+    def decode(self, embedding: F32, boxes: F32, windows: F32) -> Decoded:
         assert int(embedding[0, 0, 0]) == len(self.images) - 1  # that of the image at hand
         self.batches.append(len(boxes))
         self.prompts += list(boxes)
@@ -47,7 +49,8 @@ class BoxEngine:
         steps = (np.arange(256) + 0.5) / 256
         x, y = (windows[:, [i]] + (windows[:, [i + 2]] - windows[:, [i]]) * steps for i in (0, 1))
         across, down = (np.minimum(p - low[:, [i]], high[:, [i]] - p) for i, p in ((0, x), (1, y)))
-        return np.minimum(down[:, :, None], across[:, None, :]).clip(-5, 5).astype(np.float32)
+        logits = np.minimum(down[:, :, None], across[:, None, :]).clip(-5, 5).astype(np.float32)
+        return Decoded(logits, np.ones(len(boxes), np.float32))
 
 
 def make_case(imgs: NDArray[np.uint8], raw_boxes: list[list[float]], is_volume: bool) -> Case:
@@ -177,11 +180,13 @@ def test_batches_are_bounded_and_in_order() -> None:
     boxes = np.arange(150, dtype=np.float32)
     sizes: list[int] = []
 
-    def decode(some: slice) -> F32:
+    def decode(some: slice) -> Decoded:
         sizes.append(len(boxes[some]))
-        return boxes[some]
+        return Decoded(boxes[some], -boxes[some])
 
-    np.testing.assert_array_equal(in_batches(decode, 150), boxes)
+    decoded = in_batches(decode, 150)
+    np.testing.assert_array_equal(decoded.low_res_logits, boxes)
+    np.testing.assert_array_equal(decoded.iou, -boxes)
     assert sizes == [8] * 18 + [6]
 
 
@@ -191,12 +196,14 @@ def test_a_volumes_slices_in_colour_are_taken(openvino_engine: Engine, tmp_path:
     assert segs.shape == (2, 40, 50)
 
 
-@given(depth=st.integers(1, 12), first=st.integers(0, 5), seed=st.integers(0, 99))
-def test_logits_are_smoothed_across_slices_as_a_whole_column_would_be(depth: int, first: int, seed: int) -> None:
+@given(depth=st.integers(1, 12), first=st.integers(0, 5), seed=st.integers(0, 99), smoothing=st.floats(0, 0.5))
+def test_logits_are_smoothed_across_slices_as_a_whole_column_would_be(
+    depth: int, first: int, seed: int, smoothing: float
+) -> None:
     logits = np.random.default_rng(seed).standard_normal((depth, 4, 4)).astype(np.float32)
-    column = Column(first)
+    column = Column(first, smoothing)
     done = [item for i in range(depth) for item in column.add(logits[i], last=i == depth - 1)]
     assert [z for z, _ in done] == list(range(first, first + depth))
     padded = np.pad(logits, ((1, 1), (0, 0), (0, 0)), mode="edge")
-    expected = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+    expected = smoothing * (padded[:-2] + padded[2:]) + (1 - 2 * smoothing) * padded[1:-1]
     np.testing.assert_allclose(np.stack([smooth for _, smooth in done]), expected, atol=1e-6)

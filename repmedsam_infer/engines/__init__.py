@@ -1,11 +1,12 @@
 """What can run the network. One is loaded by name; all give the same masks."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from repmedsam_infer.calibration import Calibration
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.precision import Choice, Precision, choose_precision
 from repmedsam_infer.weights import Weights
@@ -13,6 +14,17 @@ from repmedsam_infer.weights import Weights
 F32 = NDArray[np.float32]
 EngineName = Literal["openvino", "torch"]
 MAX_BATCH = 8  # boxes decoded at once: 4 to 16 take the same time a box within a few per cent, 8 the least
+
+
+class Decoded(NamedTuple):
+    """What the decoder makes of N boxes.
+
+    low_res_logits: (N, 4G, 4G) float32, positive inside the mask.
+    iou: (N,) float32, the IoU with the true mask that the network predicts; trained to be in 0..1, not cut off there.
+    """
+
+    low_res_logits: F32
+    iou: F32
 
 
 class Engine(Protocol):
@@ -26,6 +38,7 @@ class Engine(Protocol):
     precision: Precision  # of the encoder
     grid: int
     focus: bool
+    calibration: Calibration  # what was fitted to the weights
 
     @property
     def together(self) -> "Sequence[Engine]":
@@ -36,8 +49,8 @@ class Engine(Protocol):
         """(3, 256, 256) in [0, 1] -> (C, H, W) embedding."""
         ...
 
-    def decode(self, embedding: F32, boxes: F32, windows: F32) -> F32:
-        """(C, H, W), (N, 4) and (N, 4), both in frame pixels -> (N, 4G, 4G) low_res_logits."""
+    def decode(self, embedding: F32, boxes: F32, windows: F32) -> Decoded:
+        """(C, H, W), (N, 4) and (N, 4), both in frame pixels -> low_res_logits and predicted IoU of N boxes."""
         ...
 
 
@@ -94,6 +107,7 @@ def check_engine(name: str, weights: Weights, precision: str, volumes: bool) -> 
     return choose_precision(precision, weights, volumes)
 
 
-def in_batches(decode: Callable[[slice], F32], count: int) -> F32:
+def in_batches(decode: Callable[[slice], Decoded], count: int) -> Decoded:
     """`decode` over at most MAX_BATCH of `count` boxes at a time, concatenated."""
-    return np.concatenate([decode(slice(start, start + MAX_BATCH)) for start in range(0, count, MAX_BATCH)])
+    batches = [decode(slice(start, start + MAX_BATCH)) for start in range(0, count, MAX_BATCH)]
+    return Decoded(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))

@@ -1,4 +1,7 @@
-"""The default engine: OpenVINO on the CPU, over weights stored as fp16. Needs no torch."""
+"""The default engine: OpenVINO on the CPU. Needs no torch.
+
+Its graphs are .xml files whose constants lie in the weight file that all engines share; the int8 encoder has a .bin.
+"""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,16 +10,17 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.engines import in_batches
+from repmedsam_infer.calibration import Calibration
+from repmedsam_infer.engines import Decoded, in_batches
 from repmedsam_infer.engines.compiled import CompiledNetworks, compiled_networks
 from repmedsam_infer.engines.runtime import import_openvino
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.precision import ENCODERS, Precision, unquantized
-from repmedsam_infer.weights import Weights
+from repmedsam_infer.weights import STORE, Weights
 
 F32 = NDArray[np.float32]
-# As the encoders, an .xml and a .bin in weights/. Prompts are worked out apart, in fp32: positions need its digits, and
-# masks follow (with all of the decoder in bf16 their IoU is 0.98, so 0.998; docs/experiments.md).
+# Graphs, as the encoders are. Prompts are worked out apart, in fp32: positions need its digits, and masks follow (with
+# all of the decoder in bf16 their IoU is 0.98, so 0.998; docs/experiments.md).
 PROMPTS, DECODER = "prompts", "decoder"
 PROMPT_INPUTS = ("boxes", "windows")  # the last one only with focus
 HINTS: dict[Literal["fp32", "bf16"], str] = {"fp32": "f32", "bf16": "bf16"}  # said aloud: OpenVINO would choose itself
@@ -30,6 +34,7 @@ class Networks(NamedTuple):
     decoder: Any
     precision: Precision
     version: str
+    calibration: Calibration
 
 
 class OpenVINOEngine:
@@ -38,7 +43,7 @@ class OpenVINOEngine:
     name = "openvino"
 
     def __init__(self, networks: Networks) -> None:
-        self.precision, self.version = networks.precision, networks.version
+        self.precision, self.version, self.calibration = networks.precision, networks.version, networks.calibration
         self.encoder, self.prompts, self.decoder = (network.create_infer_request() for network in networks[:3])
         self.focus = len(networks.prompts.inputs) == len(PROMPT_INPUTS)
         self.grid = int(networks.decoder.output(0).partial_shape[-1].get_length()) // 4
@@ -49,12 +54,13 @@ class OpenVINOEngine:
         # Copied: the output tensor is the next inference's, too.
         return np.array(self.encoder.get_output_tensor(0).data[0])
 
-    def decode(self, embedding: F32, boxes: F32, windows: F32) -> F32:
-        def decode(some: slice) -> F32:
+    def decode(self, embedding: F32, boxes: F32, windows: F32) -> Decoded:
+        def decode(some: slice) -> Decoded:
             self.prompts.infer([boxes[some], windows[some]] if self.focus else [boxes[some]], share_inputs=True)
             prompts = [tensor.data for tensor in self.prompts.output_tensors]
             self.decoder.infer([embedding[None], *prompts], share_inputs=True)
-            return np.array(self.decoder.get_output_tensor(0).data[:, 0])
+            logits, iou = (self.decoder.get_output_tensor(i).data for i in range(2))
+            return Decoded(np.array(logits[:, 0]), np.array(iou[:, 0]))  # copied, as above
 
         return in_batches(decode, len(boxes))
 
@@ -95,7 +101,7 @@ def load_networks(
     core = openvino.Core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UsageError("this processor has no bf16 arithmetic: use --precision auto or fp32")
-    arithmetic = unquantized(precision)
+    arithmetic, calibration = unquantized(precision), weights.calibration()
 
     def load(part: str, arithmetic: Literal["fp32", "bf16"]) -> Any:
         settings = {
@@ -105,7 +111,7 @@ def load_networks(
             "NUM_STREAMS": str(streams),
             "ENABLE_CPU_PINNING": "NO",  # two networks' threads would be pinned to one core, and leave another idle
         }
-        names = f"{part}.xml", f"{part}.bin"
+        names = f"{part}.xml", numbers_of(part)
         identity = str(openvino.__version__), arithmetic, *(weights.sums.get(name, "") for name in names)
         blob = known.read(*identity)
         if blob is not None:
@@ -113,7 +119,7 @@ def load_networks(
                 return core.import_model(openvino.Tensor(np.frombuffer(blob, np.uint8)), "CPU", settings)
             except RuntimeError:
                 pass  # an OpenVINO that calls itself the same: compile
-        loaded = core.compile_model(weights.verified(*names)[0], "CPU", settings)
+        loaded = core.compile_model(core.read_model(*weights.verified(*names)), "CPU", settings)
         if keep:
             known.write(loaded, *identity)
         return loaded
@@ -125,7 +131,12 @@ def load_networks(
         )
     except RuntimeError as error:
         raise SetupError(f"OpenVINO cannot load {weights.folder}: {str(error).splitlines()[0]}") from error
-    return Networks(encoder, prompts, decoder, precision, str(openvino.__version__).split("-")[0])
+    return Networks(encoder, prompts, decoder, precision, str(openvino.__version__).split("-")[0], calibration)
+
+
+def numbers_of(graph: str) -> str:
+    """The file that the constants of a graph lie in."""
+    return f"{graph}.bin" if graph == ENCODERS["int8"] else STORE
 
 
 def used_once(network: Any) -> Any:

@@ -5,13 +5,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.engines import in_batches
+from repmedsam_infer.calibration import Calibration
+from repmedsam_infer.engines import Decoded, in_batches
 from repmedsam_infer.errors import SetupError
 from repmedsam_infer.precision import Precision
-from repmedsam_infer.weights import Weights
+from repmedsam_infer.weights import STORE, Weights
 
 F32 = NDArray[np.float32]
-FILE = "repmedsam.safetensors"  # the re-parameterized network, fp16
 
 
 class Network(Protocol):
@@ -34,28 +34,29 @@ class TorchEngine:
     name = "torch"
     precision: Precision = "fp32"
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, calibration: Calibration | None = None) -> None:
         import torch
 
         self.torch = torch
         self.version = str(torch.__version__)
         self.model = network
         self.grid, self.focus = int(network.grid), bool(network.focus)
+        self.calibration = calibration or Calibration()
         self.together = [self]  # torch's threads are the process's
 
     def encode(self, image: F32) -> F32:
         with self.torch.inference_mode():
             return self.model.encode(self.torch.from_numpy(image[None]))[0].contiguous().numpy()
 
-    def decode(self, embedding: F32, boxes: F32, windows: F32) -> F32:
+    def decode(self, embedding: F32, boxes: F32, windows: F32) -> Decoded:
         from_numpy = self.torch.from_numpy
 
-        def decode(some: slice) -> F32:
+        def decode(some: slice) -> Decoded:
             with self.torch.inference_mode():
-                logits, _ = self.model.decode(
+                logits, iou = self.model.decode(
                     from_numpy(embedding[None]), from_numpy(boxes[some]), windows=from_numpy(windows[some])
                 )
-            return logits[:, 0].numpy()
+            return Decoded(logits[:, 0].numpy(), iou[:, 0].numpy())
 
         return in_batches(decode, len(boxes))
 
@@ -69,19 +70,18 @@ def load(weights: Weights, threads: int) -> TorchEngine:
     """
     try:
         import torch
-        from safetensors import safe_open
 
         from repmedsam_infer.network import RepMedSAM, reparameterize
+        from repmedsam_infer.network.weight_file import read_weight_file
     except ImportError as error:
         raise SetupError("the engine 'torch' is not installed: pip install 'repmedsam[torch]'") from error
-    (path,) = weights.verified(FILE)
+    (path,) = weights.verified(STORE)
     torch.set_num_threads(threads)
-    with safe_open(path, framework="pt") as file:
-        settings = file.metadata() or {}
-        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (no mapping)
+    state, settings = read_weight_file(path)
     try:
         model = reparameterize(RepMedSAM.from_settings(settings))
         model.load_state_dict(state)
     except (ValueError, RuntimeError) as error:
         raise SetupError(f"{path} does not fit the network: {str(error).splitlines()[0]}") from error
-    return TorchEngine(model.eval().to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return TorchEngine(model, weights.calibration())
