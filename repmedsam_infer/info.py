@@ -1,6 +1,7 @@
 """What is installed and what the machine offers, without importing any of it."""
 
 import platform
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,12 @@ def describe(weights_folder: Path | None) -> dict[str, Any]:
     """Versions, engines with their versions (None: not installed), weights, machine; JSON-ready."""
     try:
         found = find_weights(weights_folder)
-        weights: dict[str, Any] = {"folder": str(found.folder), "sha256": found.sha256, "files": found.present}
+        weights: dict[str, Any] = {
+            "folder": str(found.folder),
+            "sha256": found.sha256,
+            "files": found.present,
+            "fitted": asdict(found.calibration()),
+        }
         auto: dict[str, dict[str, str]] | None = {
             kind: choose_precision("auto", found, volumes)._asdict()
             for kind, volumes in (("pictures", False), ("volumes", True))

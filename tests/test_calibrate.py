@@ -28,7 +28,7 @@ def filled_boxes(folder: Path, volumes: bool) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("shrink", [0.75, 0.0])
+@pytest.mark.parametrize("shrink", [0.7, 0.0])
 def test_the_offset_of_pictures_brings_a_network_that_draws_too_small_to_the_border(
     shrink: float, tmp_path: Path
 ) -> None:

@@ -142,6 +142,7 @@ def test_shipped_weights_can_be_started_from(weights: Weights, samples: Path) ->
     torch.testing.assert_close(given, wanted, atol=1e-2, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_training_form_may_be_half_as_precise_and_lack_its_counters(tmp_path: Path) -> None:
     """As machines with little room to send it through store it."""
     network = RepMedSAM(16, focus=True)
