@@ -91,8 +91,9 @@ def draw_fundus(rng: Rng) -> Phantom:
     image = image * (1 - cup) + colour(shape, (252, 228, 176)) * cup
     vessels = np.zeros(shape, np.float32)
     for bend in (-1.7, -1.1, 1.1, 1.7, -2.6, 2.6):
-        draw_vessel(vessels, (344.0, 250.0), bend, 4.5, 2, rng)
-    depth = 0.55 * np.asarray(cv2.GaussianBlur(vessels, (0, 0), 0.8), np.float64)[..., None]
+        draw_vessel(vessels, (344.0, 250.0), bend, 4.0, 2, rng)
+    seen = 0.5 - 0.25 * inside  # on the disc, vessels are paler
+    depth = seen * np.asarray(cv2.GaussianBlur(vessels, (0, 0), 1.0), np.float64)[..., None]
     image = image * (1 - depth) + colour(shape, (96, 22, 18)) * depth
     return to_uint8(image * field + rng.normal(0, 2, (*shape, 3)) * field), gts, None
 

@@ -110,6 +110,25 @@ def test_evaluate_prints_a_table_and_writes_a_row_a_case(tmp_path: Path, repmeds
     assert len((tmp_path / "scores.csv").read_text().splitlines()) == 4
 
 
+def test_objects_are_grouped_by_their_size_in_the_frame(tmp_path: Path, repmedsam: Repmedsam) -> None:
+    gts = np.zeros((512, 512), np.uint8)  # twice as large as the frame
+    gts[:8, :8], gts[100:140, 100:140], gts[200:500, 200:500] = 1, 2, 3  # 4, 20 and 150 pixels of the frame
+    segs = gts.copy()
+    segs[100:140, 120:140] = 0
+    for folder, key, labels in (("gts", "gts", gts), ("segs", "segs", segs)):
+        (tmp_path / folder).mkdir()
+        write_npz(tmp_path / folder / "2DBox_US_a.npz", **{key: labels})
+    result = repmedsam("evaluate", "-s", tmp_path / "segs", "-g", tmp_path / "gts", "--sizes")
+    assert result.code == 0
+    table = result.out.split("\n\n")[1].splitlines()
+    assert table[0] == "| size | objects | DSC | NSD |"
+    assert [row.split("|")[1:4] for row in table[2:]] == [
+        [" 0 to 8 pixels ", " 1 ", " 1.0000 "],
+        [" 16 to 32 pixels ", " 1 ", " 0.6667 "],
+        [" 64 to 256 pixels ", " 1 ", " 1.0000 "],
+    ]
+
+
 def test_a_segmentation_of_another_shape_scores_zero_and_says_so(tmp_path: Path) -> None:
     gt_path = write_npz(tmp_path / "2DBox_US_x.npz", gts=square(0).astype(np.uint8))
     seg_path = write_npz(tmp_path / "seg.npz", segs=np.zeros((3, 3), np.uint8))

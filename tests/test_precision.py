@@ -69,13 +69,14 @@ def test_an_unknown_precision_is_refused(weights: Weights) -> None:
 
 
 def test_int8_masks_are_close_to_those_in_fp32(weights: Weights, openvino_engine: Engine, samples: Path) -> None:
-    """The bound on single objects, on drawn cases: intersection over union at least 0.97 on average."""
+    """On drawn cases: intersection over union at least 0.98 on average, 0.9 for every object."""
     int8 = load_engine("openvino", weights, 2, "int8")
     ious = []
-    for path in sorted(samples.glob("2D*.npz")):
+    for path in sorted(samples.glob("*.npz")):
         case = read_case(path)
         ours, exact = (segment(case, engine, Stopwatch()) for engine in (int8, openvino_engine))
         for label in case.boxes.labels:
             one, other = ours == label, exact == label
             ious.append((one & other).sum() / max((one | other).sum(), 1))
-    assert np.mean(ious) >= 0.97
+    assert np.mean(ious) >= 0.98
+    assert np.min(ious) >= 0.9
