@@ -15,7 +15,7 @@ demo: $(VENV)/run  ## masks on sample cases, as pictures
 	$(BIN)/repmedsam predict -i demo/cases -o demo/segs --overlay demo/pictures
 	$(BIN)/repmedsam evaluate -s demo/segs -g demo/cases
 	$(BIN)/repmedsam report -s demo/segs -i demo/cases -o demo/report.html
-	$(BIN)/python -m repmedsam_infer.collage demo/cases demo/segs demo/demo.png
+	$(BIN)/python -m repmedsam_infer.drawing.collage demo/cases demo/segs demo/demo.png
 	@echo "Look at demo/demo.png and demo/report.html"
 
 test: $(VENV)/dev  ## all tests that this machine can run

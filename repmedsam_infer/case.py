@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.atomic import write_result
 from repmedsam_infer.boxes import Boxes, check_boxes
-from repmedsam_infer.deflate import zipped
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_infer.npz import open_npz
+from repmedsam_infer.io.atomic import write_result
+from repmedsam_infer.io.deflate import zipped
+from repmedsam_infer.io.npz import open_npz
 
 Segmentation = NDArray[np.uint8] | NDArray[np.uint16]
 

@@ -55,8 +55,8 @@ def predict_command(
     """
     if overwrite and resume:
         raise UsageError("--overwrite and --resume exclude each other")
-    from repmedsam_infer.predict import predict
-    from repmedsam_infer.run import Job
+    from repmedsam_infer.batch.run import Job
+    from repmedsam_infer.commands.predict import predict
 
     code = predict(Job(inputs, outputs, overwrite, resume, overlay), engine, precision, threads, jobs, weights)
     if code:
@@ -91,9 +91,9 @@ def segment_command(
 
     Example: repmedsam segment ct.nii.gz --boxes boxes.json --window abdomen -o labels.nii.gz
     """
-    from repmedsam_infer.files.box_source import box_source
-    from repmedsam_infer.files.reading import make_reading
-    from repmedsam_infer.files.segment_files import FileJob, segment_files
+    from repmedsam_infer.commands.reading import make_reading
+    from repmedsam_infer.commands.segment import FileJob, segment_files
+    from repmedsam_infer.formats.boxes.source import box_source
     from repmedsam_infer.formats.endings import with_names
 
     inputs = with_names(inputs)
@@ -130,9 +130,9 @@ def convert(
 
     Example: repmedsam convert segs/3DBox_CT_ct.npz --like ct.nii.gz -o labels.nii.gz
     """
-    from repmedsam_infer.files.box_source import box_source
-    from repmedsam_infer.files.convert import make_cases, put_back
-    from repmedsam_infer.files.reading import make_reading
+    from repmedsam_infer.commands.convert import make_cases, put_back
+    from repmedsam_infer.commands.reading import make_reading
+    from repmedsam_infer.formats.boxes.source import box_source
     from repmedsam_infer.formats.endings import with_names
 
     reading = make_reading(window, modality, series)
@@ -176,12 +176,12 @@ def evaluate(
     Example: repmedsam evaluate -s segs -g cases --baselines -o scores.csv
     """
     try:
-        from repmedsam_infer import evaluate as evaluation
+        from repmedsam_infer.evaluation import evaluate as evaluation
     except ImportError as error:
         typer.echo(f"error: evaluate needs the package {error.name}: pip install 'repmedsam[evaluate]'", err=True)
         raise typer.Exit(EXIT_ENVIRONMENT) from None
-    from repmedsam_infer.markdown import markdown
-    from repmedsam_infer.object_sizes import size_table
+    from repmedsam_infer.evaluation.markdown import markdown
+    from repmedsam_infer.evaluation.object_sizes import size_table
 
     cases = []
     for case in evaluation.evaluate(segs, gts, challenge, baselines):
@@ -216,8 +216,8 @@ def report(
 
     Example: repmedsam report -s segs -i cases -o report.html
     """
-    from repmedsam_infer.page.make import make_report
-    from repmedsam_infer.page.results import Folders
+    from repmedsam_infer.report_page.make import make_report
+    from repmedsam_infer.report_page.results import Folders
 
     problems = make_report(Folders(segs, cases, gts), output)
     for problem in problems:
@@ -246,9 +246,9 @@ def benchmark(
     import tempfile
     from functools import partial
 
-    from repmedsam_infer.benchmark import Variant, benchmark, cases_of, table, write_results
-    from repmedsam_infer.threads import available_threads
-    from repmedsam_infer.weights import find_weights
+    from repmedsam_infer.commands.benchmark import Variant, benchmark, cases_of, table, write_results
+    from repmedsam_infer.engines.weights import find_weights
+    from repmedsam_infer.system.threads import available_threads
 
     found = find_weights(weights)
     variants = [Variant(e, p) for e in engine or ["openvino"] for p in precision or ["auto"]]
@@ -268,7 +268,7 @@ def benchmark(
 @app.command()
 def samples(folder: Annotated[Path, typer.Argument(help="Where to put them.")]) -> None:
     """Make sample cases with ground truth: drawn phantoms of several modalities, two of them volumes."""
-    from repmedsam_infer.samples import write_samples
+    from repmedsam_infer.evaluation.phantoms import write_samples
 
     try:
         paths = write_samples(folder)
@@ -288,17 +288,17 @@ def prepare(
 
     Example: repmedsam prepare ~/.cache/repmedsam
     """
-    from repmedsam_infer.engines.compiled import CompiledNetworks
+    from repmedsam_infer.engines.compiled_cache import CompiledNetworks
     from repmedsam_infer.engines.openvino import load_networks
-    from repmedsam_infer.precision import choose_precision
-    from repmedsam_infer.threads import available_threads
-    from repmedsam_infer.weights import find_weights
+    from repmedsam_infer.engines.precision import choose_precision
+    from repmedsam_infer.engines.weights import find_weights
+    from repmedsam_infer.system.threads import available_threads
 
     found, networks = find_weights(weights), CompiledNetworks(folder)
     precisions = {choose_precision("auto", found, volumes).precision for volumes in (False, True)}
     try:
         for precision in sorted(precisions):
-            load_networks(found, available_threads(), precision, streams=1, known=networks, keep=True)
+            load_networks(found, available_threads(), precision, streams=1, cache=networks, keep=True)
     except OSError as error:
         raise UsageError(f"compiled networks could not be written to {folder} ({error.strerror})") from error
     typer.echo(f"{folder}: networks in {' and '.join(sorted(precisions))} for this processor")
@@ -311,7 +311,7 @@ def info(
     """Versions, engines, weights and machine, as JSON."""
     import json
 
-    from repmedsam_infer.info import describe
+    from repmedsam_infer.commands.info import describe
 
     typer.echo(json.dumps(describe(weights), indent=2))
 

@@ -1,7 +1,6 @@
 """RepMedSAM from Python: load it once, then give it images and boxes."""
 
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from repmedsam_infer.boxes import check_boxes
 from repmedsam_infer.case import Case, Segmentation, check_images, make_case
-from repmedsam_infer.engines import Engine, EngineName, check_engine, load_engine
+from repmedsam_infer.engines.engine import Engine, EngineName, check_engine, load_engine
+from repmedsam_infer.engines.pool import EnginePool
+from repmedsam_infer.engines.weights import find_weights
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.preprocess import Frame
 from repmedsam_infer.segment import decode, object_mask, segment
-from repmedsam_infer.stopwatch import Stopwatch
-from repmedsam_infer.threads import available_threads
-from repmedsam_infer.weights import find_weights
+from repmedsam_infer.system.stopwatch import Stopwatch
+from repmedsam_infer.system.threads import available_threads
 
 AXES_OF_3D_BOX = 6
 IMAGE = "image"  # what messages call an array that has no file
@@ -51,15 +51,12 @@ class Segmenter:
         cv2.setNumThreads(threads)
         self.weights = find_weights(weights)
         check_engine(engine, self.weights, precision, volumes=False)
-        self.load = partial(load_engine, engine, self.weights, threads, precision)
-        self.engines: dict[bool, Engine] = {}
+        self.pool = EnginePool(lambda volumes: [load_engine(engine, self.weights, threads, precision, volumes)])
         self.shown: tuple[Frame, NDArray[np.float32]] | None = None
 
     def engine(self, volumes: bool) -> Engine:
         """That for pictures or for volumes, loaded when it is first asked for."""
-        if volumes not in self.engines:
-            self.engines[volumes] = self.load(volumes=volumes)
-        return self.engines[volumes]
+        return self.pool.engines(volumes)[0]
 
     def segment_case(self, case: Case, watch: Stopwatch) -> Segmentation:
         """Labels of a case, as `segment` gives them, and on `watch` what took how long."""
@@ -117,10 +114,12 @@ class Segmenter:
         tell(warned)
         masks = np.zeros((usable.count, frame.height, frame.width), bool)
         if len(usable.labels):
-            homes = frame.place_boxes(usable.corners.astype(np.float32))
-            decoded = decode(embedding, homes, homes, engine).low_res_logits + engine.calibration.picture_offset
-            for logits, home, label in zip(decoded, homes, usable.labels.tolist(), strict=True):
-                rows, columns, mask = object_mask(logits, home, frame, engine.focus)
+            clip_boxes = frame.place_boxes(usable.corners.astype(np.float32))
+            decoded = (
+                decode(embedding, clip_boxes, clip_boxes, engine).low_res_logits + engine.calibration.picture_offset
+            )
+            for logits, clip_box, label in zip(decoded, clip_boxes, usable.labels.tolist(), strict=True):
+                rows, columns, mask = object_mask(logits, clip_box, frame, engine.focus)
                 masks[label - 1, rows, columns] = mask
         return masks
 

@@ -9,7 +9,7 @@ import typer
 from repmedsam_infer.errors import EXIT_CASE_FAILED, RepMedSAMError, UsageError
 
 if TYPE_CHECKING:
-    from repmedsam_infer.calibration import Calibration
+    from repmedsam_infer.engines.calibration import Calibration
     from repmedsam_infer.network import RepMedSAM
     from repmedsam_train.recipe import Recipe
 
@@ -102,9 +102,9 @@ def calibrate(
     """
     from repmedsam_infer.engines.torch import TorchEngine
     from repmedsam_infer.network import reparameterize
-    from repmedsam_train.calibrate import Tried
-    from repmedsam_train.calibrate import calibrate as run
     from repmedsam_train.loop import save_weights
+    from repmedsam_train.weights.calibrate import Tried
+    from repmedsam_train.weights.calibrate import calibrate as run
 
     def show(tried: Tried) -> None:
         typer.echo(f"{tried.field} {tried.value:g}: DSC {tried.dsc:.4f}, NSD {tried.nsd:.4f}")
@@ -127,8 +127,8 @@ def average(
 
     Example: repmedsam-train average weights/repmedsam.safetensors runs/more/model.safetensors --out mean.safetensors
     """
-    from repmedsam_train.average import average as run
     from repmedsam_train.loop import save_weights
+    from repmedsam_train.weights.average import average as run
 
     network = run(models, keep or ())
     save_weights(out, network, network.settings)
@@ -147,8 +147,8 @@ def export(
 
     Example: repmedsam-train export runs/first/calibrated.safetensors weights --train data/train
     """
-    from repmedsam_train.export import export as write
-    from repmedsam_train.quantize import calibration_images
+    from repmedsam_train.weights.export import export as write
+    from repmedsam_train.weights.quantize import calibration_images
 
     images = calibration_images(train) if train is not None else ()
     write(rep_med_sam(model), folder, images, calibration_of(model))
@@ -156,8 +156,8 @@ def export(
 
 def calibration_of(path: Path) -> "Calibration":
     """What `calibrate` put into a safetensors file; neutral where it did not."""
-    from repmedsam_infer.calibration import Calibration
-    from repmedsam_infer.weights import read_metadata
+    from repmedsam_infer.engines.calibration import Calibration
+    from repmedsam_infer.engines.weights import read_metadata
 
     try:
         return Calibration.from_metadata(read_metadata(path))
@@ -168,7 +168,7 @@ def calibration_of(path: Path) -> "Calibration":
 def rep_med_sam(path: Path) -> "RepMedSAM":
     """A trained RepMedSAM; the baseline is trained for comparison only."""
     from repmedsam_infer.network import RepMedSAM
-    from repmedsam_train.networks import load_trained
+    from repmedsam_train.weights.networks import load_trained
 
     network = load_trained(path)
     if not isinstance(network, RepMedSAM):
@@ -186,16 +186,20 @@ def predict(
 
     Example: repmedsam-train predict runs/first/model.safetensors -i data/val -o segs/first
     """
+    from repmedsam_infer.batch.progress import follow
+    from repmedsam_infer.batch.run import Job, find_cases, run
+    from repmedsam_infer.engines.pool import EnginePool
     from repmedsam_infer.engines.torch import TorchEngine
     from repmedsam_infer.network import reparameterize
-    from repmedsam_infer.progress import follow
-    from repmedsam_infer.run import Job, find_cases, run
-    from repmedsam_train.networks import load_trained
+    from repmedsam_train.weights.networks import load_trained
 
     job = Job(inputs, outputs, overwrite=True)
     paths = find_cases(job)
-    engine = [TorchEngine(reparameterize(load_trained(model)))]
-    if any(report.status == "failed" for report in follow(run(job, paths, {False: engine, True: engine}), len(paths))):
+    engines = [TorchEngine(reparameterize(load_trained(model)))]
+    if any(
+        report.status == "failed"
+        for report in follow(run(job, paths, EnginePool.holding({False: engines, True: engines})), len(paths))
+    ):
         raise typer.Exit(EXIT_CASE_FAILED)
 
 
@@ -208,8 +212,8 @@ def compare(
 
     Example: repmedsam-train compare baseline=segs/baseline ours=segs/ours -g data/val
     """
-    from repmedsam_infer.markdown import markdown
-    from repmedsam_train.compare import compare as run
+    from repmedsam_infer.evaluation.markdown import markdown
+    from repmedsam_train.comparison.compare import compare as run
 
     named = dict(item.partition("=")[::2] for item in segmentations)
     if not all(named.values()):
@@ -227,8 +231,8 @@ def agreement(
 
     Example: repmedsam-train agreement segs/fp32 segs/int8 -g data/val
     """
-    from repmedsam_infer.markdown import markdown
-    from repmedsam_train.agreement import agreements, table
+    from repmedsam_infer.evaluation.markdown import markdown
+    from repmedsam_train.comparison.agreement import agreements, table
 
     typer.echo(markdown(table(list(agreements(reference, other, gts)))))
 
@@ -246,7 +250,7 @@ def loosen(
 
     Example: repmedsam-train loosen data/val data/val10 --sides 0.1
     """
-    from repmedsam_train.loose_boxes import loosen_cases
+    from repmedsam_train.data.loose_boxes import loosen_cases
 
     try:
         count = loosen_cases(cases, out, sides, slices)
@@ -262,20 +266,20 @@ def speed(
     rounds: Annotated[int, typer.Option(min=1, help="How often everything is done; medians are shown.")] = 3,
     depth: Annotated[int, typer.Option(min=1, help="Volumes are cut to so many slices.")] = 4,
 ) -> None:
-    """Time the baseline's way, the paper's ways and ours on the same cases, in turn (paper table 5).
+    """Time the baseline's variant, the paper's variants and ours on the same cases, in turn (paper table 5).
 
     Example: repmedsam-train speed -o speed
     """
     import tempfile
     from functools import partial
 
-    from repmedsam_infer.benchmark import cases_of
-    from repmedsam_infer.threads import available_threads
-    from repmedsam_infer.weights import find_weights
-    from repmedsam_train.speed import compare_speed, table, ways, write
+    from repmedsam_infer.commands.benchmark import cases_of
+    from repmedsam_infer.engines.weights import find_weights
+    from repmedsam_infer.system.threads import available_threads
+    from repmedsam_train.comparison.speed import compare_speed, table, variants, write
 
     threads = available_threads()
-    everyone = ways(find_weights(), threads)
+    everyone = variants(find_weights(), threads)
     with tempfile.TemporaryDirectory(prefix="repmedsam-") as scratch:
         paths = cases_of(folder, Path(scratch))
         cases = compare_speed(paths, everyone, rounds, depth, Path(scratch), partial(typer.echo, err=True))
@@ -295,7 +299,7 @@ def import_weights(
 
     Example: repmedsam-train import-weights repvit_sam.pt repvit_sam.safetensors
     """
-    from repmedsam_train.published import import_checkpoint, write_imported
+    from repmedsam_train.comparison.published import import_checkpoint, write_imported
 
     kind, model = import_checkpoint(checkpoint)
     write_imported(kind, model, out)
@@ -307,7 +311,7 @@ def ceiling(
     cases: Annotated[Path, typer.Argument(help="Folder of npz cases with gts.")],
 ) -> None:
     """The best DSC and NSD that logits of 64, 128 and 256 pixels a side can give, as a Markdown table."""
-    from repmedsam_train.ceiling import ceilings, table
+    from repmedsam_train.comparison.ceiling import ceilings, table
 
     typer.echo(table(list(ceilings(cases))))
 

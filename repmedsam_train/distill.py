@@ -10,12 +10,12 @@ from torch.nn import functional
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network import RepMedSAM
 from repmedsam_infer.preprocess import FRAME_SIZE
-from repmedsam_train.data import NO_AUGMENTATION, Batch, TrainingSet
-from repmedsam_train.litemedsam import LiteMedSAM
+from repmedsam_train.comparison.litemedsam import LiteMedSAM
+from repmedsam_train.comparison.published import import_checkpoint
+from repmedsam_train.data.dataset import NO_AUGMENTATION, Batch, TrainingSet
+from repmedsam_train.data.split import parts_of
 from repmedsam_train.loop import Task, train
-from repmedsam_train.published import import_checkpoint
 from repmedsam_train.recipe import Recipe
-from repmedsam_train.split import parts_of
 
 
 def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | None = None) -> Path:

@@ -12,16 +12,16 @@ from repmedsam_infer.network import reparameterize
 from repmedsam_infer.network.focus import resample
 from repmedsam_infer.network.weight_file import read_weight_file
 from repmedsam_infer.preprocess import FRAME_SIZE
-from repmedsam_train.data import NO_AUGMENTATION, Batch, TrainingSet
-from repmedsam_train.litemedsam import LiteMedSAM
+from repmedsam_train.comparison.litemedsam import LiteMedSAM
+from repmedsam_train.data.dataset import NO_AUGMENTATION, Batch, TrainingSet
+from repmedsam_train.data.split import parts_of
 from repmedsam_train.loop import Task, train
-from repmedsam_train.networks import Network, untrained
 from repmedsam_train.objective import batch_loss, predict
 from repmedsam_train.pictures import U8, draw_masks
 from repmedsam_train.recipe import Recipe
-from repmedsam_train.split import parts_of
-from repmedsam_train.state import load_state
-from repmedsam_train.unfuse import Inputs, is_fused, unfuse
+from repmedsam_train.weights.networks import Network, untrained
+from repmedsam_train.weights.state import load_state
+from repmedsam_train.weights.unfuse import Inputs, is_fused, unfuse
 
 VALIDATION_BATCH = 16
 CALIBRATION_BATCHES = 16  # from which the statistics of fused weights are taken
@@ -113,7 +113,7 @@ def picture(model: Network, dataset: TrainingSet, recipe: Recipe, device: torch.
     predicted = predict(model, batch, recipe, device)
     side = predicted.masks.shape[-1]
     images = torch.from_numpy(batch.images[batch.image_index])
-    windows = torch.from_numpy(batch.prompted.windows) / FRAME_SIZE
-    views = resample(windows, side, images.shape[-1]).of(images).permute(0, 2, 3, 1)
+    rois = torch.from_numpy(batch.prompted.rois) / FRAME_SIZE
+    views = resample(rois, side, images.shape[-1]).of(images).permute(0, 2, 3, 1)
     as_bytes = (views * 255).round().to(torch.uint8).numpy()
     return draw_masks(as_bytes, (predicted.logits > 0).cpu().numpy(), (predicted.masks > 0.5).cpu().numpy())

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from repmedsam_infer.atomic import write_atomic
-from repmedsam_train.data import Batch
+from repmedsam_infer.io.atomic import write_atomic
+from repmedsam_train.data.dataset import Batch
 from repmedsam_train.ema import EMA
 from repmedsam_train.pictures import U8, draw_log
 from repmedsam_train.recipe import Recipe

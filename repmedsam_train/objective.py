@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from repmedsam_infer.network.focus import inside_windows
-from repmedsam_train.data import Batch
+from repmedsam_infer.network.focus import inside_rois
+from repmedsam_train.data.dataset import Batch
 from repmedsam_train.losses import segmentation_loss
-from repmedsam_train.networks import Network
 from repmedsam_train.recipe import Recipe
+from repmedsam_train.weights.networks import Network
 
 
 class Prediction(NamedTuple):
@@ -36,12 +36,12 @@ def predict(model: Network, batch: Batch, recipe: Recipe, device: torch.device) 
     # Only the encoder gains from bf16, and box positions need more digits than it has.
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
         embedding = model.encode(images)
-    boxes, windows = (torch.from_numpy(x).to(device) for x in (batch.prompted.boxes, batch.prompted.windows))
+    boxes, rois = (torch.from_numpy(x).to(device) for x in (batch.prompted.boxes, batch.prompted.rois))
     masks, covered = (
         torch.from_numpy(x).to(device).float() / 255 for x in (batch.prompted.masks, batch.prompted.covered)
     )
     index = torch.from_numpy(batch.image_index).to(device)
-    low_res_logits, iou = model.decode(embedding.float(), boxes, index, windows)
+    low_res_logits, iou = model.decode(embedding.float(), boxes, index, rois)
     logits = functional.interpolate(low_res_logits.float(), masks.shape[-2:], mode="bilinear", align_corners=False)
-    boxes = inside_windows(boxes, windows, masks.shape[-1])
+    boxes = inside_rois(boxes, rois, masks.shape[-1])
     return Prediction(logits[:, 0], iou[:, 0].float(), masks, boxes, 1 - covered)

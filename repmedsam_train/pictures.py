@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.atomic import write_atomic
+from repmedsam_infer.io.atomic import write_atomic
 
 U8 = NDArray[np.uint8]
 TRUE, FOUND = (80, 220, 80), (255, 80, 80)  # RGB of the two outlines

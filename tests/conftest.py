@@ -15,9 +15,9 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from repmedsam_infer.cli import main
-from repmedsam_infer.engines import Engine, load_engine
-from repmedsam_infer.samples import write_samples
-from repmedsam_infer.weights import Weights, find_weights
+from repmedsam_infer.engines.engine import Engine, load_engine
+from repmedsam_infer.engines.weights import Weights, find_weights
+from repmedsam_infer.evaluation.phantoms import write_samples
 
 settings.register_profile("untimed", deadline=None)  # speed lives in benchmarks
 settings.load_profile("untimed")

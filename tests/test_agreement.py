@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("scipy")
 
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_train.agreement import agreements, table
+from repmedsam_train.comparison.agreement import agreements, table
 from tests.conftest import write_npz
 
 

@@ -6,13 +6,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from repmedsam_infer.engines.weights import shipped_folder  # noqa: E402
 from repmedsam_infer.errors import UsageError  # noqa: E402
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
-from repmedsam_infer.weights import shipped_folder  # noqa: E402
-from repmedsam_train.average import average  # noqa: E402
 from repmedsam_train.cli import main  # noqa: E402
 from repmedsam_train.loop import save_weights  # noqa: E402
-from repmedsam_train.networks import load_trained  # noqa: E402
+from repmedsam_train.weights.average import average  # noqa: E402
+from repmedsam_train.weights.networks import load_trained  # noqa: E402
 
 KEPT = "image_encoder.neck."
 

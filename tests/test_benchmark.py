@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from repmedsam_infer.batch.report import REPORT
+from repmedsam_infer.batch.run import do_case
 from repmedsam_infer.case import read_case
-from repmedsam_infer.engines import MAX_BATCH, Decoded, in_batches
-from repmedsam_infer.report import REPORT
-from repmedsam_infer.run import do_case
-from repmedsam_infer.timing_cases import TIMING_CASES, TimingCase, draw, write_timing_cases
+from repmedsam_infer.commands.timing_cases import TIMING_CASES, TimingCase, draw, write_timing_cases
+from repmedsam_infer.engines.engine import MAX_BATCH, Decoded, in_batches
 from tests.conftest import Repmedsam, good_box, good_image, write_npz
 from tests.test_segment import F32, BoxEngine
 
@@ -27,9 +27,9 @@ COSTS = {
 class CountingEngine(BoxEngine):
     """As the real ones, decodes at most MAX_BATCH boxes at once."""
 
-    def decode(self, embedding: F32, boxes: F32, windows: F32) -> Decoded:
+    def decode(self, embedding: F32, boxes: F32, rois: F32) -> Decoded:
         whole = super().decode
-        return in_batches(lambda some: whole(embedding, boxes[some], windows[some]), len(boxes))
+        return in_batches(lambda some: whole(embedding, boxes[some], rois[some]), len(boxes))
 
 
 @pytest.mark.parametrize("name", COSTS)

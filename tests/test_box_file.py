@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats import write_labels
-from repmedsam_infer.formats.box_file import MAX_BYTES, boxes_from_labels, read_boxes
-from repmedsam_infer.formats.box_space import box_of_mm
-from repmedsam_infer.formats.dicom import read_dicom
-from repmedsam_infer.formats.dicom_seg import write_seg
+from repmedsam_infer.formats.boxes.file import MAX_BYTES, boxes_from_labels, read_boxes
+from repmedsam_infer.formats.boxes.space import box_of_mm
+from repmedsam_infer.formats.dicom.seg import write_seg
+from repmedsam_infer.formats.dicom.series import read_dicom
 from repmedsam_infer.formats.scan import Scan
 from tests.dicom_files import F64, affine_of, rotated, write_series
 

@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from repmedsam_infer.calibration import Calibration
+from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.errors import UsageError
-from repmedsam_train.calibrate import PICTURE_STEPS, VOLUME_STEPS, Tried, calibrate
+from repmedsam_train.weights.calibrate import PICTURE_STEPS, VOLUME_STEPS, Tried, calibrate
 from tests.conftest import write_npz
 from tests.test_segment import BoxEngine, volume
 

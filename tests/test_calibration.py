@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repmedsam_infer.calibration import Calibration
+from repmedsam_infer.engines.calibration import Calibration
+from repmedsam_infer.engines.pool import EnginePool
+from repmedsam_infer.engines.weights import STORE, Weights
 from repmedsam_infer.errors import SetupError
 from repmedsam_infer.segment import segment
 from repmedsam_infer.segmenter import Segmenter
-from repmedsam_infer.stopwatch import Stopwatch
-from repmedsam_infer.weights import STORE, Weights
+from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.test_segment import BoxEngine, make_case, volume
 
 offsets = st.floats(-20, 20).map(lambda value: round(value, 3))
@@ -83,7 +84,7 @@ def test_box_after_box_on_one_picture_gives_the_same_masks(monkeypatch: pytest.M
     engine = BoxEngine(shrink=5)
     engine.calibration = Calibration(picture_offset=3)
     segmenter = Segmenter()
-    monkeypatch.setattr(segmenter, "engines", {False: engine})
+    monkeypatch.setattr(segmenter, "pool", EnginePool.holding({False: [engine]}))
     image, box = volume(1)[0], [20.0, 20.0, 69.0, 69.0]
     segmenter.set_image(image)
     np.testing.assert_array_equal(segmenter.masks([box])[0], segmenter.segment(image, [box]) > 0)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repmedsam_infer.atomic import sweep
 from repmedsam_infer.case import read_case, write_segmentation
 from repmedsam_infer.errors import CaseReadError, CaseWriteError
+from repmedsam_infer.io.atomic import sweep
 from tests.conftest import good_box, good_image, write_npz
 
 
@@ -133,7 +133,7 @@ KILLED_WHILE_WRITING = """
 import os, signal, sys, numpy
 from pathlib import Path
 from repmedsam_infer.case import write_segmentation
-os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # content half on its way, name not yet given
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # content half on its variant, name not yet given
 write_segmentation(Path(sys.argv[1]), numpy.ones((50, 50), numpy.uint8))
 """
 

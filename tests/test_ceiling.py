@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repmedsam_infer.metrics import dsc
+from repmedsam_infer.decoder_roi import rois_around
+from repmedsam_infer.evaluation.metrics import dsc
 from repmedsam_infer.preprocess import Frame
-from repmedsam_infer.window import windows_around
-from repmedsam_train.ceiling import WAYS, ceilings, signed_distance, table, through_logits
+from repmedsam_train.comparison.ceiling import WAYS, ceilings, signed_distance, table, through_logits
 
 
 def disc(height: int, width: int, radius: float) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
@@ -40,7 +40,7 @@ def test_through_a_window_small_objects_pass_as_well_as_large_ones(radius: float
     ys, xs = np.nonzero(gt)
     frame = Frame(300, 256)
     box = frame.place_boxes(np.array([[xs.min(), ys.min(), xs.max(), ys.max()]], np.float32))
-    assert dsc(gt, through_logits(gt, frame, 64, windows_around(box)[0])) > 0.97
+    assert dsc(gt, through_logits(gt, frame, 64, rois_around(box)[0])) > 0.97
 
 
 def test_the_signed_distance_changes_sign_at_the_border() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from repmedsam_infer import __version__
-from repmedsam_infer.threads import available_threads
+from repmedsam_infer.system.threads import available_threads
 from tests.conftest import Repmedsam, good_box, good_image, write_npz
 
 HEAVY = {"numpy", "cv2", "scipy", "torch", "openvino", "nibabel", "SimpleITK", "pydicom", "rich.progress"}
@@ -113,7 +113,7 @@ def test_an_output_that_is_a_file_is_exit_code_3(tmp_path: Path, repmedsam: Repm
 
 
 def test_threads_follow_affinity_and_quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import repmedsam_infer.threads as module
+    import repmedsam_infer.system.threads as module
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
     quota = tmp_path / "cpu.max"
@@ -129,4 +129,4 @@ def test_neither_telemetry_nor_the_model_converter_is_ever_loaded() -> None:
         "print(sorted(m for m in sys.modules if sys.modules[m] and ('telemetry' in m or 'ovc' in m)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['repmedsam_infer.telemetry']"
+    assert done.stdout.strip() == "['repmedsam_infer.system.telemetry']"

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repmedsam_infer.engines import compiled, load_engine
-from repmedsam_infer.engines.compiled import CompiledNetworks
-from repmedsam_infer.engines.openvino import OpenVINOEngine, at_once, load_networks
-from repmedsam_infer.weights import Weights
+from repmedsam_infer.engines import compiled_cache as compiled
+from repmedsam_infer.engines.compiled_cache import CompiledNetworks
+from repmedsam_infer.engines.engine import load_engine
+from repmedsam_infer.engines.openvino import OpenVINOEngine, in_parallel, load_networks
+from repmedsam_infer.engines.weights import Weights
 from tests.conftest import Repmedsam
 
 IMAGE = np.random.default_rng(0).random((3, 256, 256), dtype=np.float32)
@@ -94,5 +95,5 @@ def test_an_error_of_the_other_thread_is_raised() -> None:
         raise ValueError("of the first")
 
     with pytest.raises(ValueError, match="of the first"):
-        at_once(fail, lambda: 1)
-    assert at_once(lambda: 1, lambda: 2) == (1, 2)
+        in_parallel(fail, lambda: 1)
+    assert in_parallel(lambda: 1, lambda: 2) == (1, 2)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repmedsam_infer.evaluate import evaluate, mean_score
+from repmedsam_infer.evaluation.evaluate import evaluate, mean_score
 from tests.conftest import good_box, good_image, write_npz
 
 pytestmark = pytest.mark.container

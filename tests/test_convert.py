@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from repmedsam_infer.case import read_case, write_segmentation
-from repmedsam_infer.evaluate import evaluate
-from repmedsam_infer.files.box_source import BoxSource
-from repmedsam_infer.files.convert import make_cases, put_back
-from repmedsam_infer.files.reading import Reading
+from repmedsam_infer.commands.convert import make_cases, put_back
+from repmedsam_infer.commands.reading import Reading
+from repmedsam_infer.evaluation.evaluate import evaluate
+from repmedsam_infer.formats.boxes.source import BoxSource
 from tests.conftest import Repmedsam, good_image
 from tests.scans import affines
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repmedsam_infer import deflate
-from repmedsam_infer.deflate import MOST, DamagedError, Inflated, zipped
+from repmedsam_infer.io import deflate
+from repmedsam_infer.io.deflate import MOST, DamagedError, Inflated, zipped
 
 
 def inflate(archive: bytes, name: str = "a") -> bytes:

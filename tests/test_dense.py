@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch")
 
-from repmedsam_train.dense import LARGEST, MOST, SLIMMEST, SMALLEST, dense_regions
+from repmedsam_train.data.dense import LARGEST, MOST, SLIMMEST, SMALLEST, dense_regions
 from tests.mammograms import SIDE, mammogram
 
 

@@ -13,8 +13,8 @@ from pydicom.pixels.processing import convert_color_space
 from pydicom.sequence import Sequence
 from pydicom.uid import ComputedRadiographyImageStorage, JPEG2000Lossless, RLELossless, SecondaryCaptureImageStorage
 
-from repmedsam_infer.formats.dicom import read_dicom
-from repmedsam_infer.formats.dicom_frames import Frame
+from repmedsam_infer.formats.dicom.frames import Frame
+from repmedsam_infer.formats.dicom.series import read_dicom
 from repmedsam_infer.formats.scan import Scan
 from tests.dicom_files import F64, affine_of, enhanced, film, group, image, place, rotated, save, write_series
 

@@ -25,9 +25,9 @@ from pydicom.uid import (
 )
 
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_infer.formats import dicom_pixels
-from repmedsam_infer.formats.dicom import read_dicom
-from repmedsam_infer.formats.dicom_codestream import declared_size
+from repmedsam_infer.formats.dicom import pixels as dicom_pixels
+from repmedsam_infer.formats.dicom.codestream import declared_size
+from repmedsam_infer.formats.dicom.series import read_dicom
 from tests.dicom_files import affine_of, ds, enhanced, film, image, rotated, save, write_series
 
 Edit = Callable[[Dataset, int], None]

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.uid import ComputedRadiographyImageStorage
 
-from repmedsam_infer.atomic import SUFFIX
-from repmedsam_infer.drawing import label_color
+from repmedsam_infer.drawing.marks import label_color
 from repmedsam_infer.errors import CaseWriteError
-from repmedsam_infer.formats.dicom import read_dicom
-from repmedsam_infer.formats.dicom_seg import SERIES_DESCRIPTION, segment_name, write_seg
+from repmedsam_infer.formats.dicom.seg import SERIES_DESCRIPTION, segment_name, write_seg
+from repmedsam_infer.formats.dicom.series import read_dicom
 from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.io.atomic import SUFFIX
 from tests.dicom_files import F64, affine_of, enhanced, film, image, rotated, save, write_series
 
 ANGLED = affine_of(rotated(3), (0.7, 0.9, 2.5), (-103.25, 40.5, -512.125))

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repmedsam_infer.calibration import Calibration
 from repmedsam_infer.case import read_case
-from repmedsam_infer.engines import Engine
+from repmedsam_infer.decoder_roi import rois_around
+from repmedsam_infer.engines.calibration import Calibration
+from repmedsam_infer.engines.engine import Engine
+from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.segment import segment
-from repmedsam_infer.stopwatch import Stopwatch
-from repmedsam_infer.weights import Weights
-from repmedsam_infer.window import windows_around
+from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.conftest import write_npz
 
 PICTURES = ("Dermoscopy", "Endoscopy", "Fundus", "Microscopy", "US", "XRay")
@@ -53,7 +53,7 @@ def test_both_engines_predict_the_same_iou_of_every_mask(openvino_engine: Engine
     image = np.random.default_rng(0).random((3, 256, 256), dtype=np.float32)
     boxes = np.array([[10 + i, 10, 90 + 8 * i, 90] for i in range(11)], np.float32)  # more than one batch
     ours, theirs = (
-        engine.decode(engine.encode(image), boxes, windows_around(boxes)) for engine in (openvino_engine, torch_engine)
+        engine.decode(engine.encode(image), boxes, rois_around(boxes)) for engine in (openvino_engine, torch_engine)
     )
     assert ours.iou.shape == (11,)
     assert ours.low_res_logits.shape[0] == 11
@@ -76,9 +76,9 @@ def test_results_belong_to_the_caller(openvino_engine: Engine) -> None:
     np.testing.assert_array_equal(first, kept)
 
     box = np.array([[10, 10, 90, 90]], np.float32)
-    decoded = openvino_engine.decode(first, box, windows_around(box))
+    decoded = openvino_engine.decode(first, box, rois_around(box))
     kept_logits, kept_iou = (part.copy() for part in decoded)
-    openvino_engine.decode(first, box + 50, windows_around(box))
+    openvino_engine.decode(first, box + 50, rois_around(box))
     np.testing.assert_array_equal(decoded.low_res_logits, kept_logits)
     np.testing.assert_array_equal(decoded.iou, kept_iou)
 

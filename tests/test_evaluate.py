@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repmedsam_infer.baselines import fill_boxes, tight_boxes
-from repmedsam_infer.evaluate import evaluate_case, score_labels
-from repmedsam_infer.metrics import dsc, nsd, nsd_of_flat_volume
+from repmedsam_infer.boxes import tight_boxes
+from repmedsam_infer.evaluation.baselines import fill_boxes
+from repmedsam_infer.evaluation.evaluate import evaluate_case, score_labels
+from repmedsam_infer.evaluation.metrics import dsc, nsd, nsd_of_flat_volume
 from tests.conftest import PARITY, Repmedsam, write_npz
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch")
 
-from repmedsam_train.data import Augmentation, Prompted, TrainingSet
-from repmedsam_train.dense import MOST
-from repmedsam_train.mammogram import findings
-from repmedsam_train.skin import MOST as MOST_BANDS
+from repmedsam_train.data.dataset import Augmentation, Prompted, TrainingSet
+from repmedsam_train.data.dense import MOST
+from repmedsam_train.data.mammogram import findings
+from repmedsam_train.data.skin import MOST as MOST_BANDS
 from tests.mammograms import RADIUS, SIDE, mammogram
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from repmedsam_infer.extents import find_extents
-from repmedsam_infer.measure import Measure, measure_labels
+from repmedsam_infer.boxes import find_extents
+from repmedsam_infer.evaluation.measure import Measure, measure_labels
 
 
 def measure(mask: NDArray[np.bool_], spacing: tuple[float, ...] | None = None) -> Measure:
@@ -92,5 +92,5 @@ def test_extents_are_those_of_each_label() -> None:
     segs[1:3, 2:4, 1:5], segs[0, 0, 0], segs[3, 4, 5] = 3, 1, 9
     extents = find_extents(segs, 3)
     assert extents.counts.tolist() == [1, 0, 16]
-    assert extents.window(2) == (slice(1, 3), slice(2, 4), slice(1, 5))
-    assert not segs[extents.window(1)].size
+    assert extents.crop(2) == (slice(1, 3), slice(2, 4), slice(1, 5))
+    assert not segs[extents.crop(1)].size

@@ -10,14 +10,14 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
+from repmedsam_infer.decoder_roi import rois_around as numpy_rois_around  # noqa: E402
+from repmedsam_infer.decoder_roi import whole_frame  # noqa: E402
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
 from repmedsam_infer.network.box_prior import box_prior  # noqa: E402
 from repmedsam_infer.network.contrast import Contrast  # noqa: E402
-from repmedsam_infer.network.focus import inside_windows, resample, windows_around  # noqa: E402
+from repmedsam_infer.network.focus import inside_rois, resample, rois_around  # noqa: E402
 from repmedsam_infer.network.high_res import HighRes, unpack  # noqa: E402
 from repmedsam_infer.network.repmedsam import Grid  # noqa: E402
-from repmedsam_infer.window import whole_frame  # noqa: E402
-from repmedsam_infer.window import windows_around as numpy_windows_around  # noqa: E402
 from tests.conftest import PARITY  # noqa: E402
 from tests.seeded import fill, seeded_image  # noqa: E402
 
@@ -175,10 +175,10 @@ BOXES = torch.tensor([[10.0, 20, 99, 89], [0, 0, 255, 255], [7.5, 8, 7.5, 9.25]]
 
 
 def test_windows_hold_their_boxes_and_are_those_of_the_pipeline() -> None:
-    windows = windows_around(BOXES)
-    np.testing.assert_allclose(numpy_windows_around(BOXES.numpy()), windows.numpy(), atol=1e-4)
-    assert windows[0].tolist() == pytest.approx([10 - 90 / 8 - 4, 20 - 70 / 8 - 4, 100 + 90 / 8 + 4, 90 + 70 / 8 + 4])
-    placed = inside_windows(BOXES, windows, 64)
+    rois = rois_around(BOXES)
+    np.testing.assert_allclose(numpy_rois_around(BOXES.numpy()), rois.numpy(), atol=1e-4)
+    assert rois[0].tolist() == pytest.approx([10 - 90 / 8 - 4, 20 - 70 / 8 - 4, 100 + 90 / 8 + 4, 90 + 70 / 8 + 4])
+    placed = inside_rois(BOXES, rois, 64)
     assert (placed[:, :2] >= 0).all()
     assert (placed[:, 2:] <= 63).all()
     torch.testing.assert_close((placed[:, 0] + placed[:, 2]) / 2, torch.full((3,), 31.5))  # in the middle
@@ -230,7 +230,7 @@ def test_the_prior_is_a_mask_prompt_and_is_added_to_the_logits(model: RepMedSAM)
         # Without the flag the same comes of an embedding that the mask prompt has been added to by hand.
         prompted = packed[:, :256] + model.prompt_encoder.mask(prior) - model.prompt_encoder.no_mask()
         by_hand, _ = model.decode(prompted, boxes)
-        logits, _ = with_prior.decode(packed, boxes, windows=torch.from_numpy(whole_frame(1)))
+        logits, _ = with_prior.decode(packed, boxes, rois=torch.from_numpy(whole_frame(1)))
     torch.testing.assert_close(logits, by_hand + prior, atol=1e-3, rtol=1e-3)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_infer.npz import open_npz
+from repmedsam_infer.io.npz import open_npz
 from tests.conftest import npy_header, write_npz, write_raw_npz
 
 

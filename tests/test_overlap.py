@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repmedsam_infer.overlap import bottom_to_top
+from repmedsam_infer.boxes import bottom_to_top
 from repmedsam_infer.segment import segment
-from repmedsam_infer.stopwatch import Stopwatch
+from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.test_segment import BoxEngine, make_case, volume
 
 BIG, SMALL = [20.0, 20.0, 99.0, 99.0], [40.0, 40.0, 79.0, 59.0]

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from repmedsam_infer import sheet
-from repmedsam_infer.baselines import fill_boxes, tight_boxes
+from repmedsam_infer.boxes import tight_boxes
 from repmedsam_infer.case import Case, make_case, read_case
-from repmedsam_infer.collage import GAP, MARGIN, TILE, collage
-from repmedsam_infer.drawing import draw_plane, label_color, round_length, text_size
+from repmedsam_infer.drawing import volume_sheet as sheet
+from repmedsam_infer.drawing.collage import GAP, MARGIN, TILE, collage
+from repmedsam_infer.drawing.marks import draw_plane, label_color, round_length, text_size
+from repmedsam_infer.drawing.overlay import draw_overlay, picture_side, write_overlay
+from repmedsam_infer.drawing.volume_sheet import choose_planes, cut, find_profiles, find_region
 from repmedsam_infer.errors import CaseWriteError
-from repmedsam_infer.overlay import draw_overlay, picture_side, write_overlay
-from repmedsam_infer.sheet import choose_planes, cut, find_profiles, find_region
+from repmedsam_infer.evaluation.baselines import fill_boxes
 from tests.conftest import write_npz
 
 NO_BOXES, NO_LABELS = np.zeros((0, 4)), np.zeros(0, np.int64)

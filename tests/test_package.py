@@ -14,8 +14,8 @@ pytest.importorskip("torch")
 
 from repmedsam_infer.network import reparameterize
 from repmedsam_train.finetune import load_initial
-from repmedsam_train.networks import load_trained, untrained
 from repmedsam_train.recipe import Recipe
+from repmedsam_train.weights.networks import load_trained, untrained
 
 ROOT = Path(__file__).parent.parent
 MAX_BYTES = 90_000_000  # PyPI takes 100 MB

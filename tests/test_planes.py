@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from repmedsam_infer.formats.dicom import DicomSource
-from repmedsam_infer.formats.planes import Planes, planes_of, slice_axis
+from repmedsam_infer.formats.dicom.series import DicomSource
 from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.formats.slice_axis import Planes, planes_of, slice_axis
 from tests.scans import SIGNED_PERMUTATIONS, affines
 
 F64 = NDArray[np.float64]

@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repmedsam_infer import precision, processor
 from repmedsam_infer.case import read_case
-from repmedsam_infer.engines import Engine, load_engine
+from repmedsam_infer.engines import precision
+from repmedsam_infer.engines.engine import Engine, load_engine
+from repmedsam_infer.engines.precision import choose_precision, unquantized
+from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.errors import SetupError, UsageError
-from repmedsam_infer.precision import choose_precision, unquantized
 from repmedsam_infer.segment import segment
-from repmedsam_infer.stopwatch import Stopwatch
-from repmedsam_infer.weights import Weights
+from repmedsam_infer.system import cpu as processor
+from repmedsam_infer.system.stopwatch import Stopwatch
 
 WITH_INT8 = Weights(Path("weights"), {"encoder.xml": "", "encoder_int8.xml": ""})
 WITHOUT = Weights(Path("weights"), {"encoder.xml": ""})

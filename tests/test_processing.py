@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repmedsam_infer.postprocess import frame_logits, image_mask, window_mask
+from repmedsam_infer.decoder_roi import interpolated, resampling
+from repmedsam_infer.postprocess import frame_logits, image_mask, roi_mask
 from repmedsam_infer.preprocess import FRAME_SIZE, Frame
-from repmedsam_infer.window import interpolated, resampling
 from tests.conftest import PARITY
 
 SIDES = st.one_of(st.integers(1, 40), st.integers(200, 300), st.integers(1000, 6000))
@@ -94,7 +94,7 @@ def test_logits_over_a_window_come_back_where_they_were(height: int, width: int,
     edge = float(rng.uniform(left + 1, right + 4))  # in the frame
     centres = left + (np.arange(64) + 0.5) / 64 * (right + 5 - left)
     logits = np.tile((centres - edge).astype(np.float32), (64, 1))
-    mask = window_mask(logits, window, frame, slice(0, height), slice(0, width))
+    mask = roi_mask(logits, window, frame, slice(0, height), slice(0, width))
     expected = (np.arange(width) + 0.5) * frame.scale
     sure = np.abs(expected - edge) > (right + 5 - left) / 64
     np.testing.assert_array_equal(mask[:, sure], np.tile((expected > edge)[sure], (height, 1)))
@@ -119,11 +119,11 @@ def test_a_part_of_a_mask_is_that_part_of_the_whole(seed: int) -> None:
     low, high = np.sort(rng.uniform(0, 250, (2, 2)).astype(np.float32), 0)
     window = np.concatenate([low, high + 5])
     logits = rng.standard_normal((64, 64), np.float32)
-    whole = window_mask(logits, window, frame, slice(0, height), slice(0, width))
+    whole = roi_mask(logits, window, frame, slice(0, height), slice(0, width))
     top, bottom = np.sort(rng.integers(0, height + 1, 2)).tolist()
     left, right = np.sort(rng.integers(0, width + 1, 2)).tolist()
     rows, columns = slice(top, bottom), slice(left, right)
-    np.testing.assert_array_equal(window_mask(logits, window, frame, rows, columns), whole[rows, columns])
+    np.testing.assert_array_equal(roi_mask(logits, window, frame, rows, columns), whole[rows, columns])
 
 
 def test_boxes_scale_with_the_image() -> None:

@@ -12,18 +12,18 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from repmedsam_infer.engines.weights import Weights  # noqa: E402
 from repmedsam_infer.errors import UsageError  # noqa: E402
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
 from repmedsam_infer.network.weight_file import read_weight_file  # noqa: E402
-from repmedsam_infer.weights import Weights  # noqa: E402
 from repmedsam_train.cli import main  # noqa: E402
-from repmedsam_train.data import TrainingSet  # noqa: E402
+from repmedsam_train.comparison.litemedsam import LiteMedSAM  # noqa: E402
+from repmedsam_train.comparison.published import import_checkpoint  # noqa: E402
+from repmedsam_train.comparison.tinyvit import TinyViT  # noqa: E402
+from repmedsam_train.data.dataset import TrainingSet  # noqa: E402
+from repmedsam_train.data.split import find_cases  # noqa: E402
 from repmedsam_train.finetune import inputs_of, load_initial  # noqa: E402
-from repmedsam_train.litemedsam import LiteMedSAM  # noqa: E402
-from repmedsam_train.networks import load_trained  # noqa: E402
-from repmedsam_train.published import import_checkpoint  # noqa: E402
-from repmedsam_train.split import find_cases  # noqa: E402
-from repmedsam_train.tinyvit import TinyViT  # noqa: E402
+from repmedsam_train.weights.networks import load_trained  # noqa: E402
 from tests.conftest import PARITY  # noqa: E402
 from tests.seeded import fill, seeded_image  # noqa: E402
 

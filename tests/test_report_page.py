@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from repmedsam_infer.batch.report import CaseReport
 from repmedsam_infer.case import Case, read_case
-from repmedsam_infer.page import make
-from repmedsam_infer.page.make import make_report
-from repmedsam_infer.page.markup import Html, escape, tag
-from repmedsam_infer.page.objects import MOST_ROWS
-from repmedsam_infer.page.page import CAUTION, page
-from repmedsam_infer.page.pictures import ALL_BYTES, compress, draw_pictures
-from repmedsam_infer.page.results import Folders, ObjectResult, Result, Run
-from repmedsam_infer.report import CaseReport
+from repmedsam_infer.report_page import make
+from repmedsam_infer.report_page.make import make_report
+from repmedsam_infer.report_page.markup import Html, escape, tag
+from repmedsam_infer.report_page.objects import MOST_ROWS
+from repmedsam_infer.report_page.page import CAUTION, page
+from repmedsam_infer.report_page.pictures import ALL_BYTES, compress, draw_pictures
+from repmedsam_infer.report_page.results import Folders, ObjectResult, Result, Run
 from tests.conftest import Repmedsam, good_box, good_image, write_npz
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -139,8 +139,8 @@ def test_the_page_tells_all_worst_first(a_run: RunFolders, repmedsam: Repmedsam)
 
 
 def test_scores_are_those_of_evaluate(a_run: RunFolders) -> None:
-    from repmedsam_infer.evaluate import evaluate_case
-    from repmedsam_infer.page.results import collect, find_names, read_run
+    from repmedsam_infer.evaluation.evaluate import evaluate_case
+    from repmedsam_infer.report_page.results import collect, find_names, read_run
 
     score, _ = make.find_scoring()
     run = read_run(a_run.segs)
@@ -226,7 +226,7 @@ def test_segmentations_alone_make_a_page_with_the_times_of_efficiency_csv(a_run:
 def test_without_the_extra_there_is_a_page_without_scores(
     a_run: RunFolders, monkeypatch: pytest.MonkeyPatch, repmedsam: Repmedsam
 ) -> None:
-    monkeypatch.setitem(sys.modules, "repmedsam_infer.object_scores", None)
+    monkeypatch.setitem(sys.modules, "repmedsam_infer.evaluation.object_scores", None)
     output = a_run.root / "report.html"
     assert make_report(Folders(a_run.segs, a_run.cases), output) == []
     words = " ".join(parse(output.read_text()).text)

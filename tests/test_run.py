@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repmedsam_infer.engines import Engine
-from repmedsam_infer.precision import choose_precision
-from repmedsam_infer.run import do_case
-from repmedsam_infer.weights import find_weights
+from repmedsam_infer.batch.run import do_case
+from repmedsam_infer.engines.engine import Engine
+from repmedsam_infer.engines.precision import choose_precision
+from repmedsam_infer.engines.weights import find_weights
 from tests.conftest import Repmedsam, good_box, good_image, npy_header, write_npz, write_raw_npz
 
 

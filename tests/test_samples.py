@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repmedsam_infer.baselines import tight_boxes
+from repmedsam_infer.boxes import tight_boxes
 from repmedsam_infer.case import read_case
-from repmedsam_infer.samples import PHANTOMS, write_samples
+from repmedsam_infer.evaluation.phantoms import PHANTOMS, write_samples
 
 
 @pytest.mark.parametrize("name", PHANTOMS)

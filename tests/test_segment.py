@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import check_boxes
-from repmedsam_infer.calibration import Calibration
 from repmedsam_infer.case import Case
-from repmedsam_infer.engines import Decoded, Engine, in_batches
-from repmedsam_infer.precision import Precision
-from repmedsam_infer.segment import Column, Span, segment
-from repmedsam_infer.stopwatch import Stopwatch
-from repmedsam_infer.window import windows_around
+from repmedsam_infer.decoder_roi import rois_around
+from repmedsam_infer.engines.calibration import Calibration
+from repmedsam_infer.engines.engine import Decoded, Engine, in_batches
+from repmedsam_infer.engines.precision import Precision
+from repmedsam_infer.segment import VolumeBox, segment, slice_triples, smoothed
+from repmedsam_infer.system.stopwatch import Stopwatch
 
 F32 = NDArray[np.float32]
 
@@ -33,21 +33,21 @@ class BoxEngine:
         self.images: list[F32] = []
         self.batches: list[int] = []  # of each decoding, the number of its boxes
         self.prompts: list[F32] = []
-        self.windows: list[F32] = []
-        self.together = [self]
+        self.rois: list[F32] = []
+        self.workers = [self]
 
     def encode(self, image: F32) -> F32:
         self.images.append(image)
         return np.full((256, 1, 1), len(self.images) - 1, np.float32)
 
-    def decode(self, embedding: F32, boxes: F32, windows: F32) -> Decoded:
+    def decode(self, embedding: F32, boxes: F32, rois: F32) -> Decoded:
         assert int(embedding[0, 0, 0]) == len(self.images) - 1  # that of the image at hand
         self.batches.append(len(boxes))
         self.prompts += list(boxes)
-        self.windows += list(windows)
+        self.rois += list(rois)
         low, high = boxes[:, :2] + self.shrink, boxes[:, 2:] + 1 - self.shrink
         steps = (np.arange(256) + 0.5) / 256
-        x, y = (windows[:, [i]] + (windows[:, [i + 2]] - windows[:, [i]]) * steps for i in (0, 1))
+        x, y = (rois[:, [i]] + (rois[:, [i + 2]] - rois[:, [i]]) * steps for i in (0, 1))
         across, down = (np.minimum(p - low[:, [i]], high[:, [i]] - p) for i, p in ((0, x), (1, y)))
         logits = np.minimum(down[:, :, None], across[:, None, :]).clip(-5, 5).astype(np.float32)
         return Decoded(logits, np.ones(len(boxes), np.float32))
@@ -98,7 +98,7 @@ def test_slices_are_prompted_with_sections_of_the_ellipsoid_in_the_box() -> None
 
 @given(first=st.integers(0, 50), depth=st.integers(0, 50), side=st.floats(0, 200))
 def test_sections_lie_in_their_box_and_are_never_inverted(first: int, depth: int, side: float) -> None:
-    span = Span(1, first, first + depth, np.array([10, 20, 10 + side, 20 + side / 2], np.float32))
+    span = VolumeBox(1, first, first + depth, np.array([10, 20, 10 + side, 20 + side / 2], np.float32))
     for z in range(first, first + depth + 1):
         x_min, y_min, x_max, y_max = span.section(z)
         assert x_min >= 10 - 1e-3
@@ -135,8 +135,8 @@ def test_with_focus_masks_lie_where_they_do_without(data: st.DataObject, height:
 def test_the_decoder_looks_around_the_box_of_a_volume_whatever_the_slice() -> None:
     engine = BoxEngine(focus=True)
     segment(make_case(volume(5), [[50, 60, 0, 149, 159, 4]], True), engine, Stopwatch())
-    around = windows_around(np.array([[50, 60, 149, 159]], np.float32))
-    np.testing.assert_array_equal(np.stack(engine.windows), np.repeat(around, 5, 0))
+    around = rois_around(np.array([[50, 60, 149, 159]], np.float32))
+    np.testing.assert_array_equal(np.stack(engine.rois), np.repeat(around, 5, 0))
 
 
 def test_a_picture_is_encoded_once_and_decoded_in_one_batch() -> None:
@@ -196,14 +196,24 @@ def test_a_volumes_slices_in_colour_are_taken(openvino_engine: Engine, tmp_path:
     assert segs.shape == (2, 40, 50)
 
 
-@given(depth=st.integers(1, 12), first=st.integers(0, 5), seed=st.integers(0, 99), smoothing=st.floats(0, 0.5))
+@given(depth=st.integers(1, 12), first=st.integers(0, 5), seed=st.integers(0, 99), share=st.floats(0, 0.5))
 def test_logits_are_smoothed_across_slices_as_a_whole_column_would_be(
-    depth: int, first: int, seed: int, smoothing: float
+    depth: int, first: int, seed: int, share: float
 ) -> None:
     logits = np.random.default_rng(seed).standard_normal((depth, 4, 4)).astype(np.float32)
-    column = Column(first, smoothing)
-    done = [item for i in range(depth) for item in column.add(logits[i], last=i == depth - 1)]
-    assert [z for z, _ in done] == list(range(first, first + depth))
+    slices = [(first + i, {7: logits[i]}) for i in range(depth)]
+    found = [
+        (z, smoothed(below.get(7, here[7]), here[7], above.get(7, here[7]), share))
+        for z, below, here, above in slice_triples(slices)
+    ]
+    assert [z for z, _ in found] == list(range(first, first + depth))
     padded = np.pad(logits, ((1, 1), (0, 0), (0, 0)), mode="edge")
-    expected = smoothing * (padded[:-2] + padded[2:]) + (1 - 2 * smoothing) * padded[1:-1]
-    np.testing.assert_allclose(np.stack([smooth for _, smooth in done]), expected, atol=1e-6)
+    expected = share * (padded[:-2] + padded[2:]) + (1 - 2 * share) * padded[1:-1]
+    np.testing.assert_allclose(np.stack([smooth for _, smooth in found]), expected, atol=1e-6)
+
+
+def test_slices_that_are_not_adjacent_are_no_neighbours() -> None:
+    one, two, three = ({0: np.full((1, 1), value, np.float32)} for value in range(3))
+    triples = list(slice_triples([(2, one), (3, two), (7, three)]))
+    assert triples == [(2, {}, one, two), (3, one, two, {}), (7, {}, three, {})]
+    assert list(slice_triples([])) == []

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from repmedsam_infer.case import Case, Segmentation
-from repmedsam_infer.engines import Engine
-from repmedsam_infer.files import segment_files
-from repmedsam_infer.files.box_source import BoxSource
-from repmedsam_infer.files.reading import Reading
-from repmedsam_infer.files.segment_files import FileJob
-from repmedsam_infer.stopwatch import Stopwatch
-from repmedsam_infer.weights import Weights
+from repmedsam_infer.commands import segment as segment_files
+from repmedsam_infer.commands.reading import Reading
+from repmedsam_infer.commands.segment import FileJob
+from repmedsam_infer.engines.pool import EnginePool
+from repmedsam_infer.engines.weights import Weights
+from repmedsam_infer.formats.boxes.source import BoxSource
+from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.conftest import Repmedsam, good_image
 from tests.scans import SIGNED_PERMUTATIONS, affines
 
@@ -32,7 +32,7 @@ F64 = NDArray[np.float64]
 class NoNetwork:
     """In a Segmenter's place: all of every box, smaller labels on top."""
 
-    engines: ClassVar[dict[bool, Engine]] = {}
+    pool = EnginePool.holding({})
 
     def __init__(self, **_: object) -> None:
         self.weights = Weights(Path(), {})

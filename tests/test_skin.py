@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch")
 
-from repmedsam_train.skin import MOST, SMALLEST, THICKNESS, skin_bands
+from repmedsam_train.data.skin import MOST, SMALLEST, THICKNESS, skin_bands
 
 SIDE = 300
 

@@ -1,4 +1,4 @@
-"""The comparison of ways to do a case: all on the same cases, in turn, with a table, a plot and every single time."""
+"""Variants are compared on the same cases, in turn, with a table, a plot and every single time."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,19 @@ import pytest
 pytest.importorskip("torch")
 
 from repmedsam_infer.case import read_case
-from repmedsam_infer.weights import Weights
-from repmedsam_train.speed import BASELINE, OURS, PAPER, UNFUSED, Way, compare_speed, cut, table, ways, write
+from repmedsam_infer.engines.weights import Weights
+from repmedsam_train.comparison.speed import (
+    BASELINE,
+    OURS,
+    PAPER,
+    UNFUSED,
+    Variant,
+    compare_speed,
+    cut,
+    table,
+    variants,
+    write,
+)
 from tests.conftest import write_npz
 from tests.test_segment import BoxEngine
 
@@ -35,7 +46,7 @@ def test_volumes_are_cut_to_their_middle_with_their_boxes(cases: list[Path]) -> 
 
 def test_box_by_box_encodes_for_every_box_and_gives_the_same(cases: list[Path]) -> None:
     engines = [BoxEngine(), BoxEngine()]
-    alone, together = (Way("", (e, e), box_by_box) for e, box_by_box in zip(engines, (True, False), strict=True))
+    alone, together = (Variant("", (e, e), box_by_box) for e, box_by_box in zip(engines, (True, False), strict=True))
     case = read_case(cases[1])
     np.testing.assert_array_equal(alone.do(case), together.do(case))
     assert [len(engine.images) for engine in engines] == [7 + 5, 8]
@@ -43,11 +54,11 @@ def test_box_by_box_encodes_for_every_box_and_gives_the_same(cases: list[Path]) 
 
 @pytest.mark.slow
 def test_every_way_does_every_case(cases: list[Path], weights: Weights, tmp_path: Path) -> None:
-    everyone = ways(weights, 2)
+    everyone = variants(weights, 2)
     done = compare_speed(cases, everyone, 1, 1, tmp_path, lambda _: None)
     for name in (BASELINE, UNFUSED, PAPER, OURS):
         assert name in table(done, everyone)
     write(tmp_path / "out", done, everyone)
     told = json.loads((tmp_path / "out" / "speed.json").read_text())
-    assert all(len(seconds) == 1 for way in told["seconds"].values() for seconds in way.values())
+    assert all(len(seconds) == 1 for variant in told["seconds"].values() for seconds in variant.values())
     assert (tmp_path / "out" / "speed.png").stat().st_size > 10_000

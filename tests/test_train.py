@@ -14,14 +14,15 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
-from repmedsam_infer.engines import load_engine  # noqa: E402
+from repmedsam_infer.decoder_roi import rois_around  # noqa: E402
+from repmedsam_infer.engines.engine import load_engine  # noqa: E402
+from repmedsam_infer.engines.weights import find_weights  # noqa: E402
 from repmedsam_infer.errors import UsageError  # noqa: E402
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
-from repmedsam_infer.network.focus import inside_windows  # noqa: E402
-from repmedsam_infer.weights import find_weights  # noqa: E402
-from repmedsam_infer.window import windows_around  # noqa: E402
+from repmedsam_infer.network.focus import inside_rois  # noqa: E402
 from repmedsam_train.cli import main  # noqa: E402
-from repmedsam_train.data import (  # noqa: E402
+from repmedsam_train.comparison.litemedsam import LiteMedSAM  # noqa: E402
+from repmedsam_train.data.dataset import (  # noqa: E402
     NO_AUGMENTATION,
     Augmentation,
     TrainingSet,
@@ -30,17 +31,16 @@ from repmedsam_train.data import (  # noqa: E402
     read_training_case,
     training_case,
 )
+from repmedsam_train.data.drawn import SIDE, draw_case  # noqa: E402
+from repmedsam_train.data.split import find_cases, split  # noqa: E402
 from repmedsam_train.distill import distill, embedding_divergence  # noqa: E402
-from repmedsam_train.drawn import SIDE, draw_case  # noqa: E402
-from repmedsam_train.export import export  # noqa: E402
 from repmedsam_train.finetune import finetune  # noqa: E402
-from repmedsam_train.litemedsam import LiteMedSAM  # noqa: E402
 from repmedsam_train.loop import learning_rate  # noqa: E402
 from repmedsam_train.losses import LossWeights, neighbourhood, segmentation_loss  # noqa: E402
-from repmedsam_train.networks import load_trained  # noqa: E402
 from repmedsam_train.recipe import Phase, Recipe, changed, named_recipe, shortened  # noqa: E402
-from repmedsam_train.split import find_cases, split  # noqa: E402
-from repmedsam_train.unfuse import is_fused  # noqa: E402
+from repmedsam_train.weights.export import export  # noqa: E402
+from repmedsam_train.weights.networks import load_trained  # noqa: E402
+from repmedsam_train.weights.unfuse import is_fused  # noqa: E402
 from tests.seeded import fill  # noqa: E402
 
 TINY = Recipe(
@@ -58,7 +58,7 @@ def test_samples_hold_their_promises(seed: int, size: int, focus: bool, samples:
     prompted = batch.prompted
     assert batch.images.shape == (2, 3, size, size)
     assert 0 <= batch.images.min() <= batch.images.max() <= 1
-    assert len(prompted.boxes) == len(prompted.windows) == len(prompted.masks) == len(batch.image_index)
+    assert len(prompted.boxes) == len(prompted.rois) == len(prompted.masks) == len(batch.image_index)
     assert set(batch.image_index) == {0, 1}
     assert (prompted.boxes[:, :2] <= prompted.boxes[:, 2:] + 1e-3).all()
     assert prompted.masks.shape[1:] == ((128, 128) if focus else (256, 256))
@@ -72,9 +72,9 @@ def test_boxes_hold_their_objects_before_jitter(focus: bool, seed: int, samples:
     still = Augmentation(tight_box=1, loose_box=0, volume_box=0)
     prompted = TrainingSet(find_cases(samples), seed, still, focus).batch(0, 2, 256, 8).prompted
     side = prompted.masks.shape[-1]
-    boxes, windows = torch.from_numpy(prompted.boxes), torch.from_numpy(prompted.windows)
-    placed = inside_windows(boxes, windows, side).numpy()
-    for mask, (x_min, y_min, x_max, y_max), window in zip(prompted.masks, placed, prompted.windows, strict=True):
+    boxes, windows = torch.from_numpy(prompted.boxes), torch.from_numpy(prompted.rois)
+    placed = inside_rois(boxes, windows, side).numpy()
+    for mask, (x_min, y_min, x_max, y_max), window in zip(prompted.masks, placed, prompted.rois, strict=True):
         ys, xs = np.nonzero(mask > 200)
         near = 2 * max(1, side / (window[2] - window[0]), side / (window[3] - window[1]))  # two pixels of either kind
         if len(ys):
@@ -93,10 +93,10 @@ def test_volumes_are_prompted_as_in_inference(samples: Path) -> None:
     for seed in range(20):
         sample = draw_sample(case, np.random.default_rng(seed), 256, 1, augmentation, True)
         assert sample is not None
-        around = windows_around(sample.prompted.boxes)
-        assert (around[:, :2] >= sample.prompted.windows[:, :2] - 1e-2).all()
-        assert (around[:, 2:] <= sample.prompted.windows[:, 2:] + 1e-2).all()
-        smaller += int((around[:, 2:] < sample.prompted.windows[:, 2:] - 1).any())
+        around = rois_around(sample.prompted.boxes)
+        assert (around[:, :2] >= sample.prompted.rois[:, :2] - 1e-2).all()
+        assert (around[:, 2:] <= sample.prompted.rois[:, 2:] + 1e-2).all()
+        smaller += int((around[:, 2:] < sample.prompted.rois[:, 2:] - 1).any())
     assert smaller > 5
 
 
@@ -159,7 +159,7 @@ def test_smaller_objects_cover_larger_ones_and_never_the_other_way() -> None:
     assert sample is not None
     small, large = (int(i) for i in np.argsort(np.prod(sides_of(sample.prompted.boxes), 1)))
     assert not sample.prompted.covered[small].any()
-    covered = (sample.prompted.covered[large] > 127).mean() * np.prod(sides_of(sample.prompted.windows)[large])
+    covered = (sample.prompted.covered[large] > 127).mean() * np.prod(sides_of(sample.prompted.rois)[large])
     assert covered == pytest.approx(40 * 40, rel=0.05)  # 10 x 10 pixels, in a frame four times as fine
     assert not ((sample.prompted.covered[large] > 200) & (sample.prompted.masks[large] > 200)).any()
 
@@ -328,7 +328,7 @@ def test_a_trained_network_becomes_weights_for_both_engines(samples: Path, tmp_p
         logits, _ = trained.decode(embedding, torch.from_numpy(boxes))
     expected = logits[:, 0].numpy()
     for engine in (ours, theirs):
-        out = engine.decode(engine.encode(image), boxes, windows_around(boxes))
+        out = engine.decode(engine.encode(image), boxes, rois_around(boxes))
         assert np.abs(out.low_res_logits - expected).max() < 0.02 * max(1, np.abs(expected).max())  # fp16 storage
 
 

@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
-from repmedsam_train.unfuse import is_fused, unfuse  # noqa: E402
+from repmedsam_train.weights.unfuse import is_fused, unfuse  # noqa: E402
 from tests.seeded import fill  # noqa: E402
 
 

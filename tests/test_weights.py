@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from repmedsam_infer.engines import load_engine
+from repmedsam_infer.engines.engine import load_engine
+from repmedsam_infer.engines.weights import STORE, SUMS, Weights, find_weights
 from repmedsam_infer.errors import SetupError, UsageError
-from repmedsam_infer.weights import STORE, SUMS, Weights, find_weights
 
 MAX_FILE_BYTES = 95 << 20
 
@@ -66,4 +66,4 @@ def test_no_number_is_stored_twice(weights: Weights) -> None:
 
 def test_an_unknown_engine_is_a_usage_error(weights: Weights) -> None:
     with pytest.raises(UsageError, match="openvino, torch"):
-        load_engine("tensorrt", weights, 1)  # type: ignore[arg-type]
+        load_engine("tensorrt", weights, 1)

@@ -10,24 +10,24 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.calibration import Calibration
-from repmedsam_infer.engines import Decoded, in_batches
-from repmedsam_infer.engines.compiled import CompiledNetworks, compiled_networks
-from repmedsam_infer.engines.runtime import import_openvino
+from repmedsam_infer.engines.calibration import Calibration
+from repmedsam_infer.engines.compiled_cache import CompiledNetworks, compiled_networks
+from repmedsam_infer.engines.engine import Decoded, in_batches
+from repmedsam_infer.engines.openvino_import import import_openvino
+from repmedsam_infer.engines.precision import ENCODERS, Precision, unquantized
+from repmedsam_infer.engines.weights import STORE, Weights
 from repmedsam_infer.errors import SetupError, UsageError
-from repmedsam_infer.precision import ENCODERS, Precision, unquantized
-from repmedsam_infer.weights import STORE, Weights
 
 F32 = NDArray[np.float32]
 # Graphs, as the encoders are. Prompts are worked out apart, in fp32: positions need its digits, and masks follow (with
 # all of the decoder in bf16 their IoU is 0.98, so 0.998; docs/experiments.md).
 PROMPTS, DECODER = "prompts", "decoder"
-PROMPT_INPUTS = ("boxes", "windows")  # the last one only with focus
+PROMPT_INPUTS = ("boxes", "rois")  # the last one only with focus
 HINTS: dict[Literal["fp32", "bf16"], str] = {"fp32": "f32", "bf16": "bf16"}  # said aloud: OpenVINO would choose itself
 
 
 class Networks(NamedTuple):
-    """What an engine runs, compiled, and what is known about it."""
+    """What an engine runs, compiled, and what is cache about it."""
 
     encoder: Any
     prompts: Any
@@ -47,16 +47,16 @@ class OpenVINOEngine:
         self.encoder, self.prompts, self.decoder = (network.create_infer_request() for network in networks[:3])
         self.focus = len(networks.prompts.inputs) == len(PROMPT_INPUTS)
         self.grid = int(networks.decoder.output(0).partial_shape[-1].get_length()) // 4
-        self.together: Sequence[OpenVINOEngine] = [self]
+        self.workers: Sequence[OpenVINOEngine] = [self]
 
     def encode(self, image: F32) -> F32:
         self.encoder.infer([image[None]], share_inputs=True)
         # Copied: the output tensor is the next inference's, too.
         return np.array(self.encoder.get_output_tensor(0).data[0])
 
-    def decode(self, embedding: F32, boxes: F32, windows: F32) -> Decoded:
+    def decode(self, embedding: F32, boxes: F32, rois: F32) -> Decoded:
         def decode(some: slice) -> Decoded:
-            self.prompts.infer([boxes[some], windows[some]] if self.focus else [boxes[some]], share_inputs=True)
+            self.prompts.infer([boxes[some], rois[some]] if self.focus else [boxes[some]], share_inputs=True)
             prompts = [tensor.data for tensor in self.prompts.output_tensors]
             self.decoder.infer([embedding[None], *prompts], share_inputs=True)
             logits, iou = (self.decoder.get_output_tensor(i).data for i in range(2))
@@ -78,20 +78,20 @@ def load_openvino(
     networks = load_networks(weights, threads, precision, jobs * streams, compiled_networks(), keep=False)
     engines = []
     for _ in range(jobs):
-        crew = [OpenVINOEngine(networks) for _ in range(streams)]
-        crew[0].together = crew
-        engines.append(crew[0])
+        workers = [OpenVINOEngine(networks) for _ in range(streams)]
+        workers[0].workers = workers
+        engines.append(workers[0])
     return engines
 
 
 def load_networks(
-    weights: Weights, threads: int, precision: Precision, streams: int, known: CompiledNetworks, keep: bool
+    weights: Weights, threads: int, precision: Precision, streams: int, cache: CompiledNetworks, keep: bool
 ) -> Networks:
-    """The networks from `known` where they are there, else compiled; with `keep` they are added to it.
+    """The networks from `cache` where they are there, else compiled; with `keep` they are added to it.
 
     Raises:
         UsageError, SetupError: as `load_openvino`.
-        OSError: with `keep`, where `known` cannot be written.
+        OSError: with `keep`, where `cache` cannot be written.
 
     """
     try:
@@ -113,7 +113,7 @@ def load_networks(
         }
         names = f"{part}.xml", numbers_of(part)
         identity = str(openvino.__version__), arithmetic, *(weights.sums.get(name, "") for name in names)
-        blob = known.read(*identity)
+        blob = cache.read(*identity)
         if blob is not None:
             try:
                 return core.import_model(openvino.Tensor(np.frombuffer(blob, np.uint8)), "CPU", settings)
@@ -121,13 +121,13 @@ def load_networks(
                 pass  # an OpenVINO that calls itself the same: compile
         loaded = core.compile_model(core.read_model(*weights.verified(*names)), "CPU", settings)
         if keep:
-            known.write(loaded, *identity)
+            cache.write(loaded, *identity)
         return loaded
 
     try:
-        encoder, (prompts, decoder) = at_once(
+        encoder, (prompts, decoder) = in_parallel(
             lambda: load(ENCODERS[precision], arithmetic),
-            lambda: (used_once(load(PROMPTS, "fp32")), used_once(load(DECODER, arithmetic))),
+            lambda: (warmed_up(load(PROMPTS, "fp32")), warmed_up(load(DECODER, arithmetic))),
         )
     except RuntimeError as error:
         raise SetupError(f"OpenVINO cannot load {weights.folder}: {str(error).splitlines()[0]}") from error
@@ -139,7 +139,7 @@ def numbers_of(graph: str) -> str:
     return f"{graph}.bin" if graph == ENCODERS["int8"] else STORE
 
 
-def used_once(network: Any) -> Any:
+def warmed_up(network: Any) -> Any:
     """The network, after one inference for a single box: kernels are made at the first one, and here there is time."""
     network.create_infer_request().infer(
         [np.zeros([1 if side.is_dynamic else side.get_length() for side in port.partial_shape], np.float32)
@@ -148,7 +148,7 @@ def used_once(network: Any) -> Any:
     return network
 
 
-def at_once(first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:
+def in_parallel(first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:
     """Results of both, the first worked out in another thread; errors are raised here."""
     with ThreadPoolExecutor(1) as pool:
         started = pool.submit(first)

@@ -5,11 +5,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.calibration import Calibration
-from repmedsam_infer.engines import Decoded, in_batches
+from repmedsam_infer.engines.calibration import Calibration
+from repmedsam_infer.engines.engine import Decoded, in_batches
+from repmedsam_infer.engines.precision import Precision
+from repmedsam_infer.engines.weights import STORE, Weights
 from repmedsam_infer.errors import SetupError
-from repmedsam_infer.precision import Precision
-from repmedsam_infer.weights import STORE, Weights
 
 F32 = NDArray[np.float32]
 
@@ -25,7 +25,7 @@ class Network(Protocol):
 
     def encode(self, images: Any) -> Any: ...
 
-    def decode(self, embedding: Any, boxes: Any, *, windows: Any) -> tuple[Any, Any]: ...
+    def decode(self, embedding: Any, boxes: Any, *, rois: Any) -> tuple[Any, Any]: ...
 
 
 class TorchEngine:
@@ -42,19 +42,19 @@ class TorchEngine:
         self.model = network
         self.grid, self.focus = int(network.grid), bool(network.focus)
         self.calibration = calibration or Calibration()
-        self.together = [self]  # torch's threads are the process's
+        self.workers = [self]  # torch's threads are the process's
 
     def encode(self, image: F32) -> F32:
         with self.torch.inference_mode():
             return self.model.encode(self.torch.from_numpy(image[None]))[0].contiguous().numpy()
 
-    def decode(self, embedding: F32, boxes: F32, windows: F32) -> Decoded:
+    def decode(self, embedding: F32, boxes: F32, rois: F32) -> Decoded:
         from_numpy = self.torch.from_numpy
 
         def decode(some: slice) -> Decoded:
             with self.torch.inference_mode():
                 logits, iou = self.model.decode(
-                    from_numpy(embedding[None]), from_numpy(boxes[some]), windows=from_numpy(windows[some])
+                    from_numpy(embedding[None]), from_numpy(boxes[some]), rois=from_numpy(rois[some])
                 )
             return Decoded(logits[:, 0].numpy(), iou[:, 0].numpy())
 

@@ -1,6 +1,6 @@
 """Files as people have them: read into a `Scan`, label maps written back into the same place in space.
 
-In and out: .nii and .nii.gz (nifti.py), .nrrd and .mha (itk.py), .png (picture.py), DICOM (dicom.py, dicom_seg.py).
+In and out: .nii and .nii.gz (nifti.py), .nrrd and .mha (itk.py), .png (picture.py), DICOM (dicom/).
 In only: .mhd, .jpg, .tif, .bmp. Out only: .npz, with the labels as the array segs, in the file's order.
 """
 
@@ -34,7 +34,7 @@ def read_scan(path: Path, series: str | None = None) -> Scan:
 
     """
     if path.is_dir():
-        from repmedsam_infer.formats.dicom import read_dicom
+        from repmedsam_infer.formats.dicom.series import read_dicom
 
         return read_dicom(path, series)
     ending = kind_of(path)
@@ -50,7 +50,7 @@ def read_scan(path: Path, series: str | None = None) -> Scan:
         from repmedsam_infer.formats.picture import read_picture
 
         return read_picture(path)
-    from repmedsam_infer.formats.dicom import read_dicom
+    from repmedsam_infer.formats.dicom.series import read_dicom
 
     return read_dicom(path, series)
 
@@ -95,7 +95,7 @@ def check_holds(path: Path, scan: Scan) -> None:
     if ending == ".png" and scan.is_volume and scan.shape[0] > 1:
         raise CaseWriteError(f"{path.name}: {scan.name} is a volume, which PNG cannot hold; write .nii.gz or .nrrd")
     if ending == ".dcm":
-        from repmedsam_infer.formats.dicom import DicomSource
+        from repmedsam_infer.formats.dicom.series import DicomSource
 
         if not isinstance(scan.source, DicomSource):
             raise CaseWriteError(
@@ -139,7 +139,7 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
 
         write_segmentation(path, labels)
     elif ending == ".dcm":
-        from repmedsam_infer.formats.dicom_seg import write_seg
+        from repmedsam_infer.formats.dicom.seg import write_seg
 
         write_seg(path, labels, scan, names)
     else:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.atomic import write_result
 from repmedsam_infer.errors import CaseReadError, CaseWriteError, SetupError
 from repmedsam_infer.formats.affine import check_affine
 from repmedsam_infer.formats.endings import ending_of, name_of
 from repmedsam_infer.formats.opening import check_file
 from repmedsam_infer.formats.scan import Scan
-from repmedsam_infer.npz import MAX_ARRAY_BYTES
+from repmedsam_infer.io.atomic import write_result
+from repmedsam_infer.io.npz import MAX_ARRAY_BYTES
 
 INSTALL = "NRRD and MetaImage need SimpleITK: pip install 'repmedsam[files]'"
 HEADER_BYTES = 1 << 16  # in which a header names another file for its voxels

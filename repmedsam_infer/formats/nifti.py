@@ -16,7 +16,6 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.atomic import write_result
 from repmedsam_infer.errors import CaseReadError, SetupError
 from repmedsam_infer.formats.endings import name_of
 from repmedsam_infer.formats.nifti_header import (
@@ -29,7 +28,8 @@ from repmedsam_infer.formats.nifti_header import (
 )
 from repmedsam_infer.formats.opening import check_file
 from repmedsam_infer.formats.scan import Scan
-from repmedsam_infer.npz import MAX_ARRAY_BYTES
+from repmedsam_infer.io.atomic import write_result
+from repmedsam_infer.io.npz import MAX_ARRAY_BYTES
 
 GZIP_MARK = b"\x1f\x8b"
 MAX_SIDE_NIFTI1 = 32_767

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError, SetupError
 from repmedsam_infer.formats.affine import check_affine
-from repmedsam_infer.npz import MAX_ARRAY_BYTES
+from repmedsam_infer.io.npz import MAX_ARRAY_BYTES
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # of a header's unit (metre, mm, micron); unknown ones are mm

@@ -5,7 +5,7 @@ import struct
 from dataclasses import dataclass
 
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_infer.formats.dicom_codestream import JPEG_START, declared_size
+from repmedsam_infer.formats.dicom.codestream import JPEG_START, declared_size
 
 PNG_START, BMP_START = b"\x89PNG\r\n\x1a\n", b"BM"
 UPRIGHT = 1  # EXIF orientation of a picture that is as it is stored

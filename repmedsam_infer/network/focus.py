@@ -1,7 +1,7 @@
-"""What the decoder of a `focus` network sees of an embedding: each box's window, resampled to the decoder's grid.
+"""What the decoder of a `focus` network sees of an embedding: each box's roi, resampled to the decoder's grid.
 
-A window is an axis-aligned rectangle, so that bilinear sampling is two small matrix products, which every engine does
-fast. RepMedSAM's own; as RoIAlign is for Mask R-CNN, but with one sample a cell, as windows are hardly ever reduced.
+An ROI is an axis-aligned rectangle, so that bilinear sampling is two small matrix products, which every engine does
+fast. RepMedSAM's own; as RoIAlign is for Mask R-CNN, but with one sample a cell, as rois are hardly ever reduced.
 """
 
 from typing import NamedTuple
@@ -9,24 +9,24 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from repmedsam_infer.decoder_roi import SHIFT, WIDEN
 from repmedsam_infer.network.high_res import FOLDS, Pyramid
-from repmedsam_infer.window import SHIFT, WIDEN
 
 
-def windows_around(boxes: Tensor) -> Tensor:
-    """As `repmedsam_infer.window.windows_around`."""
+def rois_around(boxes: Tensor) -> Tensor:
+    """As `repmedsam_infer.decoder_roi.rois_around`."""
     return boxes @ boxes.new_tensor(WIDEN) + boxes.new_tensor(SHIFT)
 
 
-def inside_windows(boxes: Tensor, windows: Tensor, size: int) -> Tensor:
-    """(N, 4) inclusive boxes in frame pixels -> the same in pixels of windows that are `size` pixels wide and high."""
-    scale = size / (windows[:, 2:] - windows[:, :2]).repeat(1, 2)
+def inside_rois(boxes: Tensor, rois: Tensor, size: int) -> Tensor:
+    """(N, 4) inclusive boxes in frame pixels -> the same in pixels of rois that are `size` pixels wide and high."""
+    scale = size / (rois[:, 2:] - rois[:, :2]).repeat(1, 2)
     edge = boxes.new_tensor([0, 0, 1, 1])
-    return (boxes + edge - windows[:, :2].repeat(1, 2)) * scale - edge
+    return (boxes + edge - rois[:, :2].repeat(1, 2)) * scale - edge
 
 
 class Resampling(NamedTuple):
-    """(N, side, H) and (N, side, W) matrices that take samples of windows from the rows and columns of an image."""
+    """(N, side, H) and (N, side, W) matrices that take samples of rois from the rows and columns of an image."""
 
     down: Tensor
     across: Tensor
@@ -36,28 +36,28 @@ class Resampling(NamedTuple):
         return self.down[:, None] @ x @ self.across[:, None].transpose(2, 3)
 
 
-def resamplings(windows: Tensor, grid: int, side: int) -> list[Resampling]:
-    """What `look` needs for (N, 4) windows in units of the image's sides, one a level of a pyramid whose coarsest
+def resamplings(rois: Tensor, grid: int, side: int) -> list[Resampling]:
+    """What `sample_rois` needs for (N, 4) rois in units of the image's sides, one a level of a pyramid whose coarsest
     is `side` wide and high: the embedding is sampled at `grid` positions a side, middle at twice, fine and finest at
     four times that.
     """
     levels = zip((grid, 2 * grid, 4 * grid, 4 * grid), FOLDS, strict=True)
-    return [resample(windows, to, fold * side) for to, fold in levels]
+    return [resample(rois, to, fold * side) for to, fold in levels]
 
 
-def resample(windows: Tensor, side: int, count: int) -> Resampling:
-    """Of (N, 4) windows in units of the image's sides, from `count` to `side` samples along both axes."""
-    return Resampling(*(interpolation(windows[:, i], windows[:, i + 2], side, count) for i in (1, 0)))
+def resample(rois: Tensor, side: int, count: int) -> Resampling:
+    """Of (N, 4) rois in units of the image's sides, from `count` to `side` samples along both axes."""
+    return Resampling(*(interpolation(rois[:, i], rois[:, i + 2], side, count) for i in (1, 0)))
 
 
-def look(pyramid: Pyramid, resampled: list[Resampling], image_index: Tensor | None) -> Pyramid:
-    """Pyramid of M images -> that of N windows; `image_index` (N,) is each window's image, None where M = 1."""
-    of_windows = pyramid if image_index is None else (x[image_index] for x in pyramid)
-    return Pyramid(*(to_window.of(x) for x, to_window in zip(of_windows, resampled, strict=True)))
+def sample_rois(pyramid: Pyramid, resampled: list[Resampling], image_index: Tensor | None) -> Pyramid:
+    """Pyramid of M images -> that of N rois; `image_index` (N,) is each roi's image, None where M = 1."""
+    of_rois = pyramid if image_index is None else (x[image_index] for x in pyramid)
+    return Pyramid(*(to_roi.of(x) for x, to_roi in zip(of_rois, resampled, strict=True)))
 
 
 def interpolation(low: Tensor, high: Tensor, side: int, count: int) -> Tensor:
-    """(N,) ends of windows -> (N, side, count) matrices that interpolate linearly between `count` samples."""
+    """(N,) ends of rois -> (N, side, count) matrices that interpolate linearly between `count` samples."""
     step = (torch.arange(side, device=low.device, dtype=low.dtype) + 0.5) / side
     at = (low[:, None] + (high - low)[:, None] * step) * count - 0.5
     index = torch.arange(count, device=low.device, dtype=low.dtype)

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from repmedsam_infer.network.box_prior import box_prior
 from repmedsam_infer.network.contrast import Contrast
-from repmedsam_infer.network.focus import Resampling, inside_windows, look, resamplings, windows_around
+from repmedsam_infer.network.focus import Resampling, inside_rois, resamplings, rois_around, sample_rois
 from repmedsam_infer.network.high_res import PACKED_CHANNELS, HighRes, unpack
 from repmedsam_infer.network.mask_decoder import MaskDecoder, decode_frame
 from repmedsam_infer.network.prompt_encoder import PromptEncoder
@@ -25,7 +25,7 @@ class RepMedSAM(nn.Module):
 
     `focus` is what we add to the published network. Without it the decoder looks at the whole frame: the embedding,
     16 x 16 for a 256 x 256 image, is upsampled to the grid after the neck, without parameters, so that the same weights
-    load at any grid. With it the decoder looks at a window around each box (focus.py), sees the encoder's finer
+    load at any grid. With it the decoder looks at an ROI around each box (focus.py), sees the encoder's finer
     features (high_res.py), is told the ellipse that fills the box (box_prior.py), and compares inside with outside
     (contrast.py, refine.py). Both are stored with the weights, as `settings`.
     """
@@ -71,7 +71,7 @@ class RepMedSAM(nn.Module):
         return functional.interpolate(coarse, (self.grid, self.grid), mode="bilinear", align_corners=False)
 
     def decode(
-        self, embedding: Tensor, boxes: Tensor, image_index: Tensor | None = None, windows: Tensor | None = None
+        self, embedding: Tensor, boxes: Tensor, image_index: Tensor | None = None, rois: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """All boxes in one batch.
 
@@ -79,7 +79,7 @@ class RepMedSAM(nn.Module):
             embedding: (M, C, H, W) from `encode`.
             boxes: (N, 4) float, x_min y_min x_max y_max in pixels of the 256 x 256 frame, whatever S was.
             image_index: (N,) int64, the embedding that each box belongs to; may be left out where M = 1.
-            windows: (N, 4) float, left, top, right and bottom edge of what the logits cover, in frame pixels; with
+            rois: (N, 4) float, left, top, right and bottom edge of what the logits cover, in frame pixels; with
                 `focus` those around the boxes where left out, without it always the whole frame.
 
         Returns:
@@ -91,21 +91,21 @@ class RepMedSAM(nn.Module):
         """
         if image_index is None and embedding.shape[0] != 1:
             raise ValueError("image_index is needed where there is more than one embedding")
-        return self.decode_prompts(embedding, self.prompts(boxes, windows, embedding.shape[-1]), image_index)
+        return self.decode_prompts(embedding, self.prompts(boxes, rois, embedding.shape[-1]), image_index)
 
-    def prompts(self, boxes: Tensor, windows: Tensor | None, side: int) -> tuple[Tensor, ...]:
+    def prompts(self, boxes: Tensor, rois: Tensor | None, side: int) -> tuple[Tensor, ...]:
         """All that becomes of boxes before they meet an image, whose embedding is `side` wide and high: the tokens of
-        their corners; with `focus` also their prior, and how their windows are sampled.
+        their corners; with `focus` also their prior, and how their rois are sampled.
 
         Apart from `decode_prompts`, as positions need more digits than bf16 has.
         """
         box_tokens = self.prompt_encoder(boxes, IMAGE_SIZE)
         if not self.focus:
             return (box_tokens,)
-        if windows is None:
-            windows = windows_around(boxes)
-        prior = box_prior(inside_windows(boxes, windows, IMAGE_SIZE), 4 * self.grid, IMAGE_SIZE)
-        resampled = resamplings(windows / IMAGE_SIZE, self.grid, side)
+        if rois is None:
+            rois = rois_around(boxes)
+        prior = box_prior(inside_rois(boxes, rois, IMAGE_SIZE), 4 * self.grid, IMAGE_SIZE)
+        resampled = resamplings(rois / IMAGE_SIZE, self.grid, side)
         return (box_tokens, prior, *(matrix for level in resampled for matrix in level))
 
     def decode_prompts(
@@ -116,7 +116,7 @@ class RepMedSAM(nn.Module):
             return decode_frame(self.prompt_encoder, self.mask_decoder, embedding, prompts[0], image_index)
         box_tokens, prior, *matrices = prompts
         resampled = [Resampling(*pair) for pair in zip(matrices[::2], matrices[1::2], strict=True)]
-        seen = look(unpack(embedding), resampled, image_index)
+        seen = sample_rois(unpack(embedding), resampled, image_index)
         image_pe = self.prompt_encoder.pe_layer.grid(self.grid, self.grid)
         mask_of = partial(self.contrast, finest=seen.finest, prior=prior)
         prompted = seen.coarse + self.prompt_encoder.mask(prior)

@@ -5,7 +5,7 @@ from pathlib import Path
 from safetensors import safe_open
 from torch import Tensor
 
-from repmedsam_infer.weights import GRAPH_CONSTANTS
+from repmedsam_infer.engines.weights import GRAPH_CONSTANTS
 
 
 def read_weight_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

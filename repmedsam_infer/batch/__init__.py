@@ -1,0 +1,1 @@
+"""A run over many cases: find them, isolate failures, resume, show progress, report."""

@@ -1,0 +1,26 @@
+"""What a run ran with, for report.json."""
+
+from typing import Any
+
+from repmedsam_infer import __version__
+from repmedsam_infer.engines.pool import EnginePool
+from repmedsam_infer.engines.weights import Weights
+from repmedsam_infer.system.cpu import processor
+from repmedsam_infer.system.memory import peak_memory
+
+
+def provenance(pool: EnginePool, weights: Weights, threads: int, started: str) -> dict[str, Any]:
+    """JSON-ready; of the engines those that were loaded, for pictures, for volumes, or both."""
+    engine: dict[str, Any] = {}
+    for volumes, (one, *_) in pool.loaded.items():
+        engine.setdefault("precision", {})["volumes" if volumes else "pictures"] = one.precision
+        engine |= {"name": one.name, "version": one.version, "grid": one.grid}
+    return {
+        "repmedsam": __version__,
+        "engine": engine,
+        "weights": weights.sha256,
+        "processor": processor(),
+        "threads": threads,
+        "started": started,
+        "peak_memory_mib": peak_memory(),
+    }

@@ -1,0 +1,177 @@
+"""How long cases take, by stage, from a cold start and in a long run, for every engine and precision asked for.
+
+Variants take turns within each round, so that a machine that slows down slows all of them; medians over rounds count.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from repmedsam_infer.batch.report import REPORT, CaseReport, rounded
+from repmedsam_infer.batch.run import do_case
+from repmedsam_infer.case import is_volume_name, read_case
+from repmedsam_infer.commands.info import describe
+from repmedsam_infer.commands.timing_cases import write_timing_cases
+from repmedsam_infer.engines.engine import Engine, load_engine
+from repmedsam_infer.engines.weights import Weights
+from repmedsam_infer.errors import SetupError, UsageError
+from repmedsam_infer.evaluation.markdown import markdown
+from repmedsam_infer.io.atomic import write_atomic
+
+STAGES = ("read", "preprocess", "encode", "decode", "postprocess", "write")
+
+
+# As predict.sh starts it: the command line itself would take another tenth of a second.
+ONE_RUN = """
+import sys
+from pathlib import Path
+from repmedsam_infer.commands.predict import predict
+from repmedsam_infer.batch.run import Job
+_, inputs, outputs, engine, precision, threads, weights = sys.argv
+job = Job(Path(inputs), Path(outputs), overwrite=True)
+sys.exit(predict(job, engine, precision, int(threads), weights=Path(weights)))
+"""
+
+
+class Variant(NamedTuple):
+    """What is compared."""
+
+    engine: str
+    precision: str
+
+
+@dataclass
+class Times:
+    """Of one case and variant, a value a round: seconds of the whole process, and of the case in a loaded one.
+
+    peak_mib is the largest resident set of the whole processes, encodings how many slices were encoded.
+    """
+
+    case: str
+    shape: tuple[int, ...]
+    boxes: int
+    engine: str
+    precision: str
+    encodings: int = 0
+    cold_seconds: list[float] = field(default_factory=list)
+    warm_seconds: list[float] = field(default_factory=list)
+    stages: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
+    peak_mib: float | None = None
+
+
+def benchmark(
+    paths: Sequence[Path], variants: Sequence[Variant], rounds: int, threads: int, weights: Weights,
+    tell: Callable[[str], None],
+) -> list[Times]:  # fmt: skip
+    """Times of every case and variant, told of as they come.
+
+    Raises:
+        CaseReadError: a case cannot be read.
+        UsageError, SetupError: an engine cannot be loaded, or a process failed.
+
+    """
+    kinds = {is_volume_name(path.name) for path in paths}
+    engines = {
+        (variant, volumes): load_engine(variant.engine, weights, threads, variant.precision, volumes)
+        for variant in variants
+        for volumes in kinds
+    }
+    results: list[Times] = []
+    with tempfile.TemporaryDirectory(prefix="repmedsam-") as scratch:
+        for path in paths:
+            case = read_case(path)
+            folder = Path(scratch) / path.stem
+            folder.mkdir()
+            shutil.copy(path, folder)
+            of_case = {
+                v: Times(path.stem, case.shape, case.boxes.count, v.engine, engines[v, case.is_volume].precision)
+                for v in variants
+            }
+            for _ in range(rounds):
+                for variant, times in of_case.items():
+                    run_cold(times, folder, Path(scratch) / "out", variant, threads, weights)
+                    run_warm(times, folder / path.name, Path(scratch) / "warm.npz", engines[variant, case.is_volume])
+            for times in of_case.values():
+                tell(f"{times.case} {times.engine} {times.precision}: {summary(times)}")
+            results += of_case.values()
+            shutil.rmtree(folder)
+    return results
+
+
+def run_cold(times: Times, folder: Path, out: Path, variant: Variant, threads: int, weights: Weights) -> None:
+    """A whole process for one case, from start to exit."""
+    command = [sys.executable, "-c", ONE_RUN, str(folder), str(out), *variant, str(threads), str(weights.folder)]
+    start = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own program)
+    times.cold_seconds.append(time.perf_counter() - start)
+    if done.returncode != 0:
+        raise SetupError(f"{times.case} failed in a process of its own: {done.stderr.strip()}")
+    peak = json.loads((out / REPORT).read_text())["peak_memory_mib"]
+    times.peak_mib = max(filter(None, (peak, times.peak_mib)), default=None)
+
+
+def run_warm(times: Times, path: Path, target: Path, engine: Engine) -> None:
+    """The case alone, its network loaded and used before."""
+    if not times.warm_seconds:
+        do_case(path, target, engine)  # the first time buffers are made
+    report: CaseReport = do_case(path, target, engine)
+    if report.status == "failed":
+        raise SetupError(str(report.error))
+    times.encodings = report.encodings
+    times.warm_seconds.append(report.seconds)
+    for stage in STAGES:
+        times.stages[stage].append(report.stages.get(stage, 0.0))
+
+
+def cases_of(folder: Path | None, scratch: Path) -> list[Path]:
+    """The npz files of a folder, or drawn ones in `scratch`.
+
+    Raises:
+        UsageError: the folder holds none.
+
+    """
+    if folder is None:
+        return write_timing_cases(scratch)
+    paths = sorted(folder.glob("*.npz"))
+    if not paths:
+        raise UsageError(f"there are no .npz files in {folder}")
+    return paths
+
+
+def summary(times: Times) -> str:
+    return f"{median(times.cold_seconds):.2f} s cold, {median(times.warm_seconds):.2f} s warm"
+
+
+def table(results: Sequence[Times]) -> str:
+    """Medians as a Markdown table; stages are those of the warm run."""
+    rows = []
+    for times in results:
+        warm = median(times.warm_seconds)
+        rows.append(
+            {
+                "case": times.case,
+                "size": " x ".join(map(str, times.shape)),
+                "boxes": str(times.boxes),
+                "engine": f"{times.engine} {times.precision}",
+                "cold": f"{median(times.cold_seconds):.2f}",
+                "warm": f"{warm:.3f}",
+                **{stage: f"{median(times.stages[stage]):.3f}" for stage in STAGES},
+                "slices/s": f"{times.encodings / warm:.1f}",
+                "peak MiB": "" if times.peak_mib is None else f"{times.peak_mib:.0f}",
+            }
+        )
+    return markdown(rows)
+
+
+def write_results(path: Path, results: Sequence[Times], weights: Weights) -> None:
+    """Every single time, and the machine, as JSON. Raises OSError where it cannot be written."""
+    content: dict[str, Any] = {"machine": describe(weights.folder), "times": [rounded(asdict(t)) for t in results]}
+    write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())

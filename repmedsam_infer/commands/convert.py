@@ -1,0 +1,138 @@
+"""Files as people have them to cases of the challenge, and its results back: what `repmedsam convert` does.
+
+A case's slices are turned as slice_axis.py says, which depends on nothing but the original's header: with the original
+at hand a result goes back to its voxels exactly.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.batch.run import make_writable_folder
+from repmedsam_infer.commands.reading import Reading
+from repmedsam_infer.commands.scan_case import View, view_of
+from repmedsam_infer.errors import CaseReadError, CaseWriteError, RepMedSAMError, UsageError
+from repmedsam_infer.formats import check_holds, read_scan, write_labels
+from repmedsam_infer.formats.boxes.source import BoxSource
+from repmedsam_infer.formats.endings import OUTPUTS, ending_of, name_of
+from repmedsam_infer.formats.intensity import to_grey
+from repmedsam_infer.formats.label_grid import on_grid_of, whole_labels
+from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.io.npz import open_npz, write_npz
+
+# The challenge's words for DICOM's modalities.
+MODALITIES = {"PT": "PET", "CR": "XRay", "DX": "XRay", "MG": "Mammography", "ES": "Endoscopy", "OP": "Fundus"}
+MODALITIES |= {"OPT": "OCT", "XC": "Dermoscopy", "SM": "Microscopy", "GM": "Microscopy"}
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """One case that was made, or why not."""
+
+    input: str
+    target: Path | None
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+
+
+def make_cases(
+    inputs: Sequence[Path], folder: Path, boxes: BoxSource, reading: Reading, overwrite: bool = False
+) -> list[Converted]:
+    """Write a case for each input: imgs, boxes, for volumes spacing, and gts where boxes come from label maps.
+
+    Raises:
+        SetupError: the folder cannot be written.
+
+    """
+    make_writable_folder(folder)
+    made: list[Converted] = []
+    for path in inputs:
+        try:
+            taken = set() if overwrite else {p.name for p in folder.glob("*.npz")}
+            taken |= {done.target.name for done in made if done.target}
+            made.append(make_case_file(path, folder, boxes, reading, taken))
+        except RepMedSAMError as error:
+            made.append(Converted(path.name, None, error=str(error)))
+    return made
+
+
+def make_case_file(path: Path, folder: Path, boxes: BoxSource, reading: Reading, taken: set[str]) -> Converted:
+    """Raises CaseError where it cannot be read, its name is taken, or it cannot be written."""
+    scan = reading.scan(path)
+    view = view_of(scan)
+    target = folder / case_name(path, scan, view)
+    if target.name in taken:
+        raise CaseWriteError(f"{path.name}: {target.name} is already in {folder}: use --overwrite, or another folder")
+    named = boxes.boxes_on(path, scan)
+    grey, told = to_grey(scan, reading.window)
+    arrays: dict[str, NDArray[Any]] = {"imgs": view.images(grey), "boxes": whole(view.boxes(named.corners))}
+    spacing = view.planes.spacing(scan.spacing)
+    if view.is_volume and spacing is not None:
+        arrays["spacing"] = spacing
+    if boxes.labels is not None:
+        arrays["gts"] = view.images(labels_of_boxes(boxes.labels_of(path), scan))
+    try:
+        write_npz(target, **arrays)
+    except OSError as error:
+        raise CaseWriteError(f"{target.name}: could not be written to {folder} ({error.strerror})") from error
+    return Converted(path.name, target, (*scan.warnings, *told))
+
+
+def case_name(path: Path, scan: Scan, view: View) -> str:
+    """As the challenge names cases: 3DBox_CT_liver.npz."""
+    modality = re.sub(r"\W", "", MODALITIES.get(scan.modality, scan.modality)) or UNKNOWN
+    return f"{'3D' if view.is_volume else '2D'}Box_{modality}_{name_of(path)}.npz"
+
+
+def labels_of_boxes(path: Path, scan: Scan) -> NDArray[Any]:
+    """A label map on the scan's voxels, its labels numbered as their boxes are: from 1, without gaps."""
+    label_map = read_scan(path)
+    labels = on_grid_of(scan, label_map, whole_labels(label_map))
+    present = np.flatnonzero(np.bincount(labels.ravel()))
+    numbers = np.zeros(int(present[-1]) + 1, np.uint8 if len(present) <= 256 else np.uint16)
+    numbers[present[present > 0]] = np.arange(1, np.count_nonzero(present) + 1)
+    return numbers[labels]
+
+
+def whole(boxes: NDArray[np.float64]) -> NDArray[Any]:
+    """As int64, as in the challenge, where nothing is lost by that."""
+    rounded = np.rint(boxes)
+    return rounded.astype(np.int64) if (rounded == boxes).all() else boxes
+
+
+def put_back(segs_path: Path, original: Path, output: Path, reading: Reading, stored_order: bool = False) -> None:
+    """Write the segmentation of a case as a label map of the original that the case was made of.
+
+    stored_order: the case was not made here, its slices are in the original's own order.
+
+    Raises:
+        UsageError: the output's ending cannot be written.
+        CaseError: the result is not of this original, or a file cannot be read or written.
+
+    """
+    if ending_of(output) not in OUTPUTS:
+        raise UsageError(f"{output.name}: label maps are written as {', '.join(OUTPUTS)}")
+    if output.resolve() in (original.resolve(), segs_path.resolve()):
+        raise UsageError(f"the label map would replace {output}, which is read; name another output")
+    scan = reading.scan(original)
+    check_holds(output, scan)
+    with open_npz(segs_path) as npz:
+        segs = npz.read("segs")
+    if segs.dtype.kind not in "iu" or segs.size == 0 or segs.min() < 0 or segs.max() > np.iinfo(np.uint16).max:
+        raise CaseReadError(f"{segs_path.name}: segs is not a label map of whole numbers from 0 to 65535")
+    view = view_of(scan)
+    expected = scan.shape if stored_order else view.shape
+    if segs.shape != expected:
+        raise CaseReadError(
+            f"{segs_path.name}: segs has shape {segs.shape}, and a case of {original.name} has {expected}: "
+            "it is of another image" + ("" if stored_order else ", or not of a case that repmedsam convert made")
+        )
+    labels = np.ascontiguousarray(segs) if stored_order else view.labels(segs)
+    make_writable_folder(output.parent)
+    write_labels(output, labels.astype(np.uint8 if labels.max() <= 255 else np.uint16), scan)

@@ -1,0 +1,151 @@
+"""Where the weights are, and that they are the ones that were published.
+
+All numbers lie in one file, `STORE`, with names and metadata. The torch engine and training read it as it is, and the
+graphs of OpenVINO (.xml) refer to places in it. Only the int8 encoder has numbers of its own.
+"""
+
+import hashlib
+import json
+import os
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from repmedsam_infer.engines.calibration import Calibration
+from repmedsam_infer.errors import SetupError
+
+SUMS = "SHA256SUMS"
+STORE = "repmedsam.safetensors"  # the re-parameterized network, fp16
+GRAPH_CONSTANTS = "openvino.constants"  # the tensor of what the graphs need besides the network's own
+HEADER_LENGTH = struct.Struct("<Q")  # a safetensors file: this, so many bytes of JSON, the tensors
+LONGEST_HEADER = 16 << 20
+METADATA = "__metadata__"
+VARIABLE = "REPMEDSAM_WEIGHTS"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A folder of weights and the SHA-256 that each file must have."""
+
+    folder: Path
+    sums: dict[str, str]
+    checked: dict[str, Path] = field(default_factory=dict, compare=False, repr=False)  # files that were verified
+    lock: Lock = field(default_factory=Lock, compare=False, repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """One name for the whole set: the SHA-256 of its list of sums."""
+        listing = "".join(f"{digest}  {name}\n" for name, digest in sorted(self.sums.items()))
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+    def verified(self, *names: str) -> list[Path]:
+        """Paths of these files, each found to be what SHA256SUMS says; every file is read for that but once.
+
+        Raises:
+            SetupError: a file is missing, not listed, or damaged.
+
+        """
+        with self.lock:
+            for name in names:
+                if name not in self.checked:
+                    self.checked[name] = self.check(name)
+        return [self.checked[name] for name in names]
+
+    def check(self, name: str) -> Path:
+        path = self.folder / name
+        if name not in self.sums:
+            raise SetupError(f"{self.folder / SUMS} does not list {name}: these weights are not for this engine")
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise SetupError(f"{path} cannot be read ({error.strerror}); fetch the weights again") from error
+        if digest != self.sums[name]:
+            raise SetupError(f"{path} is damaged or was changed (SHA-256 differs); fetch the weights again")
+        return path
+
+    @property
+    def present(self) -> list[str]:
+        """Names of the listed files that are there."""
+        return sorted(name for name in self.sums if (self.folder / name).is_file())
+
+    def metadata(self) -> dict[str, str]:
+        """What the weight file says of itself, read from its header alone: starting should not take its 55 MB.
+
+        Raises:
+            SetupError: the file is missing, or is no safetensors file.
+
+        """
+        path = self.folder / STORE
+        try:
+            return read_metadata(path)
+        except OSError as error:
+            raise SetupError(f"{path} cannot be read ({error.strerror}); fetch the weights again") from error
+        except ValueError as error:
+            raise SetupError(f"{path} is damaged: {error}; fetch the weights again") from error
+
+    def calibration(self) -> Calibration:
+        """What was fitted to these weights.
+
+        Raises:
+            SetupError: as `metadata`; or they hold what is out of range.
+
+        """
+        try:
+            return Calibration.from_metadata(self.metadata())
+        except ValueError as error:
+            raise SetupError(f"{self.folder / STORE}: {error}") from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says of itself, read from its header alone. Raises as `read_header`."""
+    return {str(key): str(value) for key, value in read_header(path).get(METADATA, {}).items()}
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The JSON at the beginning of a safetensors file: name -> dtype, shape, data_offsets; METADATA -> texts.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no safetensors file.
+
+    """
+    with path.open("rb") as file:
+        start = file.read(HEADER_LENGTH.size)
+        length = HEADER_LENGTH.unpack(start)[0] if len(start) == HEADER_LENGTH.size else LONGEST_HEADER + 1
+        header = json.loads(file.read(length)) if length <= LONGEST_HEADER else None
+    if not isinstance(header, dict) or not isinstance(header.get(METADATA, {}), dict):
+        raise ValueError("it has no header of a safetensors file")
+    return header
+
+
+def data_start(path: Path) -> int:
+    """Where the tensors of a safetensors file begin, in bytes: their `data_offsets` count from there."""
+    with path.open("rb") as file:
+        return HEADER_LENGTH.size + int(HEADER_LENGTH.unpack(file.read(HEADER_LENGTH.size))[0])
+
+
+def find_weights(folder: Path | None = None) -> Weights:
+    """The weights in `folder`, else in $REPMEDSAM_WEIGHTS, else those that came with the package.
+
+    Raises:
+        SetupError: there are none.
+
+    """
+    if folder is None:
+        folder = Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else shipped_folder()
+    try:
+        lines = (folder / SUMS).read_text().splitlines()
+        sums = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines if line.strip())}
+    except (OSError, ValueError) as error:
+        raise SetupError(f"no weights in {folder}: its {SUMS} cannot be read; see --weights and {VARIABLE}") from error
+    return Weights(folder, sums)
+
+
+def shipped_folder() -> Path:
+    """Inside the package in a wheel, beside it in a clone and in the container."""
+    package = Path(__file__).parents[1]
+    inside = package / "weights"
+    return inside if inside.is_dir() else package.parent / "weights"

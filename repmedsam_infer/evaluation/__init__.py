@@ -1,0 +1,1 @@
+"""How good masks are: DSC, NSD, sizes, baselines, and drawn cases with ground truth."""

@@ -1,0 +1,183 @@
+"""DSC and NSD of a folder of segmentations against ground truth, per case, per modality and overall."""
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.boxes import find_extents, tight_boxes
+from repmedsam_infer.case import check_spacing, is_volume_name, modality_of
+from repmedsam_infer.errors import CaseReadError, UsageError
+from repmedsam_infer.evaluation.baselines import Baseline, fill_boxes
+from repmedsam_infer.evaluation.metrics import nsd_of_flat_volume
+from repmedsam_infer.evaluation.object_scores import ObjectScore, score_objects
+from repmedsam_infer.evaluation.object_sizes import SizedScore, frame_sizes
+from repmedsam_infer.io.atomic import write_atomic
+from repmedsam_infer.io.npz import open_npz
+
+CHALLENGE_DSC_FLOOR = 0.2  # the challenge counts NSD as 0 for cases of a mean DSC up to this
+BASELINES: tuple[Baseline, ...] = ("box", "ellipse")
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean DSC and NSD over the labels of a case, or over cases."""
+
+    dsc: float
+    nsd: float
+
+
+@dataclass(frozen=True)
+class CaseScore:
+    """One case: how its segmentation and each object in it scored, how the baselines did, what was wrong with it."""
+
+    case: str
+    modality: str
+    labels: int
+    score: Score
+    baselines: dict[str, Score]
+    error: str | None = None
+    objects: tuple[SizedScore, ...] = ()
+
+
+def evaluate(segs: Path, gts: Path, challenge: bool, baselines: bool) -> Iterator[CaseScore]:
+    """Score every ground truth of `gts` against the segmentation of the same name in `segs`; a missing or unreadable
+    segmentation scores 0 and says why.
+
+    Raises:
+        UsageError: a folder is missing or holds no ground truth.
+        CaseReadError: a ground truth cannot be read.
+
+    """
+    for folder in (segs, gts):
+        if not folder.is_dir():
+            raise UsageError(f"the folder {folder} does not exist")
+    paths = sorted(gts.glob("*.npz"))
+    if not paths:
+        raise UsageError(f"there are no .npz files in {gts}")
+    for path in paths:
+        yield evaluate_case(path, segs / path.name, challenge, baselines)
+
+
+def evaluate_case(gt_path: Path, seg_path: Path, challenge: bool, baselines: bool) -> CaseScore:
+    gt, spacing = read_ground_truth(gt_path)
+    error = None
+    try:
+        with open_npz(seg_path) as npz:
+            seg = npz.read("segs")
+        if seg.shape != gt.shape or seg.dtype.kind not in "iu":
+            raise CaseReadError(f"{seg_path.name}: segs is {seg.dtype} {seg.shape}; integers {gt.shape} are needed")
+    except CaseReadError as problem:
+        seg, error = np.zeros_like(gt), str(problem)
+    by_baseline: dict[str, Score] = {}
+    if baselines:
+        boxes = tight_boxes(gt)
+        for kind in BASELINES:
+            filled = fill_boxes(gt.shape, boxes, kind)
+            by_baseline[kind] = score_labels(gt, filled, spacing, challenge)
+    labels = len(np.unique(gt)) - 1
+    scores = object_scores(gt, seg, spacing, challenge)
+    sizes = frame_sizes(find_extents(gt), gt.shape)
+    objects = tuple(SizedScore(float(sizes[label - 1]), *one) for label, one in scores.items())
+    score = mean_of_objects(scores, challenge)
+    return CaseScore(gt_path.name, modality_of(gt_path.name), labels, score, by_baseline, error, objects)
+
+
+def read_ground_truth(path: Path) -> tuple[NDArray[Any], tuple[float, ...]]:
+    """Labels (H, W) or (D, H, W), and mm along each axis: 1 for pictures and where a volume does not say."""
+    is_volume = is_volume_name(path.name)
+    with open_npz(path) as npz:
+        gt = npz.read("gts")
+        raw_spacing = npz.read("spacing") if is_volume and "spacing" in npz else np.ones(3)
+    if gt.dtype.kind not in "iu" or gt.ndim != (3 if is_volume else 2):
+        raise CaseReadError(f"{path.name}: gts is {gt.dtype} {gt.shape}; a label map of the image's shape is needed")
+    if gt.size == 0 or gt.min() < 0:
+        raise CaseReadError(f"{path.name}: gts is empty or has negative labels")
+    spacing = check_spacing(raw_spacing) if is_volume else np.ones(2)
+    if spacing is None:
+        raise CaseReadError(f"{path.name}: spacing {raw_spacing.tolist()} is not three positive numbers")
+    return gt, tuple(spacing.tolist())
+
+
+def score_labels(
+    gt: NDArray[np.integer], seg: NDArray[np.integer], spacing: tuple[float, ...], challenge: bool
+) -> Score:
+    """Mean over the labels 1..max of the ground truth; a label that is in neither does not count."""
+    return mean_of_objects(object_scores(gt, seg, spacing, challenge), challenge)
+
+
+def object_scores(
+    gt: NDArray[np.integer], seg: NDArray[np.integer], spacing: tuple[float, ...], challenge: bool
+) -> dict[int, ObjectScore]:
+    """By label, as of `score_objects`; with `challenge` the NSD of a picture is that of a volume of one slice."""
+    flat = challenge and gt.ndim == 2
+    return score_objects(gt, seg, spacing, nsd_of_flat_volume if flat else None)
+
+
+def mean_of_objects(scores: dict[int, ObjectScore], challenge: bool) -> Score:
+    """The score of a case; NaN where it has no object."""
+    if not scores:
+        return Score(math.nan, math.nan)
+    dscs, nsds = zip(*scores.values(), strict=True)
+    mean_dsc = float(np.mean(dscs))
+    floored = challenge and mean_dsc <= CHALLENGE_DSC_FLOOR
+    return Score(mean_dsc, 0.0 if floored else float(np.mean(nsds)))
+
+
+def mean_score(scores: list[Score]) -> Score:
+    """Mean over cases; cases without any label do not count."""
+    counted = [s for s in scores if not math.isnan(s.dsc)]
+    if not counted:
+        return Score(math.nan, math.nan)
+    return Score(float(np.mean([s.dsc for s in counted])), float(np.mean([s.nsd for s in counted])))
+
+
+def table(cases: list[CaseScore]) -> list[dict[str, str]]:
+    """A row a modality, then `mean` over modalities, then `all cases`; columns of baselines where there are any."""
+    modalities = sorted({case.modality for case in cases})
+    methods = ["score", *cases[0].baselines] if cases else ["score"]
+
+    def scores_of(group: list[CaseScore], method: str) -> list[Score]:
+        return [case.score if method == "score" else case.baselines[method] for case in group]
+
+    groups = {m: [case for case in cases if case.modality == m] for m in modalities}
+    means = {method: {m: mean_score(scores_of(group, method)) for m, group in groups.items()} for method in methods}
+    overall = {
+        "mean over modalities": {method: mean_score(list(means[method].values())) for method in methods},
+        "all cases": {method: mean_score(scores_of(cases, method)) for method in methods},
+    }
+
+    def row(name: str, group: list[CaseScore], scores: dict[str, Score]) -> dict[str, str]:
+        cells = {"modality": name, "cases": str(len(group)), "objects": str(sum(case.labels for case in group))}
+        for method, score in scores.items():
+            prefix = "" if method == "score" else f"{method} "
+            cells[f"{prefix}DSC"], cells[f"{prefix}NSD"] = f"{score.dsc:.4f}", f"{score.nsd:.4f}"
+        return cells
+
+    rows = [row(m, groups[m], {method: means[method][m] for method in methods}) for m in modalities]
+    return rows + [row(name, cases, scores) for name, scores in overall.items()]
+
+
+def write_csv(path: Path, cases: list[CaseScore]) -> None:
+    """A row a case.
+
+    Raises:
+        OSError: it could not be written.
+
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    methods = list(cases[0].baselines) if cases else []
+    columns = ["dsc", "nsd", *(f"{method}_{score}" for method in methods for score in ("dsc", "nsd"))]
+    writer.writerow(["case", "modality", "labels", *columns, "error"])
+    for case in cases:
+        scores = [case.score, *case.baselines.values()]
+        cells = [f"{value:.6f}" for score in scores for value in (score.dsc, score.nsd)]
+        writer.writerow([case.case, case.modality, case.labels, *cells, case.error or ""])
+    write_atomic(path, buffer.getvalue().encode())

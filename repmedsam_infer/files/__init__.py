@@ -1,1 +1,0 @@
-"""`repmedsam segment` and `convert`: reading.py and box_source.py (in) → scan_case.py → formats/ (out)."""

@@ -1,0 +1,1 @@
+"""Boxes from files and options: JSON, CSV, label maps, millimetres."""

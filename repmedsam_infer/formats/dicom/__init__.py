@@ -1,0 +1,1 @@
+"""DICOM: series and pictures in, segmentations in and out."""

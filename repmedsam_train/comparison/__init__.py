@@ -1,0 +1,1 @@
+"""What RepMedSAM is compared with, and how."""

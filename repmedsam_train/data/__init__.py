@@ -1,0 +1,1 @@
+"""Training cases: read, sampled, augmented."""

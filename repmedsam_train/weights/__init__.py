@@ -1,0 +1,1 @@
+"""Trained networks to weights that can be shipped, and back."""

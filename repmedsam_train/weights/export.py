@@ -1,0 +1,130 @@
+"""A trained network to weights/: re-parameterized, rounded to fp16, one file of numbers for all engines, checksums."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import openvino
+import openvino.opset13
+import torch
+from numpy.typing import NDArray
+from openvino.tools.ovc import convert_model
+from torch import Tensor, nn
+
+from repmedsam_infer.engines.calibration import Calibration
+from repmedsam_infer.engines.openvino import DECODER, PROMPT_INPUTS, PROMPTS, numbers_of
+from repmedsam_infer.engines.precision import ENCODERS
+from repmedsam_infer.engines.weights import SUMS
+from repmedsam_infer.network import RepMedSAM, reparameterize
+from repmedsam_infer.network.focus import rois_around
+from repmedsam_infer.network.repmedsam import IMAGE_SIZE
+from repmedsam_train.weights.quantize import quantized
+from repmedsam_train.weights.shared_constants import write_weights
+
+# Operations whose constants are the weights that take up the room.
+MULTIPLIED = {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"}
+
+
+class Encoder(nn.Module):
+    """`RepMedSAM.encode` as a module of its own, for tracing."""
+
+    def __init__(self, model: RepMedSAM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.model.encode(image)
+
+
+class Prompts(nn.Module):
+    """`RepMedSAM.prompts` as a module of its own, for tracing."""
+
+    def __init__(self, model: RepMedSAM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, boxes: Tensor, rois: Tensor | None = None) -> tuple[Tensor, ...]:
+        return self.model.prompts(boxes, rois, self.model.embedding_shape[-1])
+
+
+class Decoder(nn.Module):
+    """`RepMedSAM.decode_prompts` of one image as a module of its own, for tracing."""
+
+    def __init__(self, model: RepMedSAM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, embedding: Tensor, *prompts: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.decode_prompts(embedding, prompts, None)
+
+
+def export(
+    model: RepMedSAM,
+    folder: Path,
+    images: Sequence[NDArray[np.float32]] = (),
+    calibration: Calibration | None = None,
+) -> None:
+    """Write the weight file, OpenVINO's encoder, prompts and decoder over it, and SHA256SUMS into `folder`.
+
+    With `images`, (3, 256, 256) float32 in [0, 1], also an int8 encoder whose ranges are taken from them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    fused = reparameterize(model)
+    fused.load_state_dict({name: tensor.half().float() for name, tensor in fused.state_dict().items()})
+    state = {name: tensor.half().contiguous() for name, tensor in fused.state_dict().items()}
+    metadata = {**fused.settings, **(calibration or Calibration()).metadata()}
+
+    image_shape = (1, 3, IMAGE_SIZE, IMAGE_SIZE)
+    encoder = to_openvino(Encoder(fused), (torch.zeros(image_shape),), [("image", image_shape)])
+    boxes = torch.tensor([[8.0, 8.0, 64.0, 64.0]]).repeat(3, 1)
+    given = (boxes, rois_around(boxes)) if fused.focus else (boxes,)
+    inputs = [(name, (-1, 4)) for name, _ in zip(PROMPT_INPUTS, given, strict=False)]
+    prompts = to_openvino(Prompts(fused), given, inputs)
+    with torch.inference_mode():
+        example = Prompts(fused)(*given)
+    embedding = torch.zeros(1, *fused.embedding_shape)
+    shapes = [
+        ("embedding", tuple(embedding.shape)),
+        *((f"prompt_{i}", (-1, *prompt.shape[1:])) for i, prompt in enumerate(example)),
+    ]
+    decoder = to_openvino(Decoder(fused), (embedding, *example), shapes)
+    if images:
+        path = folder / f"{ENCODERS['int8']}.xml"
+        openvino.save_model(quantized(encoder, images), path, compress_to_fp16=False)
+    write_weights(folder, state, metadata, {ENCODERS["fp32"]: encoder, PROMPTS: prompts, DECODER: decoder})
+    write_sums(folder, int8=bool(images))
+
+
+def to_openvino(
+    module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[tuple[str, tuple[int, ...]]]
+) -> openvino.Model:
+    """The traced module with its weights as fp16; -1 marks a side of any length."""
+    with torch.inference_mode():
+        converted = convert_model(module.eval(), example_input=example, input=[shape for _, shape in inputs])
+    for port, (name, _) in zip(converted.inputs, inputs, strict=True):
+        port.tensor.set_names({name})
+    store_weights_as_fp16(converted)
+    return converted
+
+
+def store_weights_as_fp16(converted: openvino.Model) -> None:
+    """Halve the room that weights take. All else stays fp32: it is small, and among it are positions that the converter
+    worked out, which no other engine rounds to fp16. (compress_to_fp16 of `save_model` would round those, too.)
+    """
+    for constant in converted.get_ops():
+        if constant.get_type_name() == "Constant" and constant.get_element_type() == openvino.Type.f32:
+            users = constant.output(0).get_target_inputs()
+            if any(user.get_node().get_type_name() in MULTIPLIED for user in users):
+                half = openvino.opset13.constant(constant.data.astype(np.float16))
+                widened = openvino.opset13.convert(half, "f32")
+                for user in users:
+                    user.replace_source_output(widened.output(0))
+
+
+def write_sums(folder: Path, int8: bool) -> None:
+    """SHA256SUMS of every weight file, in the format of sha256sum."""
+    graphs = [ENCODERS["fp32"], PROMPTS, DECODER, *([ENCODERS["int8"]] if int8 else [])]
+    names = {f"{graph}.xml" for graph in graphs} | {numbers_of(graph) for graph in graphs}
+    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(names)]
+    (folder / SUMS).write_text("".join(lines))
