@@ -3,11 +3,11 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS packages
 COPY requirements.txt /tmp/requirements.txt
-# --no-deps: the lock is complete but for openvino-telemetry, which is left out on purpose (it would call home).
-RUN python3 -m pip install --no-cache-dir --no-compile --no-deps --require-hashes --only-binary :all: \
+RUN python3 -m pip install --no-cache-dir --no-compile --require-hashes --only-binary :all: \
         --target /opt/packages -r /tmp/requirements.txt
 # OpenVINO's other devices and model formats: only the CPU and its own format are used.
-RUN cd /opt/packages/openvino \
+# openvino_telemetry would reach for the network and write into the home folder; OpenVINO runs without it.
+RUN rm -rf /opt/packages/openvino_telemetry* && cd /opt/packages/openvino \
     && rm -rf include cmake tools torch test_utils \
     && find libs -name '*gpu*' -delete && find libs -name '*npu*' -delete \
     && find libs \( -name '*hetero*' -o -name '*auto_plugin*' -o -name '*auto_batch*' \) -delete \

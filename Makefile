@@ -42,7 +42,7 @@ docker-demo: docker  ## the image on sample cases, with everything shut that can
 lock: $(VENV)/dev  ## requirements.txt of requirements.in
 	$(BIN)/pip install -q uv
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-		--no-emit-package openvino-telemetry --no-annotate --no-header requirements.in -o requirements.txt
+		--no-annotate --no-header requirements.in -o requirements.txt
 
 $(VENV)/run: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -175,29 +175,19 @@ def evaluate(
 
     Example: repmedsam evaluate -s segs -g cases --baselines -o scores.csv
     """
+    from functools import partial
+
     try:
-        from repmedsam_infer.evaluation import evaluate as evaluation
+        from repmedsam_infer.commands.evaluate import evaluate_folder
     except ImportError as error:
         typer.echo(f"error: evaluate needs the package {error.name}: pip install 'repmedsam[evaluate]'", err=True)
         raise typer.Exit(EXIT_ENVIRONMENT) from None
-    from repmedsam_infer.evaluation.markdown import markdown
-    from repmedsam_infer.evaluation.object_sizes import size_table
-
-    cases = []
-    for case in evaluation.evaluate(segs, gts, challenge, baselines):
-        cases.append(case)
-        if case.error:
-            typer.echo(f"warning: {case.error}; it scores 0", err=True)
-    typer.echo(markdown(evaluation.table(cases)))
-    if sizes:
-        typer.echo("\n" + markdown(size_table(one for case in cases for one in case.objects)))
-    if output is not None:
-        try:
-            evaluation.write_csv(output, cases)
-        except OSError as error:
-            raise UsageError(f"{output} could not be written ({error.strerror})") from error
-    if any(case.error for case in cases):
-        raise typer.Exit(EXIT_CASE_FAILED)
+    warn = partial(typer.echo, err=True)
+    code = evaluate_folder(
+        segs, gts, output, challenge=challenge, baselines=baselines, sizes=sizes, show=typer.echo, warn=warn
+    )
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -288,20 +278,10 @@ def prepare(
 
     Example: repmedsam prepare ~/.cache/repmedsam
     """
-    from repmedsam_infer.engines.compiled_cache import CompiledNetworks
-    from repmedsam_infer.engines.openvino import load_networks
-    from repmedsam_infer.engines.precision import choose_precision
-    from repmedsam_infer.engines.weights import find_weights
-    from repmedsam_infer.system.threads import available_threads
+    from repmedsam_infer.commands.prepare import prepare as compile_networks
 
-    found, networks = find_weights(weights), CompiledNetworks(folder)
-    precisions = {choose_precision("auto", found, volumes).precision for volumes in (False, True)}
-    try:
-        for precision in sorted(precisions):
-            load_networks(found, available_threads(), precision, streams=1, cache=networks, keep=True)
-    except OSError as error:
-        raise UsageError(f"compiled networks could not be written to {folder} ({error.strerror})") from error
-    typer.echo(f"{folder}: networks in {' and '.join(sorted(precisions))} for this processor")
+    precisions = compile_networks(folder, weights)
+    typer.echo(f"{folder}: networks in {' and '.join(precisions)} for this processor")
 
 
 @app.command()

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
+from repmedsam_infer.engines.weights import read_tensors
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network import reparameterize
 from repmedsam_infer.network.focus import resample
-from repmedsam_infer.network.weight_file import read_weight_file
 from repmedsam_infer.preprocess import FRAME_SIZE
 from repmedsam_train.comparison.litemedsam import LiteMedSAM
 from repmedsam_train.data.dataset import NO_AUGMENTATION, Batch, TrainingSet
@@ -76,7 +76,7 @@ def load_initial(model: Network, path: Path, fused: bool, batches: Iterable[Inpu
 
     """
     try:
-        state, _ = read_weight_file(path)
+        state, _ = read_tensors(path)
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{path} cannot be read as safetensors: {error}") from error
     if isinstance(model, LiteMedSAM) or not is_fused(state):

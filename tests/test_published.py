@@ -12,10 +12,12 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from repmedsam_infer.engines.weights import Weights  # noqa: E402
+from repmedsam_infer.engines.weights import (  # noqa: E402
+    Weights,
+    read_tensors,
+)
 from repmedsam_infer.errors import UsageError  # noqa: E402
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
-from repmedsam_infer.network.weight_file import read_weight_file  # noqa: E402
 from repmedsam_train.cli import main  # noqa: E402
 from repmedsam_train.comparison.litemedsam import LiteMedSAM  # noqa: E402
 from repmedsam_train.comparison.published import import_checkpoint  # noqa: E402
@@ -129,7 +131,7 @@ def test_imported_weights_can_be_started_from(
 def test_shipped_weights_can_be_started_from(weights: Weights, samples: Path) -> None:
     """In training form they do what they did as they were shipped."""
     path = weights.folder / "repmedsam.safetensors"
-    state, settings = read_weight_file(path)
+    state, settings = read_tensors(path)
     model = RepMedSAM.from_settings(settings)
     fused = reparameterize(model)
     fused.load_state_dict(state)

@@ -71,13 +71,13 @@ def load(weights: Weights, threads: int) -> TorchEngine:
     try:
         import torch
 
+        from repmedsam_infer.engines.weights import read_tensors
         from repmedsam_infer.network import RepMedSAM, reparameterize
-        from repmedsam_infer.network.weight_file import read_weight_file
     except ImportError as error:
         raise SetupError("the engine 'torch' is not installed: pip install 'repmedsam[torch]'") from error
     (path,) = weights.verified(STORE)
     torch.set_num_threads(threads)
-    state, settings = read_weight_file(path)
+    state, settings = read_tensors(path)
     try:
         model = reparameterize(RepMedSAM.from_settings(settings))
         model.load_state_dict(state)

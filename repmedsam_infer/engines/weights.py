@@ -11,10 +11,13 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.errors import SetupError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUMS = "SHA256SUMS"
 STORE = "repmedsam.safetensors"  # the re-parameterized network, fp16
@@ -97,6 +100,21 @@ class Weights:
             return Calibration.from_metadata(self.metadata())
         except ValueError as error:
             raise SetupError(f"{self.folder / STORE}: {error}") from error
+
+
+def read_tensors(path: Path) -> "tuple[dict[str, Tensor], dict[str, str]]":
+    """The network's tensors of a safetensors file by name, as they are stored, and its metadata; what belongs to the
+    graphs of OpenVINO is left out. Needs torch.
+
+    Raises:
+        OSError, safetensors.SafetensorError: it cannot be read, or is no safetensors file.
+
+    """
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        names = [name for name in file.keys() if name != GRAPH_CONSTANTS]  # noqa: SIM118 (no mapping)
+        return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
 
 
 def read_metadata(path: Path) -> dict[str, str]:

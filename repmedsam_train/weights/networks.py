@@ -5,9 +5,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from repmedsam_infer.engines.weights import read_tensors
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network import RepMedSAM, reparameterize
-from repmedsam_infer.network.weight_file import read_weight_file
 from repmedsam_train.comparison.litemedsam import LiteMedSAM
 from repmedsam_train.recipe import Recipe
 from repmedsam_train.weights.state import load_state
@@ -34,7 +34,7 @@ def load_trained(path: Path) -> Network:
 
     """
     try:
-        state, settings = read_weight_file(path)
+        state, settings = read_tensors(path)
         network = network_of(settings)
     except (OSError, SafetensorError, ValueError) as error:
         raise UsageError(f"{path} holds no trained network: {error}") from error

@@ -1,0 +1,132 @@
+"""Commands that compare networks, precisions and boxes. Heavy imports happen inside the commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from repmedsam_infer.errors import EXIT_CASE_FAILED, UsageError
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="model.safetensors of a run, of either network.")],
+    inputs: Annotated[Path, typer.Option("--inputs", "-i", help="Folder of npz cases (imgs, boxes).")],
+    outputs: Annotated[Path, typer.Option("--outputs", "-o", help="Folder for the segmentations.")],
+) -> None:
+    """Segment a folder with a network as it was trained, in torch, without exporting it.
+
+    Example: repmedsam-train predict runs/first/model.safetensors -i data/val -o segs/first
+    """
+    from repmedsam_infer.batch.progress import follow
+    from repmedsam_infer.batch.run import Job, find_cases, run
+    from repmedsam_infer.engines.pool import EnginePool
+    from repmedsam_infer.engines.torch import TorchEngine
+    from repmedsam_infer.network import reparameterize
+    from repmedsam_train.weights.networks import load_trained
+
+    job = Job(inputs, outputs, overwrite=True)
+    paths = find_cases(job)
+    engines = [TorchEngine(reparameterize(load_trained(model)))]
+    if any(
+        report.status == "failed"
+        for report in follow(run(job, paths, EnginePool.holding({False: engines, True: engines})), len(paths))
+    ):
+        raise typer.Exit(EXIT_CASE_FAILED)
+
+
+def compare(
+    segmentations: Annotated[list[str], typer.Argument(help="NAME=FOLDER of segmentations, one or more.")],
+    gts: Annotated[Path, typer.Option("--gts", "-g", help="Folder of ground truth.")],
+) -> None:
+    """DSC and NSD of several networks' segmentations side by side, as a Markdown table.
+
+    Example: repmedsam-train compare baseline=segs/baseline ours=segs/ours -g data/val
+    """
+    from repmedsam_infer.evaluation.markdown import markdown
+    from repmedsam_train.comparison.compare import compare as run
+
+    named = dict(item.partition("=")[::2] for item in segmentations)
+    if not all(named.values()):
+        raise UsageError("name every folder: NAME=FOLDER")
+    typer.echo(markdown(run({name: Path(folder) for name, folder in named.items()}, gts)))
+
+
+def agreement(
+    reference: Annotated[Path, typer.Argument(help="Folder of segmentations, in fp32 say.")],
+    other: Annotated[Path, typer.Argument(help="Folder of segmentations of the same cases, in int8 say.")],
+    gts: Annotated[Path, typer.Option("--gts", "-g", help="Folder of ground truth.")],
+) -> None:
+    """How much masks depart from a reference, object by object, by data set, as a Markdown table.
+
+    Example: repmedsam-train agreement segs/fp32 segs/int8 -g data/val
+    """
+    from repmedsam_infer.evaluation.markdown import markdown
+    from repmedsam_train.comparison.agreement import agreements, table
+
+    typer.echo(markdown(table(list(agreements(reference, other, gts)))))
+
+
+def loosen(
+    cases: Annotated[Path, typer.Argument(help="Folder of npz cases with tight boxes.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the same cases with other boxes.")],
+    sides: Annotated[
+        float, typer.Option(min=-0.4, max=2, help="Of a box's width and height: so much more on every side in x and y.")
+    ] = 0.0,
+    slices: Annotated[int, typer.Option(help="In volumes: so many slices more at each end.")] = 0,
+) -> None:
+    """Make boxes larger or smaller than their objects, as people draw them, to see what it costs.
+
+    Example: repmedsam-train loosen data/val data/val10 --sides 0.1
+    """
+    from repmedsam_train.data.loose_boxes import loosen_cases
+
+    try:
+        count = loosen_cases(cases, out, sides, slices)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written ({error.strerror})") from error
+    typer.echo(f"{count} cases in {out}")
+
+
+def speed(
+    out: Annotated[Path, typer.Option("--output", "-o", help="Folder for speed.md, speed.json and speed.png.")],
+    folder: Annotated[Path | None, typer.Argument(help="Folder of npz cases; without it drawn ones are used.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything is done; medians are shown.")] = 3,
+    depth: Annotated[int, typer.Option(min=1, help="Volumes are cut to so many slices.")] = 4,
+) -> None:
+    """Time the baseline's variant, the paper's variants and ours on the same cases, in turn (paper table 5).
+
+    Example: repmedsam-train speed -o speed
+    """
+    import tempfile
+    from functools import partial
+
+    from repmedsam_infer.commands.benchmark import cases_of
+    from repmedsam_infer.engines.weights import find_weights
+    from repmedsam_infer.system.threads import available_threads
+    from repmedsam_train.comparison.speed import compare_speed, table, variants, write
+
+    threads = available_threads()
+    everyone = variants(find_weights(), threads)
+    with tempfile.TemporaryDirectory(prefix="repmedsam-") as scratch:
+        paths = cases_of(folder, Path(scratch))
+        cases = compare_speed(paths, everyone, rounds, depth, Path(scratch), partial(typer.echo, err=True))
+    typer.echo(table(cases, everyone))
+    try:
+        write(out, cases, everyone)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written ({error.strerror})") from error
+
+
+def ceiling(
+    cases: Annotated[Path, typer.Argument(help="Folder of npz cases with gts.")],
+) -> None:
+    """The best DSC and NSD that logits of 64, 128 and 256 pixels a side can give, as a Markdown table."""
+    from repmedsam_train.comparison.ceiling import ceilings, table
+
+    typer.echo(table(list(ceilings(cases))))
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Make the functions above commands of `app`."""
+    for command in (predict, compare, agreement, loosen, speed, ceiling):
+        app.command()(command)
