@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from repmedsam_infer.boxes import check_boxes
 from repmedsam_infer.case import Case, Segmentation, check_images, make_case
-from repmedsam_infer.engines.engine import Engine, EngineName, check_engine, load_engine
+from repmedsam_infer.engines.engine import Engine
+from repmedsam_infer.engines.load import EngineName, check_engine, load_engine
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import find_weights
 from repmedsam_infer.errors import UsageError

@@ -15,7 +15,8 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from repmedsam_infer.cli import main
-from repmedsam_infer.engines.engine import Engine, load_engine
+from repmedsam_infer.engines.engine import Engine
+from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.weights import Weights, find_weights
 from repmedsam_infer.evaluation.phantoms import write_samples
 

@@ -7,7 +7,7 @@ import pytest
 
 from repmedsam_infer.engines import compiled_cache as compiled
 from repmedsam_infer.engines.compiled_cache import CompiledNetworks
-from repmedsam_infer.engines.engine import load_engine
+from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.openvino import OpenVINOEngine, in_parallel, load_networks
 from repmedsam_infer.engines.weights import Weights
 from tests.conftest import Repmedsam

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repmedsam_infer.engines.engine import Engine, load_engine
+from repmedsam_infer.engines.engine import Engine
+from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.pool import AHEAD, EnginePool, run_in_workers
 from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.segment import segment

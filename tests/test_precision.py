@@ -7,7 +7,8 @@ import pytest
 
 from repmedsam_infer.case import read_case
 from repmedsam_infer.engines import precision
-from repmedsam_infer.engines.engine import Engine, load_engine
+from repmedsam_infer.engines.engine import Engine
+from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.precision import choose_precision, unquantized
 from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.errors import SetupError, UsageError

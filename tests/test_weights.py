@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from repmedsam_infer.engines.engine import load_engine
+from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.weights import STORE, SUMS, Weights, find_weights
 from repmedsam_infer.errors import SetupError, UsageError
 

@@ -20,7 +20,8 @@ from repmedsam_infer.batch.run import do_case
 from repmedsam_infer.case import is_volume_name, read_case
 from repmedsam_infer.commands.info import describe
 from repmedsam_infer.commands.timing_cases import write_timing_cases
-from repmedsam_infer.engines.engine import Engine, load_engine
+from repmedsam_infer.engines.engine import Engine
+from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.evaluation.markdown import markdown

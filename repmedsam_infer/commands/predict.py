@@ -35,7 +35,7 @@ def predict(
     from repmedsam_infer.batch.report import CaseReport, now, write_reports
     from repmedsam_infer.batch.run import run
     from repmedsam_infer.case import is_volume_name
-    from repmedsam_infer.engines.engine import load_engines
+    from repmedsam_infer.engines.load import load_engines
     from repmedsam_infer.engines.pool import EnginePool
     from repmedsam_infer.engines.weights import find_weights
     from repmedsam_infer.system.threads import available_threads

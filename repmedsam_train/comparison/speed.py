@@ -23,7 +23,8 @@ from repmedsam_infer.batch.report import rounded
 from repmedsam_infer.boxes import Boxes, bottom_to_top
 from repmedsam_infer.case import Case, Segmentation, read_case, write_segmentation
 from repmedsam_infer.commands.info import describe
-from repmedsam_infer.engines.engine import Engine, load_engine
+from repmedsam_infer.engines.engine import Engine
+from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.torch import TorchEngine
 from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.evaluation.markdown import markdown
