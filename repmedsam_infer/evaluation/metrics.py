@@ -34,8 +34,8 @@ def nsd(gt: Mask, seg: Mask, spacing: tuple[float, ...], tolerance: float = TOLE
     """
     if not gt.any() or not seg.any():
         return float("nan") if not gt.any() and not seg.any() else 0.0
-    window = bounding_window(gt | seg)
-    code_gt, code_seg = neighbour_codes(gt[window]), neighbour_codes(seg[window])
+    crop = bounding_crop(gt | seg)
+    code_gt, code_seg = neighbour_codes(gt[crop]), neighbour_codes(seg[crop])
     surface = element_sizes(spacing)
     border_gt, border_seg = is_border(code_gt), is_border(code_seg)
     to_gt = ndimage.distance_transform_edt(~border_gt, sampling=spacing)
@@ -52,10 +52,10 @@ def nsd_of_flat_volume(gt: Mask, seg: Mask) -> float:
     return nsd(gt[..., None], seg[..., None], (1.0, 1.0, 1.0))
 
 
-def bounding_window(mask: Mask) -> tuple[slice, ...]:
-    (window,) = ndimage.find_objects(mask.astype(np.uint8))
-    assert window is not None
-    return tuple(window)
+def bounding_crop(mask: Mask) -> tuple[slice, ...]:
+    (crop,) = ndimage.find_objects(mask.astype(np.uint8))
+    assert crop is not None
+    return tuple(crop)
 
 
 def neighbour_codes(mask: Mask) -> NDArray[np.int64]:
