@@ -7,7 +7,7 @@ IMAGE ?= repmedsam
 HARDENED = --rm --network none --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
 	-m 8G --memory-swap 8G --user "$$(id -u):$$(id -g)"
 
-.PHONY: demo test fast check docker docker-demo lock clean
+.PHONY: demo test fast check coverage docker docker-demo lock clean
 
 demo: $(VENV)/run  ## masks on sample cases, as pictures
 	rm -rf demo
@@ -30,10 +30,13 @@ check: $(VENV)/dev  ## what a change has to pass
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not slow and not container"
 
+coverage: $(VENV)/dev  ## lines that the tests of every commit reach
+	$(BIN)/pytest -m "not slow and not container" --cov=repmedsam_infer --cov=repmedsam_train --cov-report=term
+
 docker:  ## the container image
 	docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) -t $(IMAGE) .
 
-docker-demo: docker  ## the image on sample cases, with everything shut that can be shut
+docker-demo: docker  ## the image on sample cases, fully sandboxed
 	rm -rf demo/docker && mkdir -p demo/docker/inputs demo/docker/outputs
 	docker run $(HARDENED) -v "$$PWD/demo/docker/inputs:/workspace/samples" $(IMAGE) python3 -m repmedsam_infer samples samples
 	docker run $(HARDENED) -v "$$PWD/demo/docker/inputs:/workspace/inputs:ro" \
