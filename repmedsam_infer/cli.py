@@ -165,7 +165,7 @@ def evaluate(
     ] = False,
     baselines: Annotated[bool, typer.Option("--baselines", help="Also score the filled box and its ellipse.")] = False,
     sizes: Annotated[
-        bool, typer.Option("--sizes", help="Also a table by size of the objects, as the network sees them.")
+        bool, typer.Option("--sizes", help="Also a table by size of the objects in the 256 x 256 frame.")
     ] = False,
 ) -> None:
     """DSC and NSD (tolerance 2 mm) per modality and overall, as a Markdown table.
@@ -199,7 +199,7 @@ def report(
         Path | None, typer.Option("--gts", "-g", help="Folder of ground truth, if the cases do not hold it (gts).")
     ] = None,
 ) -> None:
-    """One page of a run to look at and pass on: pictures, sizes and diameters of objects, times, warnings, scores.
+    """One page of a run to read and pass on: pictures, sizes and diameters of objects, times, warnings, scores.
 
     It is one HTML file that needs no network and opens in any browser; pictures shrink where there are many cases, to
     24 MiB together. Exit code 1: a case's files could not be read, as the page says, too.

@@ -73,9 +73,9 @@ def test_the_command_compares_precisions_and_keeps_every_time(tmp_path: Path, re
     assert done.code == 0
     assert "openvino fp32" in done.out
     assert "openvino int8" in done.out
-    told = json.loads((tmp_path / "times.json").read_text())
-    assert told["machine"]["processor"]
-    for times in told["times"]:
+    written = json.loads((tmp_path / "times.json").read_text())
+    assert written["machine"]["processor"]
+    for times in written["times"]:
         assert times["encodings"] == 1
         assert len(times["cold_seconds"]) == len(times["warm_seconds"]) == 2
         assert min(times["cold_seconds"]) > max(times["warm_seconds"])  # a process does more than the case
@@ -88,6 +88,6 @@ def test_several_cases_at_once_give_the_same_masks(samples: Path, tmp_path: Path
     for path in samples.glob("*.npz"):
         with np.load(tmp_path / "1" / path.name) as one, np.load(tmp_path / "2" / path.name) as two:
             assert (one["segs"] != two["segs"]).mean() < 1e-4
-    told = json.loads((tmp_path / "2" / REPORT).read_text())
-    assert told["jobs"] == 2
-    assert [case["case"] for case in told["cases"]] == sorted(path.name for path in samples.glob("*.npz"))
+    written = json.loads((tmp_path / "2" / REPORT).read_text())
+    assert written["jobs"] == 2
+    assert [case["case"] for case in written["cases"]] == sorted(path.name for path in samples.glob("*.npz"))

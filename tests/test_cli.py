@@ -54,14 +54,14 @@ def test_version(repmedsam: Repmedsam) -> None:
 
 
 def test_info_is_json(repmedsam: Repmedsam) -> None:
-    told = json.loads(repmedsam("info").out)
-    assert told["repmedsam"] == __version__
-    assert told["threads"] == available_threads()
-    assert told["engines"]["openvino"]
+    info = json.loads(repmedsam("info").out)
+    assert info["repmedsam"] == __version__
+    assert info["threads"] == available_threads()
+    assert info["engines"]["openvino"]
     for kind in ("pictures", "volumes"):
-        assert told["auto"][kind]["precision"] in ("fp32", "bf16", "int8")
-        assert told["auto"][kind]["why"]
-    assert len(told["weights"]["sha256"]) == 64
+        assert info["auto"][kind]["precision"] in ("fp32", "bf16", "int8")
+        assert info["auto"][kind]["why"]
+    assert len(info["weights"]["sha256"]) == 64
 
 
 def test_wrong_usage_is_exit_code_2(tmp_path: Path, repmedsam: Repmedsam) -> None:

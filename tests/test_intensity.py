@@ -1,4 +1,4 @@
-"""Grey levels: windows to the unit, percentiles as MedSAM's, pictures untouched; what shows nothing is told."""
+"""Grey levels: windows to the unit, percentiles as MedSAM's, pictures untouched; what shows nothing is warned of."""
 
 import numpy as np
 import pytest
@@ -56,16 +56,16 @@ def test_ct_takes_the_files_window_else_soft_tissue_with_a_warning() -> None:
     proposed, silent = to_grey(scan_of(hounsfield(), "CT", (-600, 1500)))
     np.testing.assert_array_equal(proposed, to_grey(scan_of(hounsfield(), "CT"), "lung")[0])
     assert not silent
-    default, told = to_grey(scan_of(hounsfield(), "CT"))
+    default, warnings = to_grey(scan_of(hounsfield(), "CT"))
     np.testing.assert_array_equal(default, to_grey(scan_of(hounsfield()), (40.0, 400.0))[0])
-    assert "soft-tissue" in told[0]
+    assert "soft-tissue" in warnings[0]
 
 
 def test_what_looks_like_ct_is_windowed_with_a_warning() -> None:
-    grey, told = to_grey(scan_of(hounsfield()))
+    grey, warnings = to_grey(scan_of(hounsfield()))
     np.testing.assert_array_equal(grey, to_grey(scan_of(hounsfield(), "CT"))[0])
-    assert "look like a CT's" in told[0]
-    assert "-1024 to 3071" in told[0]
+    assert "look like a CT's" in warnings[0]
+    assert "-1024 to 3071" in warnings[0]
     assert not to_grey(scan_of(hounsfield(), "MR"))[1]
     assert not to_grey(scan_of(hounsfield()), "percentiles")[1]
 
@@ -91,9 +91,9 @@ def test_pictures_of_8_bits_are_untouched_others_are_scaled() -> None:
     picture = np.arange(30, dtype=np.uint8).reshape(5, 6)
     assert to_grey(scan_of(picture))[0] is picture
     deep = np.arange(3000, dtype=np.uint16).reshape(50, 60) * 20
-    grey, told = to_grey(scan_of(deep))
+    grey, warnings = to_grey(scan_of(deep))
     assert (grey.min(), grey.max()) == (0, 255)
-    assert "8 bits" in told[0]
+    assert "8 bits" in warnings[0]
     colours = np.random.default_rng(0).integers(0, 60000, (5, 6, 3), np.uint16)
     assert to_grey(Scan("c", colours, is_volume=False))[0].shape == (5, 6, 3)
 
@@ -108,10 +108,10 @@ def test_nan_is_refused_with_its_count() -> None:
 def test_a_window_that_shows_nothing_is_told() -> None:
     for values, side in [((1000, 2000), "below"), ((-3000, -2000), "above")]:
         window = (3000.0, 10.0) if side == "below" else (-5000.0, 10.0)
-        grey, told = to_grey(scan_of([[list(values)]], "CT"), window)
+        grey, warnings = to_grey(scan_of([[list(values)]], "CT"), window)
         assert grey.min() == grey.max()
-        assert side in told[0]
-        assert f"{values[0]} to {values[1]}" in told[0]
+        assert side in warnings[0]
+        assert f"{values[0]} to {values[1]}" in warnings[0]
 
 
 def test_constant_images_become_constant() -> None:

@@ -192,7 +192,7 @@ def test_a_window_that_is_the_frame_shows_the_frame() -> None:
 
 
 def test_windows_show_what_lies_where_they_look() -> None:
-    """A ramp tells its position: sampled anywhere, at any size, it is the position of the sample."""
+    """A ramp is its position: sampled anywhere, at any size, it is the position of the sample."""
     positions = (torch.arange(32) + 0.5) / 32
     ramp = torch.stack(torch.meshgrid(positions, positions, indexing="xy"))[None]
     window = torch.tensor([[0.25, 0.125, 0.5, 0.875]])
@@ -203,11 +203,11 @@ def test_windows_show_what_lies_where_they_look() -> None:
 
 
 def test_the_same_scene_in_another_place_gives_the_same_logits() -> None:
-    """But for the box's corners, which the decoder is told, only what the window shows counts."""
+    """But for the box's corners, which the decoder is given, only what lies in the ROI counts."""
     network = RepMedSAM(16, focus=True).eval()
     fill(network, 6)
     with torch.inference_mode():
-        network.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.zero_()  # it is told nothing
+        network.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.zero_()  # and so no position
         scene = torch.randn(1, network.embedding_shape[0], 16, 16)
         moved = scene.roll((4, 3), (2, 3))
         box = torch.tensor([[64.0, 64, 111, 111]])

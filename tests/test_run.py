@@ -1,4 +1,4 @@
-"""A folder of cases from anywhere: every good one is done, every bad one is told of, nothing is torn or lost."""
+"""A folder of cases from anywhere: every good one is segmented, every bad one reported, nothing is torn or lost."""
 
 import csv
 import json

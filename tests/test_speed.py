@@ -59,6 +59,6 @@ def test_every_way_does_every_case(cases: list[Path], weights: Weights, tmp_path
     for name in (BASELINE, UNFUSED, PAPER, OURS):
         assert name in table(done, everyone)
     write(tmp_path / "out", done, everyone)
-    told = json.loads((tmp_path / "out" / "speed.json").read_text())
-    assert all(len(seconds) == 1 for variant in told["seconds"].values() for seconds in variant.values())
+    written = json.loads((tmp_path / "out" / "speed.json").read_text())
+    assert all(len(seconds) == 1 for variant in written["seconds"].values() for seconds in variant.values())
     assert (tmp_path / "out" / "speed.png").stat().st_size > 10_000
