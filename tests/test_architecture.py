@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
 )
 MOST_LINES, MOST_FILES, MOST_AT_THE_TOP = 300, 14, 12
-HEAVY = ("numpy", "cv2", "torch", "openvino", "scipy", "nibabel", "pydicom", "SimpleITK", "highdicom")
+HEAVY = ("numpy", "cv2", "torch", "openvino", "scipy", "nibabel", "pydicom", "SimpleITK", "highdicom", "jinja2")
 
 
 @cache

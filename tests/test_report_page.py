@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 from numpy.typing import NDArray
 
 from repmedsam_infer.batch.report import CaseReport
 from repmedsam_infer.case import Case, read_case
 from repmedsam_infer.report_page import make
 from repmedsam_infer.report_page.make import make_report
-from repmedsam_infer.report_page.markup import Html, escape, tag
 from repmedsam_infer.report_page.objects import MOST_ROWS
-from repmedsam_infer.report_page.page import CAUTION, page
+from repmedsam_infer.report_page.page import CAUTION, page, templates
 from repmedsam_infer.report_page.pictures import ALL_BYTES, compress, draw_pictures
 from repmedsam_infer.report_page.results import Folders, ObjectResult, Result, Run
 from tests.conftest import Repmedsam, good_box, good_image, write_npz
@@ -272,11 +273,38 @@ def test_pictures_keep_to_their_budget(a_run: RunFolders) -> None:
         assert all(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) is not None for jpeg in pictures)
 
 
-def test_markup_escapes_all_but_markup() -> None:
-    assert tag("p", "a<b", Html("<br>"), None, 3, title='"', hidden=False, open=True) == (
-        '<p title="&quot;" open>a&lt;b<br>3</p>'
+def test_templates_escape_all_but_markup() -> None:
+    texts = {"a": "a<b", "nothing": None, "three": 3, "quotes": "\"'"}
+    source = '{% set line %}<br>{% endset %}<p title="{{ quotes }}" open>{{ a }}{{ line }}{{ nothing }}{{ three }}</p>'
+    assert templates().from_string(source).render(texts) == '<p title="&#34;&#39;" open>a&lt;b<br>3</p>'
+    unseen = templates().from_string("{{ text }}").render(text="a\0b\u200bc\ud800")
+    assert unseen == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c?"
+    with pytest.raises(UndefinedError):
+        templates().from_string("{{ unknown }}").render()
+    for name in templates().list_templates(extensions=["jinja"]):
+        assert not re.search(r"\|\s*safe|autoescape", (Path(make.__file__).parent / name).read_text())
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_every_text_of_strangers_stays_text(scored: bool) -> None:
+    evil = EVIL + EVIL_MESSAGE
+    setting = {"repmedsam": evil, "engine": {"name": evil, "precision": {evil: evil}}, "weights": [evil], "jobs": evil}
+    failed = CaseReport(f"{evil}.npz", "failed", stages={evil: 1.0}, error=evil, warnings=[evil] * 5)
+    report = CaseReport(f"2DBox_{evil}_1.npz", "ok", 1.0, stages={evil: 1.0})
+    objects = [ObjectResult(1, None, *((0.5, 0.5) if scored else ()))]
+    html = page(
+        evil,
+        Run(setting, {}),
+        [Result(failed), Result(report, (4, 4), None, objects, scored, (b"small", b"large"))],
+        [evil],
     )
-    assert escape("a\0b\u200bc\ud800") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c?"
+    html.encode()
+    parsed = parse(html)
+    assert parsed.tags.count("img") == 2
+    assert parsed.tags.count("script") == parsed.tags.count("style") == 1
+    assert not [name for _, name, _ in parsed.attributes if name.startswith("on")]
+    assert "\u202e" not in html
+    assert sum(text.count(EVIL) for text in parsed.text) > 15
 
 
 @dataclass

@@ -1,124 +1,90 @@
-"""The table of cases on a report's page, and the large pictures that it leads to."""
+"""The cases of a run as text and numbers, in the order of a report's page. cases.html.jinja shows them."""
 
 import base64
+from dataclasses import dataclass
 
-from repmedsam_infer.report_page.charts import bar, number_cell, score_cell, seconds_text
-from repmedsam_infer.report_page.markup import Html, tag, void
-from repmedsam_infer.report_page.objects import objects_table, size_text
+from repmedsam_infer.report_page.charts import Bar, seconds_text, stages_bar
+from repmedsam_infer.report_page.objects import ObjectsTable, objects_table, size_text
 from repmedsam_infer.report_page.results import Result
 
 WARNINGS_SHOWN = 3  # of a case, before the others are folded away
 STATUS_WORDS = {"ok": "ok", "failed": "failed", "skipped": "kept"}
-BAR_WIDTH = 120  # pixels of a case's bar of stages
-COLUMNS = (
-    ("case", "Case", "ascending"),
-    ("objects", "Objects", "descending"),
-    ("seconds", "Seconds", "descending"),
-    ("dsc", "DSC", "ascending"),
-    ("nsd", "NSD", "ascending"),
-)  # key, word, how it is sorted first
 
 
-def cases(ordered: list[Result], scored: bool) -> Html:
-    """The table of cases, and what sorts and filters it."""
-    columns = [column for column in COLUMNS if scored or column[0] not in ("dsc", "nsd")]
-    heads = [tag("th", "Picture", scope="col")]
-    for key, word, first in columns:
-        heads.append(tag("th", tag("button", word, type="button", data_sort=key, data_first=first), scope="col"))
-    statuses = {result.report.status for result in ordered}
-    options = [tag("option", "any status", value="")]
-    options += [tag("option", word, value=status) for status, word in STATUS_WORDS.items() if status in statuses]
-    options += [tag("option", "with warnings", value="warned")]
-    kinds = [tag("option", "any modality", value="")]
-    kinds += [tag("option", name, value=name) for name in sorted({result.modality for result in ordered})]
-    controls = tag(
-        "form",
-        tag("label", "Find ", void("input", type="search", name="text", placeholder="in names and messages")),
-        tag("label", "Status ", tag("select", options, name="status")),
-        tag("label", "Modality ", tag("select", kinds, name="modality")),
-        tag("button", "Open all", type="button", data_open=True),
-        tag("output", aria_live="polite"),
-        class_="controls",
-        hidden=True,
-    )
-    bodies = [case_rows(number, result, len(columns) + 1, scored) for number, result in enumerate(ordered, 1)]
-    table = tag("table", tag("thead", tag("tr", heads)), bodies, class_="cases")
-    order = "Failed ones first, then the worst DSC first." if scored else "Failed ones first, then by name."
-    return tag("section", tag("h2", "Cases"), tag("p", order, class_="hint"), controls, table, id="cases")
+@dataclass(frozen=True)
+class CaseRow:
+    """One case.
+
+    number: its place on the page, from 1.
+    file, name: with and without .npz.
+    status, status_word: as report.json and as the page have it.
+    size: of the image; empty where it was not read.
+    error: None where the case did not fail.
+    warnings, folded: those shown at once, and the rest.
+    count: objects; None where the case failed.
+    seconds: with the unit; empty where the time is not known.
+    stages: seconds by stage; None where they are not known.
+    dsc, nsd: 0 to 1; None where there is no ground truth.
+    objects: None where there are none.
+    small, large: data: addresses of JPEG pictures; empty where there are none.
+    data: values by name, for the page's script to sort and filter by; names without a value are left out.
+    """
+
+    number: int
+    file: str
+    name: str
+    status: str
+    status_word: str
+    size: str
+    error: str | None
+    warnings: list[str]
+    folded: list[str]
+    count: int | None
+    seconds: str
+    stages: Bar | None
+    dsc: float | None
+    nsd: float | None
+    objects: ObjectsTable | None
+    small: str
+    large: str
+    data: dict[str, str | int | float]
 
 
-def case_rows(number: int, result: Result, columns: int, scored: bool) -> Html:
-    """A case: its row, and below it, folded, its objects."""
+def case_row(number: int, result: Result, scored: bool) -> CaseRow:
+    """A case as the page shows it. number: its place, from 1; scored: whether any case of the run has scores."""
     report = result.report
-    cells = [tag("td", thumbnail(number, result), class_="picture", rowspan=2 if result.objects else None)]
-    cells.append(tag("th", case_cell(result), scope="row"))
     count = len(result.objects) if report.status != "failed" else None
-    cells.append(number_cell(count, "Objects"))
-    timing = tag("td", seconds_text(report.seconds) if report.seconds else "", class_="number", data_label="Seconds")
-    if report.stages and report.seconds:
-        timing = tag(
-            "td", seconds_text(report.seconds), bar(report.stages, BAR_WIDTH, 6), class_="number", data_label="Seconds"
-        )
-    cells.append(timing)
-    if scored:
-        cells += [score_cell(result.dsc, "DSC"), score_cell(result.nsd, "NSD")]
-    rows = [tag("tr", cells)]
-    if result.objects:
-        rows.append(tag("tr", tag("td", objects_table(result, scored), colspan=columns - 1), class_="more"))
-    data: dict[str, str | int | float | None] = {
-        "data_case": report.case,
-        "data_objects": count,
-        "data_seconds": report.seconds or None,
-        "data_dsc": result.dsc,
-        "data_nsd": result.nsd,
-        "data_status": report.status,
-        "data_modality": result.modality,
-        "data_warned": 1 if report.warnings else None,
+    data = {
+        "case": report.case,
+        "objects": count,
+        "seconds": report.seconds or None,
+        "dsc": result.dsc,
+        "nsd": result.nsd,
+        "status": report.status,
+        "modality": result.modality,
+        "warned": 1 if report.warnings else None,
     }
-    return tag("tbody", rows, id=f"c{number}", class_=f"case {report.status}", **data)
-
-
-def case_cell(result: Result) -> list[Html | None]:
-    report = result.report
-    messages = [tag("li", warning) for warning in report.warnings]
-    shown, folded = messages[:WARNINGS_SHOWN], messages[WARNINGS_SHOWN:]
-    more = tag("details", tag("summary", f"{len(folded)} more warnings"), tag("ul", folded, class_="warnings"))
-    return [
-        tag("span", report.case.removesuffix(".npz"), class_="name"),
-        tag("span", STATUS_WORDS[report.status], class_=f"status {report.status}"),
-        tag("span", size_text(result), class_="size") if result.shape else None,
-        tag("p", report.error, class_="error") if report.error else None,
-        tag("ul", shown, class_="warnings") if shown else None,
-        more if folded else None,
-    ]
-
-
-def thumbnail(number: int, result: Result) -> Html | None:
-    if not result.pictures:
-        return None
-    image = void("img", src=data_uri(result.pictures[0]), alt="", loading="lazy", decoding="async")
-    return tag("a", image, href=f"#p{number}", aria_label=f"Enlarge the picture of {result.report.case}")
-
-
-def enlarged(number: int, result: Result) -> Html | None:
-    """The large picture, over the whole page while it is what the address points to."""
-    if not result.pictures:
-        return None
-    name = result.report.case.removesuffix(".npz")
-    words = f"{name}: outlines of masks, corners of boxes, numbers of labels"
-    image = void("img", src=data_uri(result.pictures[-1]), alt=words, decoding="sync")
-    close = tag("a", "Close", class_="close", href=f"#c{number}")
-    return tag(
-        "figure",
-        tag("figcaption", name),
-        close,
-        image,
-        id=f"p{number}",
-        class_="enlarged",
-        role="dialog",
-        aria_label=words,
+    return CaseRow(
+        number=number,
+        file=report.case,
+        name=report.case.removesuffix(".npz"),
+        status=report.status,
+        status_word=STATUS_WORDS[report.status],
+        size=size_text(result),
+        error=report.error,
+        warnings=report.warnings[:WARNINGS_SHOWN],
+        folded=report.warnings[WARNINGS_SHOWN:],
+        count=count,
+        seconds=seconds_text(report.seconds) if report.seconds else "",
+        stages=stages_bar(report.stages, 120, 6) if report.stages else None,
+        dsc=result.dsc,
+        nsd=result.nsd,
+        objects=objects_table(result, scored) if result.objects else None,
+        small=data_address(result.pictures[0]) if result.pictures else "",
+        large=data_address(result.pictures[-1]) if result.pictures else "",
+        data={name: value for name, value in data.items() if value is not None},
     )
 
 
-def data_uri(jpeg: bytes) -> str:
+def data_address(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

@@ -14,7 +14,7 @@ INSTALL = "scores need the package {package}: pip install 'repmedsam[evaluate]'"
 
 
 def make_report(folders: Folders, output: Path) -> list[str]:
-    """Write the page; returns what could not be read now, which the page tells, too.
+    """Write the page; returns what could not be read now, which the page shows, too.
 
     Raises:
         UsageError: a folder is missing or holds no results.

@@ -1,62 +1,84 @@
-"""The table of one case's objects on a report's page: how large each is, how well it was scored."""
+"""The table of one case's objects on a report's page as text: how large each is, how well it was scored."""
 
-from repmedsam_infer.report_page.charts import in_order, seconds_text
-from repmedsam_infer.report_page.markup import Html, tag
+from dataclasses import dataclass
+
 from repmedsam_infer.report_page.results import ObjectResult, Result
 
 MOST_ROWS = 500  # objects of a case that are listed
 MM3_A_ML = 1000
 
 
-def objects_table(result: Result, scored: bool) -> Html:
-    """Folded: the objects, and time by stage. Of more than MOST_ROWS, those that scored worst, or else the largest."""
+@dataclass(frozen=True)
+class ObjectRow:
+    """One object. scores: DSC and NSD, or nothing; sizes: a text a column, nothing where the mask is empty."""
+
+    label: int
+    scores: list[str]
+    sizes: list[str]
+
+
+@dataclass(frozen=True)
+class ObjectsTable:
+    """The objects of one case.
+
+    total: all of them together, in words.
+    score_heads, size_heads: the words above the columns of scores and of sizes.
+    left_out: how many objects have no row.
+    """
+
+    total: str
+    score_heads: list[str]
+    size_heads: list[str]
+    rows: list[ObjectRow]
+    left_out: int
+
+
+def objects_table(result: Result, scored: bool) -> ObjectsTable:
+    """At most MOST_ROWS objects: of more, those with the lowest DSC, or else the largest. In the order of labels."""
     is_volume, in_mm = len(result.shape) == 3, result.spacing is not None
-    heads = ["Label", *(["DSC", "NSD"] if scored else []), *size_heads(is_volume, in_mm), "Diameter"]
-    heads += ["Diameter in a slice", "Slices"] if is_volume else []
     shown = result.objects
     if len(shown) > MOST_ROWS:
         shown = sorted(sorted(shown, key=importance)[:MOST_ROWS], key=lambda one: one.label)
-    rows = [tag("tr", object_cells(one, is_volume, in_mm, scored)) for one in shown]
-    left_out = len(result.objects) - len(shown)
-    times = ", ".join(f"{stage} {seconds_text(seconds)}" for stage, seconds in in_order(result.report.stages))
     count = len(result.objects)
-    table = tag("table", tag("thead", tag("tr", [tag("th", head, scope="col") for head in heads])), tag("tbody", rows))
-    return tag(
-        "details",
-        tag("summary", f"{count} object{'s' if count > 1 else ''}: {total_text(result)}"),
-        tag("div", table, class_="scroll", tabindex=0),
-        tag("p", f"{left_out} more are not listed.") if left_out else None,
-        tag("p", f"Time: {times}.", class_="times") if times else None,
+    return ObjectsTable(
+        total=f"{count} object{'s' if count > 1 else ''}: {total_text(result)}",
+        score_heads=["DSC", "NSD"] if scored else [],
+        size_heads=size_heads(is_volume, in_mm),
+        rows=[ObjectRow(one.label, score_texts(one, scored), size_texts(one, is_volume, in_mm)) for one in shown],
+        left_out=count - len(shown),
     )
 
 
 def importance(one: ObjectResult) -> tuple[float, float]:
+    """A key to sort by: the lowest DSC first, then the largest object."""
     return 2.0 if one.dsc is None else one.dsc, -one.measure.count if one.measure else 0.0
 
 
 def size_heads(is_volume: bool, in_mm: bool) -> list[str]:
-    if not is_volume:
-        return ["Area (mm²)", "Area (pixels)"] if in_mm else ["Area (pixels)"]
-    return ["Volume (ml)", "Volume (mm³)", "Voxels"] if in_mm else ["Voxels"]
+    if is_volume:
+        sizes = ["Volume (ml)", "Volume (mm³)", "Voxels"] if in_mm else ["Voxels"]
+        return [*sizes, "Diameter", "Diameter in a slice", "Slices"]
+    sizes = ["Area (mm²)", "Area (pixels)"] if in_mm else ["Area (pixels)"]
+    return [*sizes, "Diameter"]
 
 
-def object_cells(one: ObjectResult, is_volume: bool, in_mm: bool, scored: bool) -> list[Html]:
-    """A row's cells; nothing but dashes where nothing is marked."""
+def score_texts(one: ObjectResult, scored: bool) -> list[str]:
+    return ["" if score is None else f"{score:.4f}" for score in (one.dsc, one.nsd)] if scored else []
+
+
+def size_texts(one: ObjectResult, is_volume: bool, in_mm: bool) -> list[str]:
+    """A text for each of `size_heads`; nothing where the mask is empty."""
     measure, unit = one.measure, " mm" if in_mm else " px"
     if measure is None:
-        columns = len(size_heads(is_volume, in_mm)) + (3 if is_volume else 1)
-        cells = [tag("td", "nothing marked", class_="nothing", colspan=columns)]
-    else:
-        texts = []
-        if measure.size is not None:
-            texts += [f"{measure.size / MM3_A_ML:,.3f}"] if is_volume else []
-            texts += [f"{measure.size:,.1f}"]
-        texts += [f"{measure.count:,}", f"{measure.diameter:,.1f}{unit}"]
-        if is_volume:
-            texts += [f"{measure.slice_diameter:,.1f}{unit} (z {measure.slice})", f"{measure.first}–{measure.last}"]
-        cells = [tag("td", text) for text in texts]
-    scores = [tag("td", "" if score is None else f"{score:.4f}") for score in (one.dsc, one.nsd)] if scored else []
-    return [tag("th", one.label, scope="row"), *scores, *cells]
+        return []
+    texts = []
+    if measure.size is not None:
+        texts += [f"{measure.size / MM3_A_ML:,.3f}"] if is_volume else []
+        texts += [f"{measure.size:,.1f}"]
+    texts += [f"{measure.count:,}", f"{measure.diameter:,.1f}{unit}"]
+    if is_volume:
+        texts += [f"{measure.slice_diameter:,.1f}{unit} (z {measure.slice})", f"{measure.first}–{measure.last}"]
+    return texts
 
 
 def total_text(result: Result) -> str:
@@ -75,8 +97,10 @@ def total_text(result: Result) -> str:
 
 
 def size_text(result: Result) -> str:
-    """For example: 24 × 192 × 256, 5 × 1.4 × 1.4 mm."""
+    """For example: 24 × 192 × 256, 5 × 1.4 × 1.4 mm. Empty where the image was not read."""
     size = " × ".join(str(side) for side in result.shape)
+    if not size:
+        return ""
     if result.spacing is None:
         return f"{size} voxels, spacing not known" if len(result.shape) == 3 else f"{size} pixels"
     return f"{size}, {' × '.join(f'{mm:.4g}' for mm in result.spacing)} mm"

@@ -62,7 +62,7 @@ class ObjectResult:
 class Result:
     """One case.
 
-    report: as the run told of it; with an error, too, where its files cannot be read now.
+    report: as report.json has it; with an error as well where its files cannot be read now.
     shape: of the label map; empty where it was not read.
     spacing: mm along each axis of it, or None.
     has_truth: whether there is ground truth, scored or not.
@@ -144,7 +144,7 @@ def number(raw: Any) -> float:
 
 
 def find_names(run: Run, segs: Path) -> list[str]:
-    """Every case that the run tells of or that has a segmentation, in order.
+    """Every case that is in report.json or has a segmentation, in order.
 
     Raises:
         UsageError: there is none.
