@@ -12,7 +12,8 @@ from repmedsam_infer.network import RepMedSAM
 from repmedsam_infer.preprocess import FRAME_SIZE
 from repmedsam_train.comparison.litemedsam import LiteMedSAM
 from repmedsam_train.comparison.published import import_checkpoint
-from repmedsam_train.data.dataset import NO_AUGMENTATION, Batch, TrainingSet
+from repmedsam_train.data.augmentation import NO_AUGMENTATION
+from repmedsam_train.data.dataset import Batch, TrainingSet
 from repmedsam_train.data.split import parts_of
 from repmedsam_train.loop import Task, train
 from repmedsam_train.recipe import Recipe

@@ -7,7 +7,8 @@ from typing import Literal, get_args
 
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network.repmedsam import Grid
-from repmedsam_train.data.dataset import NO_AUGMENTATION, VISITS, Augmentation
+from repmedsam_train.data.augmentation import NO_AUGMENTATION, Augmentation
+from repmedsam_train.data.dataset import VISITS
 from repmedsam_train.losses import LossWeights
 
 

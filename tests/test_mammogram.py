@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch")
 
-from repmedsam_train.data.dataset import Augmentation, Prompted, TrainingSet
+from repmedsam_train.data.augmentation import Augmentation
+from repmedsam_train.data.dataset import TrainingSet
 from repmedsam_train.data.dense import MOST
 from repmedsam_train.data.mammogram import findings
+from repmedsam_train.data.sampling import Prompted
 from repmedsam_train.data.skin import MOST as MOST_BANDS
 from tests.mammograms import RADIUS, SIDE, mammogram
 

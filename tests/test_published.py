@@ -22,7 +22,7 @@ from repmedsam_train.cli import main  # noqa: E402
 from repmedsam_train.comparison.litemedsam import LiteMedSAM  # noqa: E402
 from repmedsam_train.comparison.published import import_checkpoint  # noqa: E402
 from repmedsam_train.comparison.tinyvit import TinyViT  # noqa: E402
-from repmedsam_train.data.dataset import TrainingSet  # noqa: E402
+from repmedsam_train.data.dataset import TrainingSet  # noqa: E402# noqa: E402
 from repmedsam_train.data.split import find_cases  # noqa: E402
 from repmedsam_train.finetune import inputs_of, load_initial  # noqa: E402
 from repmedsam_train.weights.networks import load_trained  # noqa: E402

@@ -22,16 +22,10 @@ from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
 from repmedsam_infer.network.focus import inside_rois  # noqa: E402
 from repmedsam_train.cli import main  # noqa: E402
 from repmedsam_train.comparison.litemedsam import LiteMedSAM  # noqa: E402
-from repmedsam_train.data.dataset import (  # noqa: E402
-    NO_AUGMENTATION,
-    Augmentation,
-    TrainingSet,
-    draw_probabilities,
-    draw_sample,
-    read_training_case,
-    training_case,
-)
+from repmedsam_train.data.augmentation import NO_AUGMENTATION, Augmentation  # noqa: E402
+from repmedsam_train.data.dataset import TrainingSet, draw_probabilities  # noqa: E402
 from repmedsam_train.data.drawn import SIDE, draw_case  # noqa: E402
+from repmedsam_train.data.sampling import draw_sample, read_training_case, training_case  # noqa: E402
 from repmedsam_train.data.split import find_cases, split  # noqa: E402
 from repmedsam_train.distill import distill, embedding_divergence  # noqa: E402
 from repmedsam_train.finetune import finetune  # noqa: E402

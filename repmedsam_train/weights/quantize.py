@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network.repvit import STAGES
 from repmedsam_infer.preprocess import Frame
-from repmedsam_train.data.dataset import read_training_case
+from repmedsam_train.data.sampling import read_training_case
 
 F32 = NDArray[np.float32]
 # Convolutions that are left as they are, by parts of their names.

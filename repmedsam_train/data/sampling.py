@@ -1,0 +1,154 @@
+"""One training sample: an image of a case, varied, with objects on it, boxes that prompt them and their masks."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.boxes import bottom_to_top
+from repmedsam_infer.decoder_roi import rois_around, whole_frame
+from repmedsam_infer.preprocess import FRAME_SIZE, LAST_EDGE, Frame
+from repmedsam_infer.segment import VolumeBox
+from repmedsam_train.data.augmentation import (
+    Augmentation,
+    as_u8,
+    jitter_boxes,
+    random_crop,
+    vary_geometry,
+    vary_intensity,
+)
+
+U8 = NDArray[np.uint8]
+F32 = NDArray[np.float32]
+
+FOCUSED_SIDE = 128  # of the masks over ROIs: twice as fine as logits of grid 16
+
+
+@dataclass(frozen=True)
+class TrainingCase:
+    """A case in memory: imgs (D, H, W) or (1, H, W, 3) uint8, gts (D, H, W) integer labels."""
+
+    imgs: U8
+    gts: NDArray[np.integer]
+    slices: dict[int, NDArray[np.intp]]  # for each label, the slices where it can be seen
+    extents: dict[int, tuple[int, int, int, int]]  # for each label, x_min y_min x_max y_max over the volume
+    layers: dict[int, int]  # of each label, how far up it is painted (boxes.py)
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """K objects of one image: boxes (K, 4) and rois (K, 4) float32 in pixels of the 256-pixel frame, and masks
+    (K, T, T) uint8 over the rois, 255 inside. `covered`, likewise, is where an object with a smaller box lies: it is
+    painted over (boxes.py), and what the mask says there does not matter.
+    """
+
+    boxes: F32
+    rois: F32
+    masks: U8
+    covered: U8
+
+
+@dataclass(frozen=True)
+class Sample:
+    """image (3, S, S) float32 in [0, 1], and what is prompted on it."""
+
+    image: F32
+    prompted: Prompted
+
+
+def read_training_case(path: Path) -> TrainingCase:
+    with np.load(path, allow_pickle=False) as data:
+        imgs, gts = data["imgs"], data["gts"]
+    return training_case(imgs[None], gts[None]) if gts.ndim == 2 else training_case(imgs, gts)
+
+
+def training_case(imgs: U8, gts: NDArray[np.integer]) -> TrainingCase:
+    slices, extents = {}, {}
+    for label in np.unique(gts)[1:]:
+        z, y, x = np.nonzero(gts == label)
+        slices[int(label)] = np.unique(z)
+        extents[int(label)] = (int(x.min()), int(y.min()), int(x.max()), int(y.max()))
+    boxes = [[*extents[label][:2], z[0], *extents[label][2:], z[-1]] for label, z in slices.items()]
+    order = bottom_to_top(np.array(boxes)) if boxes else ()
+    present = list(slices)
+    layers = {present[i]: layer for layer, i in enumerate(order)}
+    return TrainingCase(imgs, gts, slices, extents, layers)
+
+
+def draw_sample(
+    case: TrainingCase,
+    rng: np.random.Generator,
+    size: int,
+    boxes_per_image: int,
+    augmentation: Augmentation,
+    focus: bool,
+) -> Sample | None:
+    """A random crop of a random slice with up to `boxes_per_image` of its objects; None where it holds none.
+
+    With `focus` the masks cover the ROIs of the boxes, else the whole frame.
+    """
+    if not case.slices:
+        return None
+    anchor = int(rng.choice(list(case.slices)))  # every object equally often, however many slices it has
+    z = int(rng.choice(case.slices[anchor]))
+    image, label = case.imgs[z], case.gts[z]
+    if rng.random() < augmentation.crop:
+        rows, columns = random_crop(label == anchor, rng, augmentation.smallest_crop)
+    else:
+        rows, columns = slice(0, label.shape[0]), slice(0, label.shape[1])
+    offset = np.array([columns.start, rows.start, columns.start, rows.start])
+    image, label = image[rows, columns], label[rows, columns]
+
+    present = np.unique(label)
+    present = present[present > 0]
+    chosen = rng.permutation(present[present != anchor])[: boxes_per_image - 1]
+    objects: list[U8] = []
+    covers: list[U8] = []
+    layer_of = np.array([case.layers.get(value, 0) for value in range(int(present[-1]) + 1)])
+    layer_of[0] = -1  # the background covers nothing
+    layer = layer_of[label]
+    boxes: list[list[float]] = []
+    slices_of_box: list[tuple[int, int] | None] = []  # of those prompted by a section of their 3D box, its slices
+    height, width = label.shape
+    for value in [anchor, *chosen]:
+        mask = (label == value).astype(np.uint8) * 255
+        x, y, w, h = cv2.boundingRect(mask)
+        box = np.array([x, y, x + w - 1, y + h - 1], float)
+        spanned = None
+        if len(case.gts) > 1 and rng.random() < augmentation.volume_box:
+            box = np.array(case.extents[int(value)], float) - offset
+            box = np.clip(box, 0, [width - 1, height - 1, width - 1, height - 1])
+            spanned = int(case.slices[int(value)][0]), int(case.slices[int(value)][-1])
+        objects.append(mask)
+        covers.append((layer > layer_of[value]).astype(np.uint8) * 255)
+        boxes.append(box.tolist())
+        slices_of_box.append(spanned)
+
+    if any(slices_of_box):  # what a turned 3D box would be is not known
+        augmentation = replace(augmentation, rotation=0)
+    image, masks, box_array = vary_geometry(image, np.stack(objects + covers), np.array(boxes), rng, augmentation)
+    image = vary_intensity(image, rng, augmentation)
+    frame = Frame(image.shape[0], image.shape[1])
+    jittered = jitter_boxes(frame.place_boxes(box_array.astype(np.float32)), rng, augmentation)
+    clip_boxes = np.clip(jittered, -LAST_EDGE, np.array([frame.new_width, frame.new_height] * 2) - LAST_EDGE)
+    clip_boxes = clip_boxes.astype(np.float32)
+    prompts = [
+        clip_box if spanned is None else VolumeBox(0, *spanned, clip_box).section(z)
+        for clip_box, spanned in zip(clip_boxes, slices_of_box, strict=True)
+    ]
+    rois = rois_around(clip_boxes) if focus else whole_frame(len(clip_boxes))
+    side = FOCUSED_SIDE if focus else FRAME_SIZE
+    in_rois = [mask_in_roi(roi, mask, frame, side) for roi, mask in zip([*rois, *rois], masks, strict=True)]
+    targets, covered = np.stack(in_rois[: len(clip_boxes)]), np.stack(in_rois[len(clip_boxes) :])
+    placed = Frame(image.shape[0], image.shape[1], size).place_image(image)
+    return Sample(placed, Prompted(np.stack(prompts), rois, targets, covered))
+
+
+def mask_in_roi(roi: F32, mask: U8, frame: Frame, side: int) -> U8:
+    """(H, W) mask of an image -> (side, side): what an ROI of the frame shows of it, 0 beyond the image."""
+    left, top, right, bottom = (roi / frame.scale).tolist()
+    across, down = (right - left) / side, (bottom - top) / side
+    to_image = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]])
+    return as_u8(cv2.warpAffine(mask, to_image, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP))
