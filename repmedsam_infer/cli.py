@@ -21,6 +21,15 @@ WINDOW = (
     "LEVEL,WIDTH, or abdomen, soft-tissue, mediastinum, lung, brain, bone, percentiles; without it what suits the file."
 )
 
+Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")]
+Weights = Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")]
+Overlay = Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw every result, as PNG, here.")]
+Boxes = Annotated[Path | None, typer.Option(help=BOXES)]
+Box = Annotated[list[str] | None, typer.Option(metavar="X0,Y0,[Z0,]X1,Y1[,Z1]", help=BOX)]
+Window = Annotated[str | None, typer.Option(help=WINDOW)]
+Modality = Annotated[str | None, typer.Option(help="CT, MR, PET, ..., where the files do not state it.")]
+Series = Annotated[str | None, typer.Option(help="Of a DICOM folder with several: UID or number.")]
+
 app = typer.Typer(
     name="repmedsam",
     help=f"{PURPOSE}\n\n{EXIT_CODES}",
@@ -39,12 +48,12 @@ def predict_command(
     precision: Annotated[
         str, typer.Option(help="Of the encoder: fp32, bf16, int8, or auto: the fastest that is as accurate.")
     ] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")] = 0,
+    threads: Threads = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Cases at a time; they share the threads.")] = 1,
-    weights: Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")] = None,
+    weights: Weights = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Skip cases whose results are already there.")] = False,
-    overlay: Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw every result, as PNG, here.")] = None,
+    overlay: Overlay = None,
 ) -> None:
     """Segment every case of a folder.
 
@@ -69,20 +78,20 @@ def segment_command(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Label map to write, its ending says how; or a folder for several.")
     ],
-    boxes: Annotated[Path | None, typer.Option(help=BOXES)] = None,
+    boxes: Boxes = None,
     boxes_from: Annotated[Path | None, typer.Option(metavar="LABELS", help=BOXES_FROM)] = None,
-    box: Annotated[list[str] | None, typer.Option(metavar="X0,Y0,[Z0,]X1,Y1[,Z1]", help=BOX)] = None,
-    window: Annotated[str | None, typer.Option(help=WINDOW)] = None,
-    modality: Annotated[str | None, typer.Option(help="CT, MR, PET, ..., where the files do not say it.")] = None,
-    series: Annotated[str | None, typer.Option(help="Of a DICOM folder with several: UID or number.")] = None,
+    box: Box = None,
+    window: Window = None,
+    modality: Modality = None,
+    series: Series = None,
     ending: Annotated[
         str, typer.Option("--format", help="Ending of label maps in a folder (.nii.gz, ...), if not the input's kind.")
     ] = "",
-    overlay: Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw every result, as PNG, here.")] = None,
+    overlay: Overlay = None,
     engine: Annotated[str, typer.Option(help="As in predict.")] = "openvino",
     precision: Annotated[str, typer.Option(help="As in predict.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")] = 0,
-    weights: Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")] = None,
+    threads: Threads = 0,
+    weights: Weights = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
 ) -> None:
     """Segment files as they are (NIfTI, DICOM, NRRD, MetaImage, PNG, JPEG, TIFF): a label map in the same place.
@@ -108,14 +117,14 @@ def segment_command(
 def convert(
     inputs: Annotated[list[Path], typer.Argument(help=f"{FILES} With --like: the npz of one result.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for cases; with --like: the label map.")],
-    boxes: Annotated[Path | None, typer.Option(help=BOXES)] = None,
+    boxes: Boxes = None,
     boxes_from: Annotated[
         Path | None, typer.Option(metavar="LABELS", help=f"{BOXES_FROM} They become ground truth (gts), too.")
     ] = None,
-    box: Annotated[list[str] | None, typer.Option(metavar="X0,Y0,[Z0,]X1,Y1[,Z1]", help=BOX)] = None,
-    window: Annotated[str | None, typer.Option(help=WINDOW)] = None,
-    modality: Annotated[str | None, typer.Option(help="CT, MR, PET, ..., where the files do not say it.")] = None,
-    series: Annotated[str | None, typer.Option(help="Of a DICOM folder with several: UID or number.")] = None,
+    box: Box = None,
+    window: Window = None,
+    modality: Modality = None,
+    series: Series = None,
     like: Annotated[
         Path | None, typer.Option(metavar="ORIGINAL", help="Put a result back in the place of its original.")
     ] = None,
@@ -223,8 +232,8 @@ def benchmark(
     engine: Annotated[list[str] | None, typer.Option(help="As in predict; several are compared.")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="As in predict; several are compared.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured; medians are shown.")] = 3,
-    threads: Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")] = 0,
-    weights: Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")] = None,
+    threads: Threads = 0,
+    weights: Weights = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="JSON", help="Every single time.")] = None,
 ) -> None:
     """Seconds a case: of a whole process (cold), in a loaded one (warm), by stage, as a Markdown table.
@@ -233,26 +242,13 @@ def benchmark(
 
     Example: repmedsam benchmark --precision fp32 --precision int8 -o times.json
     """
-    import tempfile
     from functools import partial
 
-    from repmedsam_infer.commands.benchmark import Variant, benchmark, cases_of, table, write_results
-    from repmedsam_infer.engines.weights import find_weights
-    from repmedsam_infer.system.threads import available_threads
+    from repmedsam_infer.commands.benchmark import Variant, benchmark_folder
 
-    found = find_weights(weights)
     variants = [Variant(e, p) for e in engine or ["openvino"] for p in precision or ["auto"]]
-    with tempfile.TemporaryDirectory(prefix="repmedsam-") as scratch:
-        paths = cases_of(folder, Path(scratch))
-        results = benchmark(
-            paths, variants, rounds, threads or available_threads(), found, partial(typer.echo, err=True)
-        )
-    typer.echo(table(results))
-    if output is not None:
-        try:
-            write_results(output, results, found)
-        except OSError as error:
-            raise UsageError(f"{output} could not be written ({error.strerror})") from error
+    progress = partial(typer.echo, err=True)
+    typer.echo(benchmark_folder(folder, variants, rounds, threads, weights, output, progress))
 
 
 @app.command()
@@ -270,7 +266,7 @@ def samples(folder: Annotated[Path, typer.Argument(help="Where to put them.")]) 
 @app.command()
 def prepare(
     folder: Annotated[Path, typer.Argument(help="Where to put the compiled networks.")],
-    weights: Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")] = None,
+    weights: Weights = None,
 ) -> None:
     """Compile the networks for this processor, so that every later start is quicker.
 
@@ -285,9 +281,7 @@ def prepare(
 
 
 @app.command()
-def info(
-    weights: Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")] = None,
-) -> None:
+def info(weights: Weights = None) -> None:
     """Versions, engines, weights and machine, as JSON."""
     import json
 

@@ -111,6 +111,18 @@ def test_evaluate_prints_a_table_and_writes_a_row_a_case(tmp_path: Path, repmeds
     assert len((tmp_path / "scores.csv").read_text().splitlines()) == 4
 
 
+def test_an_unreadable_ground_truth_stops_no_other(tmp_path: Path, repmedsam: Repmedsam) -> None:
+    for folder, key in (("gts", "gts"), ("segs", "segs")):
+        (tmp_path / folder).mkdir()
+        write_npz(tmp_path / folder / "2DBox_US_b.npz", **{key: square(0).astype(np.uint8)})
+    (tmp_path / "gts" / "2DBox_US_a.npz").write_bytes(b"nothing")
+    result = repmedsam("evaluate", "-s", tmp_path / "segs", "-g", tmp_path / "gts", "--baselines")
+    assert result.code == 1
+    assert "2DBox_US_a.npz" in result.err
+    assert "it is not scored" in result.err
+    assert "| all cases | 2 | 1 | 1.0000 | 1.0000 |" in result.out
+
+
 def test_objects_are_grouped_by_their_size_in_the_frame(tmp_path: Path, repmedsam: Repmedsam) -> None:
     gts = np.zeros((512, 512), np.uint8)  # twice as large as the frame
     gts[:8, :8], gts[100:140, 100:140], gts[200:500, 200:500] = 1, 2, 3  # 4, 20 and 150 pixels of the frame

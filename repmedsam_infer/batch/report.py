@@ -89,6 +89,8 @@ def rounded(value: Any) -> Any:
         return round(value, 4)
     if isinstance(value, dict):
         return {k: rounded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(v) for v in value]
     return value
 
 

@@ -22,10 +22,11 @@ from repmedsam_infer.commands.info import describe
 from repmedsam_infer.commands.timing_cases import write_timing_cases
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.load import load_engine
-from repmedsam_infer.engines.weights import Weights
+from repmedsam_infer.engines.weights import Weights, find_weights
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.evaluation.markdown import markdown
 from repmedsam_infer.io.atomic import write_atomic
+from repmedsam_infer.system.threads import available_threads
 
 STAGES = ("read", "preprocess", "encode", "decode", "postprocess", "write")
 
@@ -105,6 +106,36 @@ def benchmark(
             results += of_case.values()
             shutil.rmtree(folder)
     return results
+
+
+def benchmark_folder(
+    folder: Path | None,
+    variants: Sequence[Variant],
+    rounds: int,
+    threads: int,
+    weights: Path | None,
+    output: Path | None,
+    progress: Callable[[str], None],
+) -> str:
+    """The Markdown table of `benchmark` on the cases of `folder`, or on drawn ones; every time goes to `output`.
+
+    Options as of `repmedsam benchmark`.
+
+    Raises:
+        UsageError: there are no cases, or `output` cannot be written.
+        SetupError: an engine or the weights are missing.
+
+    """
+    found = find_weights(weights)
+    with tempfile.TemporaryDirectory(prefix="repmedsam-") as scratch:
+        paths = cases_of(folder, Path(scratch))
+        results = benchmark(paths, variants, rounds, threads or available_threads(), found, progress)
+    if output is not None:
+        try:
+            write_results(output, results, found)
+        except OSError as error:
+            raise UsageError(f"{output} could not be written ({error.strerror})") from error
+    return table(results)
 
 
 def run_cold(times: Times, folder: Path, out: Path, variant: Variant, threads: int, weights: Weights) -> None:

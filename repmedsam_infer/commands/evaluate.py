@@ -1,5 +1,6 @@
 """What `repmedsam evaluate` does: scores of a folder, as tables for people and rows for programs."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,14 +27,13 @@ def evaluate_folder(
 
     Raises:
         UsageError: a folder is missing or empty, or `output` cannot be written.
-        CaseReadError: a ground truth cannot be read.
 
     """
     cases = []
     for case in evaluate(segs, gts, challenge, baselines):
         cases.append(case)
         if case.error:
-            warn(f"warning: {case.error}; it scores 0")
+            warn(f"warning: {case.error}; {'it is not scored' if math.isnan(case.score.dsc) else 'it scores 0'}")
     show(markdown(table(cases)))
     if sizes:
         show("\n" + markdown(size_table(one for case in cases for one in case.objects)))

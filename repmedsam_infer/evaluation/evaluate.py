@@ -48,11 +48,10 @@ class CaseScore:
 
 def evaluate(segs: Path, gts: Path, challenge: bool, baselines: bool) -> Iterator[CaseScore]:
     """Score every ground truth of `gts` against the segmentation of the same name in `segs`; a missing or unreadable
-    segmentation scores 0 and says why.
+    segmentation scores 0, an unreadable ground truth is not scored; both have an error.
 
     Raises:
         UsageError: a folder is missing or holds no ground truth.
-        CaseReadError: a ground truth cannot be read.
 
     """
     for folder in (segs, gts):
@@ -66,7 +65,11 @@ def evaluate(segs: Path, gts: Path, challenge: bool, baselines: bool) -> Iterato
 
 
 def evaluate_case(gt_path: Path, seg_path: Path, challenge: bool, baselines: bool) -> CaseScore:
-    gt, spacing = read_ground_truth(gt_path)
+    try:
+        gt, spacing = read_ground_truth(gt_path)
+    except CaseReadError as problem:  # nothing to score, and no reason to leave the others unscored
+        nothing: dict[str, Score] = {kind: Score(math.nan, math.nan) for kind in BASELINES if baselines}
+        return CaseScore(gt_path.name, modality_of(gt_path.name), 0, Score(math.nan, math.nan), nothing, str(problem))
     error = None
     try:
         with open_npz(seg_path) as npz:

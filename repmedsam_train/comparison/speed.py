@@ -37,7 +37,6 @@ from repmedsam_train.comparison.litemedsam import LiteMedSAM
 
 BASELINE, UNFUSED, PAPER, OURS = "LiteMedSAM", "not re-parameterized", "as published", "ours"
 PAPER_GRID: Grid = 64
-COLOURS = {BASELINE: "#9aa5b1", UNFUSED: "#7fa7c9", PAPER: "#3d78a8", OURS: "#d1495b"}
 
 
 @dataclass
