@@ -14,9 +14,7 @@ EXIT_CODES = "Exit codes: 0 all well; 1 some case failed; 2 wrong usage; 3 weigh
 PURPOSE = "Segment what boxes mark on medical images, on an ordinary CPU. For research, not for diagnosis."
 
 FILES = "Pictures or volumes: files, or folders of one DICOM series."
-BOXES = "JSON or CSV file of boxes (docs/files.md)."
 BOXES_FROM = "Label map whose labels are boxed; a folder of them for several inputs."
-BOX = "A box in voxels, ends inclusive; may be repeated."
 WINDOW = (
     "LEVEL,WIDTH, or abdomen, soft-tissue, mediastinum, lung, brain, bone, percentiles; without it what suits the file."
 )
@@ -24,8 +22,11 @@ WINDOW = (
 Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")]
 Weights = Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")]
 Overlay = Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw every result, as PNG, here.")]
-Boxes = Annotated[Path | None, typer.Option(help=BOXES)]
-Box = Annotated[list[str] | None, typer.Option(metavar="X0,Y0,[Z0,]X1,Y1[,Z1]", help=BOX)]
+Boxes = Annotated[Path | None, typer.Option(help="JSON or CSV file of boxes (docs/files.md).")]
+Box = Annotated[
+    list[str] | None,
+    typer.Option(metavar="X0,Y0,[Z0,]X1,Y1[,Z1]", help="A box in voxels, ends inclusive; may be repeated."),
+]
 Window = Annotated[str | None, typer.Option(help=WINDOW)]
 Modality = Annotated[str | None, typer.Option(help="CT, MR, PET, ..., where the files do not state it.")]
 Series = Annotated[str | None, typer.Option(help="Of a DICOM folder with several: UID or number.")]
@@ -139,7 +140,7 @@ def convert(
 
     Example: repmedsam convert segs/3DBox_CT_ct.npz --like ct.nii.gz -o labels.nii.gz
     """
-    from repmedsam_infer.commands.convert import make_cases, put_back
+    from repmedsam_infer.commands.convert import make_cases, put_back, show_converted
     from repmedsam_infer.commands.reading import make_reading
     from repmedsam_infer.formats.boxes.source import box_source
     from repmedsam_infer.formats.endings import with_names
@@ -154,11 +155,7 @@ def convert(
         return
     inputs = with_names(inputs)
     made = make_cases(inputs, output, box_source(boxes, boxes_from, box or [], inputs), reading, overwrite)
-    for case in made:
-        for warning in case.warnings:
-            typer.echo(f"warning: {case.input}: {warning}", err=True)
-        typer.echo(f"error: {case.error}" if case.error else str(case.target), err=bool(case.error))
-    if any(case.error for case in made):
+    if show_converted(made):
         raise typer.Exit(EXIT_CASE_FAILED)
 
 
@@ -166,16 +163,10 @@ def convert(
 def evaluate(
     segs: Annotated[Path, typer.Option("--segs", "-s", help="Folder of segmentations (npz with segs).")],
     gts: Annotated[Path, typer.Option("--gts", "-g", help="Folder of ground truth (npz with gts) of the same names.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="CSV", help="Also write a row a case.")
-    ] = None,
-    challenge: Annotated[
-        bool, typer.Option("--challenge", help="Score pictures exactly as the challenge did.")
-    ] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="CSV", help="Also a row a case.")] = None,
+    challenge: Annotated[bool, typer.Option("--challenge", help="Score pictures as the challenge did.")] = False,
     baselines: Annotated[bool, typer.Option("--baselines", help="Also score the filled box and its ellipse.")] = False,
-    sizes: Annotated[
-        bool, typer.Option("--sizes", help="Also a table by size of the objects in the 256 x 256 frame.")
-    ] = False,
+    sizes: Annotated[bool, typer.Option("--sizes", help="Also by size of the objects in the frame.")] = False,
 ) -> None:
     """DSC and NSD (tolerance 2 mm) per modality and overall, as a Markdown table.
 
@@ -256,11 +247,7 @@ def samples(folder: Annotated[Path, typer.Argument(help="Where to put them.")]) 
     """Make sample cases with ground truth: drawn phantoms of several modalities, two of them volumes."""
     from repmedsam_infer.evaluation.phantoms import write_samples
 
-    try:
-        paths = write_samples(folder)
-    except OSError as error:
-        raise UsageError(f"samples could not be written to {folder} ({error.strerror})") from error
-    typer.echo(f"{len(paths)} cases in {folder}")
+    typer.echo(f"{len(write_samples(folder))} cases in {folder}")
 
 
 @app.command()

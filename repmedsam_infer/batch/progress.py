@@ -1,4 +1,4 @@
-"""Telling of a run as it goes: a bar where somebody watches, plain lines in a log."""
+"""Progress of a run: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -7,11 +7,11 @@ from repmedsam_infer.batch.report import CaseReport
 
 
 def follow(reports: Iterable[CaseReport], total: int) -> Iterator[CaseReport]:
-    """Pass the reports on, telling of each."""
+    """Pass the reports on, and print a line for each."""
     if not sys.stderr.isatty():
         for count, report in enumerate(reports, 1):
             print(f"[{count}/{total}] {line(report)}", flush=True)
-            tell_problems(report)
+            show_problems(report)
             yield report
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,7 +20,7 @@ def follow(reports: Iterable[CaseReport], total: int) -> Iterator[CaseReport]:
     with Progress(*columns, console=None, transient=False) as progress:
         task = progress.add_task("segmenting", total=total)
         for report in reports:
-            tell_problems(report)
+            show_problems(report)
             progress.update(task, advance=1, description=report.case)
             yield report
 
@@ -35,7 +35,7 @@ def line(report: CaseReport) -> str:
     return f"{report.case}: {report.status}"
 
 
-def tell_problems(report: CaseReport) -> None:
+def show_problems(report: CaseReport) -> None:
     for warning in report.warnings:
         complain(f"warning: {report.case}: {warning}")
     if report.error:

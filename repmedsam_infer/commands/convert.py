@@ -5,6 +5,7 @@ at hand a result goes back to its voxels exactly.
 """
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from repmedsam_infer.batch.progress import complain
 from repmedsam_infer.batch.run import make_writable_folder
 from repmedsam_infer.commands.reading import Reading
 from repmedsam_infer.commands.scan_case import View, view_of
@@ -60,6 +62,18 @@ def make_cases(
         except RepMedSAMError as error:
             made.append(Converted(path.name, None, error=str(error)))
     return made
+
+
+def show_converted(made: Sequence[Converted]) -> bool:
+    """Print where each case went, warnings and errors to stderr; returns whether any input failed."""
+    for case in made:
+        for warning in case.warnings:
+            complain(f"warning: {case.input}: {warning}")
+        if case.error:
+            complain(f"error: {case.error}")
+        else:
+            sys.stdout.write(f"{case.target}\n")
+    return any(case.error for case in made)
 
 
 def make_case_file(path: Path, folder: Path, boxes: BoxSource, reading: Reading, taken: set[str]) -> Converted:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import tight_boxes
+from repmedsam_infer.errors import UsageError
 from repmedsam_infer.io.npz import write_npz
 
 U8 = NDArray[np.uint8]
@@ -24,20 +25,25 @@ def write_samples(folder: Path, seed: int = 0) -> list[Path]:
     """Write every phantom as challenge npz (`imgs`, `gts`, `boxes`, volumes also `spacing`) into `folder`.
 
     Raises:
-        OSError: the folder cannot be made or written.
+        UsageError: the folder cannot be made or written.
 
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for number, (name, draw) in enumerate(PHANTOMS.items()):
-        imgs, gts, spacing = draw(np.random.default_rng([seed, number]))
-        arrays: dict[str, NDArray[Any]] = {"imgs": imgs, "gts": gts, "boxes": tight_boxes(gts)}
-        if spacing is not None:
-            arrays["spacing"] = np.array(spacing)
-        path = folder / f"{name}.npz"
-        write_npz(path, **arrays)
-        paths.append(path)
-    return paths
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [write_sample(folder, number, seed) for number in range(len(PHANTOMS))]
+    except OSError as error:
+        raise UsageError(f"samples could not be written to {folder} ({error.strerror})") from error
+
+
+def write_sample(folder: Path, number: int, seed: int) -> Path:
+    name, draw = list(PHANTOMS.items())[number]
+    imgs, gts, spacing = draw(np.random.default_rng([seed, number]))
+    arrays: dict[str, NDArray[Any]] = {"imgs": imgs, "gts": gts, "boxes": tight_boxes(gts)}
+    if spacing is not None:
+        arrays["spacing"] = np.array(spacing)
+    path = folder / f"{name}.npz"
+    write_npz(path, **arrays)
+    return path
 
 
 Phantom = tuple[U8, Labels, tuple[float, float, float] | None]
