@@ -13,7 +13,7 @@ from pydicom.pixels.processing import convert_color_space
 from pydicom.sequence import Sequence
 from pydicom.uid import ComputedRadiographyImageStorage, JPEG2000Lossless, RLELossless, SecondaryCaptureImageStorage
 
-from repmedsam_infer.formats.dicom.frames import Frame
+from repmedsam_infer.formats.dicom.frames import DicomFrame
 from repmedsam_infer.formats.dicom.series import read_dicom
 from repmedsam_infer.formats.scan import Scan
 from tests.dicom_files import F64, affine_of, enhanced, film, group, image, place, rotated, save, write_series
@@ -60,6 +60,7 @@ def test_every_voxel_of_a_series_lands_where_its_header_says(
     np.testing.assert_allclose(scan.affine, affine, atol=1e-5)
     assert scan.spacing is not None
     np.testing.assert_allclose(scan.spacing, spacing[::-1], rtol=1e-6)
+    assert scan.slice_axis == 2  # whatever the spacing
 
 
 def test_each_pixel_is_where_the_standards_equation_puts_it(tmp_path: Path) -> None:
@@ -297,14 +298,14 @@ def test_values_are_looked_for_with_the_frame_then_shared_then_in_the_header() -
     header = Dataset()
     header.RescaleSlope = "1"
     group_name = "PixelValueTransformationSequence"
-    assert Frame("a", header).find("RescaleSlope", group_name) == 1
+    assert DicomFrame("a", header).find("RescaleSlope", group_name) == 1
     shared, own = Dataset(), Dataset()
     shared.PixelValueTransformationSequence = group(RescaleSlope="2")
     header.SharedFunctionalGroupsSequence = Sequence([shared])
-    assert Frame("a", header).find("RescaleSlope", group_name) == 2
+    assert DicomFrame("a", header).find("RescaleSlope", group_name) == 2
     own.PixelValueTransformationSequence = group(RescaleSlope="3")
     header.PerFrameFunctionalGroupsSequence = Sequence([Dataset(), own])
-    assert [Frame("a", header, i).find("RescaleSlope", group_name) for i in range(2)] == [2, 3]
+    assert [DicomFrame("a", header, i).find("RescaleSlope", group_name) for i in range(2)] == [2, 3]
 
 
 def test_jpeg_lossless_as_hospitals_send_it_is_read_to_the_last_bit(tmp_path: Path) -> None:

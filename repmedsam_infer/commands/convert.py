@@ -86,7 +86,7 @@ def make_case_file(path: Path, folder: Path, boxes: BoxSource, reading: Reading,
     named = boxes.boxes_on(path, scan)
     grey, told = to_grey(scan, reading.window)
     arrays: dict[str, NDArray[Any]] = {"imgs": view.images(grey), "boxes": whole(view.boxes(named.corners))}
-    spacing = view.planes.spacing(scan.spacing)
+    spacing = view.order.spacing(scan.spacing)
     if view.is_volume and spacing is not None:
         arrays["spacing"] = spacing
     if boxes.labels is not None:

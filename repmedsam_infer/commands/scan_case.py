@@ -10,42 +10,42 @@ from repmedsam_infer.boxes import Boxes, check_boxes
 from repmedsam_infer.case import Case, make_case
 from repmedsam_infer.formats.intensity import Window, to_grey
 from repmedsam_infer.formats.scan import Scan
-from repmedsam_infer.formats.slice_axis import Planes, planes_of
+from repmedsam_infer.formats.slice_axis import SliceOrder, slice_order_of
 
 IN_PLANE = [0, 1, 3, 4]  # of a box of six
 
 
 @dataclass(frozen=True)
 class View:
-    """How a scan is shown to the network: turned as its planes say; a volume of one slice as a picture."""
+    """How a scan is given to the network: its axes in slice order; a volume of one slice as a picture."""
 
-    planes: Planes
+    order: SliceOrder
     is_volume: bool
 
     def images(self, voxels: NDArray[Any]) -> NDArray[Any]:
         """(D, H, W[, 3]) or (H, W[, 3]) of voxels, or of labels, in the file's order."""
-        slices = self.planes.slices(voxels)
-        return np.ascontiguousarray(slices if self.is_volume or len(self.planes.shape) == 2 else slices[0])
+        slices = self.order.slices(voxels)
+        return np.ascontiguousarray(slices if self.is_volume or len(self.order.shape) == 2 else slices[0])
 
     def boxes(self, corners: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N, 4) or (N, 6) on the images, of (N, 4) or (N, 6) of the file's voxels."""
-        turned = self.planes.boxes(corners)
+        turned = self.order.boxes(corners)
         return turned if self.is_volume or turned.shape[1] == 4 else turned[:, IN_PLANE]
 
     def labels(self, segs: NDArray[Any]) -> NDArray[Any]:
         """(H, W) or (D, H, W) labels in the file's order, of a segmentation of the images."""
-        return self.planes.voxels(segs if segs.ndim == len(self.planes.shape) else segs[None])
+        return self.order.voxels(segs if segs.ndim == len(self.order.shape) else segs[None])
 
     @property
     def shape(self) -> tuple[int, ...]:
         """(H, W) or (D, H, W) of the images."""
-        turned = tuple(self.planes.shape[axis] for axis in self.planes.order)
+        turned = tuple(self.order.shape[axis] for axis in self.order.order)
         return turned if self.is_volume or len(turned) == 2 else turned[1:]
 
 
 def view_of(scan: Scan) -> View:
-    planes = planes_of(scan)
-    return View(planes, scan.is_volume and scan.shape[planes.order[0]] > 1)
+    order = slice_order_of(scan)
+    return View(order, scan.is_volume and scan.shape[order.order[0]] > 1)
 
 
 def make_scan_case(
@@ -66,7 +66,7 @@ def make_scan_case(
     view = view_of(scan)
     grey, told = to_grey(scan, window)
     boxes, of_boxes = check_boxes(name, corners, scan.shape)
-    spacing = view.planes.spacing(scan.spacing) if view.is_volume else None
+    spacing = view.order.spacing(scan.spacing) if view.is_volume else None
     case = make_case(name, view.images(grey), view.boxes(boxes.corners), view.is_volume, spacing)
     labels = boxes.labels[case.boxes.labels - 1]
     warnings = tuple(dict.fromkeys((*scan.warnings, *told, *of_boxes, *case.warnings)))

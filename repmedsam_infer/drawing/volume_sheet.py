@@ -1,8 +1,8 @@
 """A volume on one sheet: slices where its objects are, and reformats across the slices, each with its scale.
 
-Planes are told by the index at which they cut the volume, as boxes are: z for slices as they were acquired, y and x for
-reformats. Where slices were acquired axially, y is coronal and x is sagittal. Reformats are as high as the volume is
-deep (which takes `spacing`; without it voxels are taken for cubes), slice 0 lowest, as in most files the head comes
+Planes are named by the index at which they cut the volume, as boxes are: z for slices as they were acquired, y and x
+for reformats. Where slices were acquired axially, y is coronal and x is sagittal. Reformats are as high as the volume
+is deep (which takes `spacing`; without it voxels are taken for cubes), slice 0 lowest, as in most files the head comes
 last. All planes are cropped to where the objects are, and what is around them.
 """
 
@@ -23,7 +23,7 @@ THINNEST = 24  # pixels: a reformat that would be lower shows nothing
 AROUND = 0.35  # of the objects' extent, that is shown on either side of them
 LEAST_AROUND = 0.08  # of the volume's side
 FEW = 0.05  # of the most that any plane shows: planes with less are not chosen to fill the sheet
-MOST_LABELS = 256  # that are told apart where planes are chosen
+MOST_LABELS = 256  # that are kept apart where planes are chosen
 AXES = "zyx"
 
 

@@ -20,6 +20,8 @@ class Scan:
         to the back, z to the head). None for pictures, which lie nowhere.
     modality: DICOM's word for it where it is known (CT, MR, PT, US, ...), else empty.
     window: (level, width) that the file itself proposes for showing it, or None.
+    slice_axis: the axis (0 x, 1 y, 2 z) along which slices lie, where the format fixes it; else None, and it is found
+        by spacing (slice_axis.py).
     source: what the writer of the same format needs to write a result back (header, data sets); nobody else's.
     warnings: what was odd about the file, for the user.
     """
@@ -30,6 +32,7 @@ class Scan:
     affine: NDArray[np.float64] | None = None
     modality: str = ""
     window: tuple[float, float] | None = None
+    slice_axis: int | None = None
     source: Any = None
     warnings: tuple[str, ...] = field(default=())
 

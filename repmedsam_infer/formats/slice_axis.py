@@ -1,8 +1,8 @@
-"""A scan's voxels, to slices as the network has learned to see them, and back, without a voxel being lost or moved.
+"""A scan's voxels, to slices in the orientation of the training data, and back, without a voxel being lost or moved.
 
-Slices lie across the axis along which the scan was acquired, and are shown as radiologists see them: rows run to the
-patient's back (axial) or feet (coronal, sagittal), columns to the left (axial, coronal) or back (sagittal). Axes are
-swapped and reversed for that, never interpolated: an oblique scan is shown as nearly so as its axes allow.
+Slices lie across the axis along which the scan was acquired, and are oriented as radiologists view them: rows run to
+the patient's back (axial) or feet (coronal, sagittal), columns to the left (axial, coronal) or back (sagittal). Axes
+are swapped and reversed for that, never interpolated: an oblique scan is oriented as nearly so as its axes allow.
 """
 
 import itertools
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.formats.dicom.series import DicomSource
 from repmedsam_infer.formats.scan import Scan
 
 CLEARLY_LARGER = 1.5  # times the next larger: the spacing of an axis that slices were taken along
@@ -21,7 +20,7 @@ X, Y, Z = 0, 1, 2  # axes of a file; array axis 2 - x
 
 
 @dataclass(frozen=True)
-class Planes:
+class SliceOrder:
     """How voxels become slices.
 
     order: of the axes of slices, each one's axis in the voxels; (0, 1, 2) as they are, (0, 1) for pictures.
@@ -63,11 +62,11 @@ class Planes:
         return tuple(axis for axis, flipped in enumerate(self.flipped) if flipped)
 
 
-def planes_of(scan: Scan) -> Planes:
-    """The way in which a scan is shown to the network; one that lies nowhere is shown as it is stored."""
+def slice_order_of(scan: Scan) -> SliceOrder:
+    """How a scan becomes slices; one without an affine stays as it is stored."""
     axes = len(scan.shape)
     if not scan.is_volume or scan.affine is None:
-        return Planes(tuple(range(axes)), (False,) * axes, scan.shape)
+        return SliceOrder(tuple(range(axes)), (False,) * axes, scan.shape)
     directions = scan.affine[:3, :3] / np.linalg.norm(scan.affine[:3, :3], axis=0)
     towards = nearest_axes(directions)
     across = slice_axis(scan)
@@ -76,14 +75,16 @@ def planes_of(scan: Scan) -> Planes:
     # Rows to the back or the feet, columns to the left or back, slices to the head, left or back.
     signs[rows] ^= towards[rows] == HEAD
     order = (across, rows, columns)
-    return Planes(tuple(2 - axis for axis in order), tuple(signs[axis] for axis in order), scan.shape)
+    return SliceOrder(tuple(2 - axis for axis in order), tuple(signs[axis] for axis in order), scan.shape)
 
 
 def slice_axis(scan: Scan) -> int:
-    """The axis (0 x, 1 y, 2 z) along which slices lie: of a DICOM series always z; else the one of a single voxel, or
-    of clearly the largest spacing; else z.
+    """The axis (0 x, 1 y, 2 z) along which slices lie: the one that the format fixes; else the one of a single voxel,
+    or of clearly the largest spacing; else z.
     """
-    if isinstance(scan.source, DicomSource) or scan.affine is None:
+    if scan.slice_axis is not None:
+        return scan.slice_axis
+    if scan.affine is None:
         return Z
     single = [axis for axis in (X, Y, Z) if scan.shape[2 - axis] == 1]
     if single:

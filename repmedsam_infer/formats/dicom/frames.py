@@ -1,7 +1,7 @@
 """One plane of a DICOM image and what its header says of it, be it a file of its own or a frame among others.
 
 Multi-frame files keep a value in one of three places: with the frame, with what all frames share, or as single-frame
-files do. `Frame.find` looks in that order.
+files do. `DicomFrame.find` looks in that order.
 """
 
 import math
@@ -18,7 +18,7 @@ MAX_FRAMES = 100_000
 
 
 @dataclass(frozen=True)
-class Frame:
+class DicomFrame:
     """A plane: its file's name and header, and its place in the file, from 0."""
 
     file: str
@@ -95,7 +95,7 @@ class Frame:
         return int(numbers[0])
 
 
-def frames_of(file: DicomFile) -> list[Frame]:
+def frames_of(file: DicomFile) -> list[DicomFrame]:
     """The frames of a file, in its order.
 
     Raises:
@@ -103,11 +103,11 @@ def frames_of(file: DicomFile) -> list[Frame]:
 
     """
     name = file.path.name
-    first = Frame(name, file.header)
+    first = DicomFrame(name, file.header)
     count = first.whole("NumberOfFrames", 1) or 1
     if not 1 <= count <= MAX_FRAMES:
         raise CaseReadError(f"{name}: declares {count} frames; 1 to {MAX_FRAMES} are read")
     groups = len(first.find("PerFrameFunctionalGroupsSequence") or [])
     if groups and groups != count:
         raise CaseReadError(f"{name}: declares {count} frames and describes {groups}: it is damaged; export it again")
-    return [Frame(name, file.header, index, count == 1) for index in range(count)]
+    return [DicomFrame(name, file.header, index, count == 1) for index in range(count)]

@@ -22,7 +22,7 @@ MAX_GROUPS = 4  # of unlike planes that a message tells of
 
 
 @dataclass(frozen=True)
-class Plane:
+class SlicePosition:
     """Where one plane lies, as its header says.
 
     name: what messages call it.
@@ -37,7 +37,7 @@ class Plane:
     spacing: F64
 
 
-def stack_planes(name: str, planes: Sequence[Plane]) -> tuple[list[int], F64]:
+def stack_planes(name: str, planes: Sequence[SlicePosition]) -> tuple[list[int], F64]:
     """The order of two or more planes along their normal, and the affine of voxels (column, row, slice, 1) to mm LPS.
 
     The normal is the right-handed one, columns x rows. A voxel's position is that of its plane's header to within
@@ -69,7 +69,7 @@ def stack_planes(name: str, planes: Sequence[Plane]) -> tuple[list[int], F64]:
     return order.tolist(), affine
 
 
-def axes_of(name: str, plane: Plane) -> tuple[F64, F64]:
+def axes_of(name: str, plane: SlicePosition) -> tuple[F64, F64]:
     """(3,) unit vectors of growing column and of growing row index."""
     rows, columns = plane.orientation[:3], plane.orientation[3:]
     lengths = float(np.linalg.norm(rows)), float(np.linalg.norm(columns))
@@ -84,7 +84,7 @@ def axes_of(name: str, plane: Plane) -> tuple[F64, F64]:
     return rows, columns / np.linalg.norm(columns)
 
 
-def check_alike(name: str, planes: Sequence[Plane]) -> None:
+def check_alike(name: str, planes: Sequence[SlicePosition]) -> None:
     """All of one orientation and pixel spacing."""
     directions = _distinct([plane.orientation for plane in planes], np.full(6, ANGLE_TOLERANCE))
     if len(directions) > 1:
@@ -108,7 +108,7 @@ def check_alike(name: str, planes: Sequence[Plane]) -> None:
         )
 
 
-def check_apart(name: str, ordered: Sequence[Plane], along: F64) -> None:
+def check_apart(name: str, ordered: Sequence[SlicePosition], along: F64) -> None:
     """No two at one place."""
     steps = np.diff(along)
     if (steps >= SAME_POSITION).all():
@@ -129,7 +129,7 @@ def check_apart(name: str, ordered: Sequence[Plane], along: F64) -> None:
     )
 
 
-def check_upright(name: str, ordered: Sequence[Plane], positions: F64, normal: F64) -> None:
+def check_upright(name: str, ordered: Sequence[SlicePosition], positions: F64, normal: F64) -> None:
     """One above the other, as a tilted gantry's are not."""
     beside = positions - (positions @ normal)[:, None] * normal
     shifts = np.linalg.norm(beside - beside.mean(0), axis=1)
@@ -158,7 +158,7 @@ def even_places(along: F64) -> tuple[float, float]:
     return float(along.mean() + step * indices[0]), step
 
 
-def check_even(name: str, ordered: Sequence[Plane], along: F64, first: float, step: float) -> None:
+def check_even(name: str, ordered: Sequence[SlicePosition], along: F64, first: float, step: float) -> None:
     """At equal distances."""
     even = first + step * np.arange(len(along))
     if np.abs(along - even).max() <= GAP_TOLERANCE * step:

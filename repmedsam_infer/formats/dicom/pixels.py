@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.dicom.codestream import declared_size
 from repmedsam_infer.formats.dicom.files import reason_of
-from repmedsam_infer.formats.dicom.frames import Frame
+from repmedsam_infer.formats.dicom.frames import DicomFrame
 from repmedsam_infer.formats.dicom.rescale import Rescaling, smallest_type
 from repmedsam_infer.io.npz import MAX_ARRAY_BYTES
 
@@ -33,7 +33,7 @@ CODECS = {
 }
 
 
-def read_voxels(name: str, frames: Sequence[Frame], paths: dict[str, Path]) -> NDArray[Any]:
+def read_voxels(name: str, frames: Sequence[DicomFrame], paths: dict[str, Path]) -> NDArray[Any]:
     """(D, H, W) or, of coloured frames, (D, H, W, 3) uint8: one plane for each frame, in the order given.
 
     Grey values are rescaled; whole numbers stay whole, in the smallest of uint8, int16, int32 and int64 that holds
@@ -43,7 +43,7 @@ def read_voxels(name: str, frames: Sequence[Frame], paths: dict[str, Path]) -> N
     Args:
         name: the case, for messages.
         frames: all of one size.
-        paths: the file of each Frame.file.
+        paths: the file of each DicomFrame.file.
 
     Raises:
         CaseReadError: too large, compressed in a way that cannot be read here, damaged, or of an unknown kind.
@@ -92,7 +92,7 @@ def read_voxels(name: str, frames: Sequence[Frame], paths: dict[str, Path]) -> N
     return voxels
 
 
-def check_size(name: str, frames: Sequence[Frame]) -> tuple[int, int]:
+def check_size(name: str, frames: Sequence[DicomFrame]) -> tuple[int, int]:
     """Rows and columns, the same in all frames."""
     sizes = {(frame.whole("Rows"), frame.whole("Columns")): frame for frame in frames}
     if len(sizes) > 1:
@@ -107,7 +107,7 @@ def check_size(name: str, frames: Sequence[Frame]) -> tuple[int, int]:
     return rows, columns
 
 
-def check_colours(name: str, frames: Sequence[Frame]) -> bool:
+def check_colours(name: str, frames: Sequence[DicomFrame]) -> bool:
     """Whether they are coloured."""
     kinds = {
         (str(frame.find("PhotometricInterpretation") or ""), frame.whole("SamplesPerPixel", 1)) for frame in frames
@@ -125,7 +125,7 @@ def check_colours(name: str, frames: Sequence[Frame]) -> bool:
     return coloured == {True}
 
 
-def check_syntax(frame: Frame) -> None:
+def check_syntax(frame: DicomFrame) -> None:
     """That the file's pixels can be decoded here.
 
     Raises:
@@ -149,7 +149,7 @@ def check_syntax(frame: Frame) -> None:
         )
 
 
-def transfer_syntax(frame: Frame) -> "UID":
+def transfer_syntax(frame: DicomFrame) -> "UID":
     from pydicom.uid import UID
 
     meta = getattr(frame.header, "file_meta", None)
@@ -159,7 +159,7 @@ def transfer_syntax(frame: Frame) -> "UID":
     return UID(uid)
 
 
-def decoded_frames(frame: Frame, path: Path) -> Iterator[NDArray[Any]]:
+def decoded_frames(frame: DicomFrame, path: Path) -> Iterator[NDArray[Any]]:
     """All frames of the file of `frame`, one by one in its order, as stored: (H, W) or (H, W, 3).
 
     Raises:
@@ -193,7 +193,7 @@ def decoded_frames(frame: Frame, path: Path) -> Iterator[NDArray[Any]]:
         ) from error
 
 
-def check_codestreams(frame: Frame, path: Path) -> None:
+def check_codestreams(frame: DicomFrame, path: Path) -> None:
     """That compressed frames are as large as the header says."""
     from pydicom import dcmread
     from pydicom.encaps import generate_frames
@@ -211,7 +211,7 @@ def check_codestreams(frame: Frame, path: Path) -> None:
             )
 
 
-def check_bits(frame: Frame, path: Path) -> None:
+def check_bits(frame: DicomFrame, path: Path) -> None:
     """That pixels of one bit are all there: pydicom takes missing ones for zeros."""
     from pydicom import dcmread
 
@@ -223,7 +223,7 @@ def check_bits(frame: Frame, path: Path) -> None:
         )
 
 
-def to_rgb(stored: NDArray[Any], frame: Frame) -> NDArray[np.uint8]:
+def to_rgb(stored: NDArray[Any], frame: DicomFrame) -> NDArray[np.uint8]:
     """(H, W, 3) RGB of colours, or of (H, W) numbers of colours in the file's palette."""
     bits = frame.whole("BitsStored", 8)
     if frame.find("PhotometricInterpretation") == PALETTE:

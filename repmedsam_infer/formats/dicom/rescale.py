@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_infer.formats.dicom.frames import Frame
+from repmedsam_infer.formats.dicom.frames import DicomFrame
 
 # Their values are measured in units (HU, activity): MONOCHROME1 says how to show them, not what they mean.
 MEASURED = ("CT", "PT")
@@ -20,7 +20,7 @@ class Rescaling:
     is_whole: whether they are whole numbers.
     """
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: DicomFrame) -> None:
         self.frame = frame
         bits, allocated = frame.whole("BitsStored", frame.whole("BitsAllocated")), frame.whole("BitsAllocated")
         if not 1 <= bits <= allocated <= 64:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.dicom.files import DicomFile, read_header, tolerant
-from repmedsam_infer.formats.dicom.frames import Frame, frames_of
-from repmedsam_infer.formats.dicom.geometry import Plane, axes_of
+from repmedsam_infer.formats.dicom.frames import DicomFrame, frames_of
+from repmedsam_infer.formats.dicom.geometry import SlicePosition, axes_of
 from repmedsam_infer.formats.dicom.pixels import check_size, check_syntax, decoded_frames
 from repmedsam_infer.formats.label_grid import GRID_TOLERANCE
 from repmedsam_infer.formats.scan import Scan
@@ -57,7 +57,7 @@ def seg_boxes(path: Path, scan: Scan) -> tuple[list[list[int]], list[str]]:
     return boxes, [names.get(number) or f"segment {number}" for number in sorted(ends)]
 
 
-def _names(frame: Frame) -> dict[int, str]:
+def _names(frame: DicomFrame) -> dict[int, str]:
     """Of each segment number, the segment's name."""
     segments = frame.find("SegmentSequence") or ()
     try:
@@ -66,14 +66,16 @@ def _names(frame: Frame) -> dict[int, str]:
         raise CaseReadError(f"{frame.file}: its SegmentSequence cannot be read ({error})") from error
 
 
-def _least(frame: Frame) -> float:
+def _least(frame: DicomFrame) -> float:
     """The smallest stored value that is inside: half of the whole, in a SEG of fractions."""
     if frame.find("SegmentationType") == "FRACTIONAL":
         return max(frame.whole("MaximumFractionalValue", 255) / 2, 1)
     return 1
 
 
-def on_scan(file: str, frame: Frame, pixels: NDArray[np.intp], shape: tuple[int, ...], scan: Scan) -> NDArray[np.intp]:
+def on_scan(
+    file: str, frame: DicomFrame, pixels: NDArray[np.intp], shape: tuple[int, ...], scan: Scan
+) -> NDArray[np.intp]:
     """(N, 2) or (N, 3) indices x y [z] in the scan of (N, 2) columns and rows of a frame."""
     if scan.affine is None:
         if scan.is_volume or shape != scan.shape:
@@ -87,7 +89,7 @@ def on_scan(file: str, frame: Frame, pixels: NDArray[np.intp], shape: tuple[int,
     spacing = frame.numbers("PixelSpacing", 2, "PixelMeasuresSequence")
     if position is None or orientation is None or spacing is None:
         raise CaseReadError(f"{file}: {frame.name} does not say where it lies, and {scan.name} does")
-    plane = Plane(frame.name, np.array(position), np.array(orientation), np.array(spacing))
+    plane = SlicePosition(frame.name, np.array(position), np.array(orientation), np.array(spacing))
     along, down = axes_of(file, plane)
     mm = plane.position + np.outer(pixels[:, 0] * spacing[1], along) + np.outer(pixels[:, 1] * spacing[0], down)
     exact = (mm - scan.affine[:3, 3]) @ np.linalg.inv(scan.affine[:3, :3]).T

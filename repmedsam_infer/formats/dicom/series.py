@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError, SetupError
 from repmedsam_infer.formats.dicom.files import DicomFile, find_images, tolerant
-from repmedsam_infer.formats.dicom.frames import Frame, frames_of
-from repmedsam_infer.formats.dicom.geometry import Plane, stack_planes
+from repmedsam_infer.formats.dicom.frames import DicomFrame, frames_of
+from repmedsam_infer.formats.dicom.geometry import SlicePosition, stack_planes
 from repmedsam_infer.formats.dicom.pixels import check_size, read_voxels
 from repmedsam_infer.formats.dicom.rescale import Rescaling
 from repmedsam_infer.formats.endings import name_of
@@ -98,12 +98,13 @@ def _read(path: Path, series: str | None, notes: list[str]) -> Scan:
         affine=affine,
         modality=str(middle.find("Modality") or ""),
         window=_window(middle) if voxels.dtype != np.uint8 or voxels.shape[-1] != 3 else None,
+        slice_axis=2,  # a series is a stack along its normal
         source=DicomSource(headers, tuple(frame.index for frame in frames) if multi_frame else ()),
         warnings=tuple(notes),
     )
 
 
-def _frames(name: str, files: Sequence[DicomFile]) -> list[Frame]:
+def _frames(name: str, files: Sequence[DicomFile]) -> list[DicomFrame]:
     frames = [frames_of(file) for file in files]
     several = [file.path.name for file, of_file in zip(files, frames, strict=True) if len(of_file) > 1]
     if several and len(files) > 1:
@@ -114,7 +115,7 @@ def _frames(name: str, files: Sequence[DicomFile]) -> list[Frame]:
     return [frame for of_file in frames for frame in of_file]
 
 
-def _planes(name: str, frames: Sequence[Frame], notes: list[str]) -> list[Plane]:
+def _planes(name: str, frames: Sequence[DicomFrame], notes: list[str]) -> list[SlicePosition]:
     """Where frames lie; empty for those of a film, which lie nowhere."""
     sop_class = str(frames[0].find("SOPClassUID") or "")
     if sop_class in OWN_SPACE:
@@ -138,7 +139,7 @@ def _planes(name: str, frames: Sequence[Frame], notes: list[str]) -> list[Plane]
     return []
 
 
-def _plane(frame: Frame) -> Plane | None:
+def _plane(frame: DicomFrame) -> SlicePosition | None:
     position = frame.numbers("ImagePositionPatient", 3, "PlanePositionSequence")
     orientation = frame.numbers("ImageOrientationPatient", 6, "PlaneOrientationSequence")
     spacing = frame.numbers("PixelSpacing", 2, "PixelMeasuresSequence")
@@ -146,14 +147,14 @@ def _plane(frame: Frame) -> Plane | None:
         return None
     if spacing is None:
         raise CaseReadError(f"{frame.file}: says where it lies but not how large its pixels are (PixelSpacing)")
-    return Plane(frame.name, _array(position), _array(orientation), _array(spacing))
+    return SlicePosition(frame.name, _array(position), _array(orientation), _array(spacing))
 
 
 def _array(numbers: tuple[float, ...]) -> NDArray[np.float64]:
     return np.array(numbers, np.float64)
 
 
-def _window(frame: Frame) -> tuple[float, float] | None:
+def _window(frame: DicomFrame) -> tuple[float, float] | None:
     """The first (level, width) that the header proposes, as it is for the voxels."""
     group = "FrameVOILUTSequence"
     level, width = frame.numbers("WindowCenter", 1, group), frame.numbers("WindowWidth", 1, group)
