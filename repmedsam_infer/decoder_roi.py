@@ -1,4 +1,4 @@
-"""The part of the frame that the decoder looks at for a box: the box, some of its surroundings, nothing else.
+"""The region of interest (ROI) that the decoder covers for a box: the box, some of its surroundings, nothing else.
 
 Every object then fills the decoder's grid alike, whether it is 8 pixels wide or 200: small ones get logits finer than
 the image's pixels, and the decoder learns one size instead of all.
@@ -33,7 +33,7 @@ def rois_around(boxes: F32) -> F32:
 
 
 def whole_frame(count: int) -> F32:
-    """(count, 4) rois that show all of the frame: what networks without focus see."""
+    """(count, 4) ROIs of the whole frame, for networks without focus."""
     return np.tile(np.array([0, 0, FRAME_SIZE, FRAME_SIZE], np.float32), (count, 1))
 
 

@@ -84,7 +84,7 @@ class Segmenter:
         given = np.asarray(boxes)
         is_volume = given.ndim == 2 and given.shape[1] == AXES_OF_3D_BOX
         case = make_case(IMAGE, image, given, is_volume)
-        tell(case.warnings)
+        warn_of(case.warnings)
         return self.segment_case(case, Stopwatch())
 
     def set_image(self, image: NDArray[Any]) -> None:
@@ -112,7 +112,7 @@ class Segmenter:
         frame, embedding = self.shown
         engine = self.engine(volumes=False)
         usable, warned = check_boxes(IMAGE, np.asarray(boxes), (frame.height, frame.width))
-        tell(warned)
+        warn_of(warned)
         masks = np.zeros((usable.count, frame.height, frame.width), bool)
         if len(usable.labels):
             clip_boxes = frame.place_boxes(usable.corners.astype(np.float32))
@@ -125,6 +125,6 @@ class Segmenter:
         return masks
 
 
-def tell(warned: tuple[str, ...] | list[str]) -> None:
+def warn_of(warned: tuple[str, ...] | list[str]) -> None:
     for warning in warned:
         warnings.warn(warning, stacklevel=3)

@@ -109,7 +109,7 @@ def validate(model: Network, dataset: TrainingSet, recipe: Recipe, device: torch
 
 @torch.no_grad()
 def picture(model: Network, dataset: TrainingSet, recipe: Recipe, device: torch.device) -> U8:
-    """Masks of the first objects that `validate` looks at, as one picture."""
+    """Masks of the first objects of `validate`, as one picture."""
     batch = dataset.batch(0, min(VALIDATION_BATCH, recipe.validation_samples), FRAME_SIZE, boxes_per_image=4)
     predicted = predict(model, batch, recipe, device)
     side = predicted.masks.shape[-1]

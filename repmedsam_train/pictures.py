@@ -1,4 +1,4 @@
-"""What a run looks like, to be looked at while it goes: its loss and validation, and masks of held-out objects."""
+"""Pictures of a run while it goes: its loss and validation, and masks of held-out objects."""
 
 import csv
 import io

@@ -117,22 +117,22 @@ def changed(recipe: Recipe, path: Path) -> Recipe:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        told = tomllib.loads(path.read_text())
+        given = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path} cannot be read as TOML: {error}") from error
     known = asdict(recipe)
-    if not all(isinstance(told.get(key, {}), dict) for key in ("loss", "augmentation", "emphasis")):
+    if not all(isinstance(given.get(key, {}), dict) for key in ("loss", "augmentation", "emphasis")):
         raise UsageError(f"{path}: loss, augmentation and emphasis are tables, e.g. [loss] and below it dice = 2.0")
     unknown = sorted(
         name
-        for table, fields in ((told, known), *((told.get(key, {}), known[key]) for key in ("loss", "augmentation")))
+        for table, fields in ((given, known), *((given.get(key, {}), known[key]) for key in ("loss", "augmentation")))
         for name in table
         if name not in fields
     )
     if unknown:
         raise UsageError(f"{path}: a recipe has no field {', '.join(unknown)}")
     merged = {
-        name: {**value, **told.get(name, {})} if isinstance(value, dict) else told.get(name, value)
+        name: {**value, **given.get(name, {})} if isinstance(value, dict) else given.get(name, value)
         for name, value in known.items()
     }
     try:

@@ -38,7 +38,7 @@ class CaseReport:
 
     @contextlib.contextmanager
     def timed(self) -> Iterator[None]:
-        """Do this case, and only this one can fail: whatever goes wrong is told here, as is how long it took."""
+        """Time this case and contain its failure: whatever goes wrong is put down here."""
         start = time.perf_counter()
         try:
             yield

@@ -71,9 +71,9 @@ class Times:
 
 def benchmark(
     paths: Sequence[Path], variants: Sequence[Variant], rounds: int, threads: int, weights: Weights,
-    tell: Callable[[str], None],
+    show: Callable[[str], None],
 ) -> list[Times]:  # fmt: skip
-    """Times of every case and variant, told of as they come.
+    """Times of every case and variant, shown as they come.
 
     Raises:
         CaseReadError: a case cannot be read.
@@ -102,7 +102,7 @@ def benchmark(
                     run_cold(times, folder, Path(scratch) / "out", variant, threads, weights)
                     run_warm(times, folder / path.name, Path(scratch) / "warm.npz", engines[variant, case.is_volume])
             for times in of_case.values():
-                tell(f"{times.case} {times.engine} {times.precision}: {summary(times)}")
+                show(f"{times.case} {times.engine} {times.precision}: {summary(times)}")
             results += of_case.values()
             shutil.rmtree(folder)
     return results

@@ -84,7 +84,7 @@ def make_case_file(path: Path, folder: Path, boxes: BoxSource, reading: Reading,
     if target.name in taken:
         raise CaseWriteError(f"{path.name}: {target.name} is already in {folder}: use --overwrite, or another folder")
     named = boxes.boxes_on(path, scan)
-    grey, told = to_grey(scan, reading.window)
+    grey, notes = to_grey(scan, reading.window)
     arrays: dict[str, NDArray[Any]] = {"imgs": view.images(grey), "boxes": whole(view.boxes(named.corners))}
     spacing = view.order.spacing(scan.spacing)
     if view.is_volume and spacing is not None:
@@ -95,7 +95,7 @@ def make_case_file(path: Path, folder: Path, boxes: BoxSource, reading: Reading,
         write_npz(target, **arrays)
     except OSError as error:
         raise CaseWriteError(f"{target.name}: could not be written to {folder} ({error.strerror})") from error
-    return Converted(path.name, target, (*scan.warnings, *told))
+    return Converted(path.name, target, (*scan.warnings, *notes))
 
 
 def case_name(path: Path, scan: Scan, view: View) -> str:

@@ -1,4 +1,4 @@
-"""How large objects are as the network sees them, in pixels of the 256 x 256 frame, and how each size scores."""
+"""How large objects are in pixels of the 256 x 256 frame, and how each size scores."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A scan's values, to the grey levels 0 to 255 that the network sees.
+"""A scan's values, to the grey levels 0 to 255 that the network takes.
 
 CT by a window in Hounsfield units; MR, PET and others, whose units mean little, from one percentile to another, as
 MedSAM's training data were made. Pictures of 8 bits are left alone.

@@ -1,4 +1,4 @@
-"""That there is a file to read at all, before a library is let loose on it.
+"""That there is a file to read at all, before a library opens it.
 
 Unlike cases in a folder that strangers fill (npz.py), these files were named one by one: a symbolic link is followed,
 as data sets are often made of them.

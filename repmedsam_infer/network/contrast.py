@@ -3,7 +3,7 @@
 SAM's mask is a product of features and a kernel that a token has to work out by attention. Here the features' means
 inside and around the box are compared as well: their difference is added to the kernel, which makes it a nearest-mean
 classifier; and how near every position is to either mean goes, with the logits so far and the features themselves,
-through refine.py, which sees what no product of single positions can.
+through refine.py, which covers what no product of single positions can.
 """
 
 import math
@@ -18,7 +18,7 @@ INNER = 0.8  # logits of the box prior above which a position counts as inside (
 OUTER = (-5.0, -0.6)  # and between which as around: from just outside the ellipse to over twice as far out
 SHARPNESS = 3.0
 FIRST_SCALE = 3.0
-EVIDENCE = 4  # maps that the refinement sees besides the features
+EVIDENCE = 4  # maps that the refinement takes besides the features
 CONFIDENT = 4.0  # logits are divided by this and cut off at three times it before they are seen
 
 

@@ -1,4 +1,4 @@
-"""What the decoder of a `focus` network sees of an embedding: each box's roi, resampled to the decoder's grid.
+"""The ROI of each box, resampled from the embedding to the decoder's grid: the decoder's input in a `focus` network.
 
 An ROI is an axis-aligned rectangle, so that bilinear sampling is two small matrix products, which every engine does
 fast. RepMedSAM's own; as RoIAlign is for Mask R-CNN, but with one sample a cell, as rois are hardly ever reduced.

@@ -1,4 +1,4 @@
-"""A small U-Net over what the decoder knows of an ROI: borders, gaps, neighbours and the shape as a whole.
+"""A small U-Net over the decoder's features of an ROI: borders, gaps, neighbours and the shape as a whole.
 
 SAM's mask is a product of features and a kernel, position by position. In an ROI every object has the same size, so
 that few channels go far. It is made of convolutions with batch normalisation, which re-parameterization folds.

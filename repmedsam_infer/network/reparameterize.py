@@ -10,7 +10,7 @@ M = TypeVar("M", bound=nn.Module)
 
 @runtime_checkable
 class Fusible(Protocol):
-    """A layer that knows a cheaper equal of itself."""
+    """A layer with a cheaper equal."""
 
     def fuse(self) -> nn.Module: ...
 

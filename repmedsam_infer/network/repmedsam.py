@@ -23,10 +23,10 @@ class RepMedSAM(nn.Module):
 
     `grid` is the side of the decoder's grid G; logits have four times its side.
 
-    `focus` is what we add to the published network. Without it the decoder looks at the whole frame: the embedding,
+    `focus` is what we add to the published network. Without it the decoder covers the whole frame: the embedding,
     16 x 16 for a 256 x 256 image, is upsampled to the grid after the neck, without parameters, so that the same weights
-    load at any grid. With it the decoder looks at an ROI around each box (focus.py), sees the encoder's finer
-    features (high_res.py), is told the ellipse that fills the box (box_prior.py), and compares inside with outside
+    load at any grid. With it the decoder covers an ROI around each box (focus.py), takes the encoder's finer features
+    (high_res.py), is prompted by the ellipse that fills the box (box_prior.py), and compares inside with outside
     (contrast.py, refine.py). Both are stored with the weights, as `settings`.
     """
 

@@ -1,4 +1,4 @@
-"""SAM's two-way transformer: prompt tokens look at the image, the image looks back at them.
+"""SAM's two-way transformer: prompt tokens attend to the image, the image attends to them.
 
 T prompt tokens, P = height * width image positions, C channels, N boxes.
 """
@@ -69,8 +69,8 @@ class TellImage(Attention):
         asked = (keys @ self.by_head(self.q_proj.weight)).flatten(1, 2)  # (N, heads * T, C)
         scores = (asked @ q.transpose(1, 2)).unflatten(1, (self.heads, -1)) + offset
         attention = scores.softmax(2).flatten(1, 2)  # (N, heads * T, P)
-        told = self.split(self.v_proj(v)) @ self.by_head(self.out_proj.weight.T)
-        return attention.transpose(1, 2) @ told.flatten(1, 2) + self.out_proj.bias
+        values = self.split(self.v_proj(v)) @ self.by_head(self.out_proj.weight.T)
+        return attention.transpose(1, 2) @ values.flatten(1, 2) + self.out_proj.bias
 
 
 class MLP(nn.Module):
@@ -116,7 +116,7 @@ class TwoWayBlock(nn.Module):
 
 
 class TwoWayTransformer(nn.Module):
-    """`depth` two-way blocks and a last look of the tokens at the image."""
+    """`depth` two-way blocks and a last attention of the tokens to the image."""
 
     def __init__(self, channels: int = 256, depth: int = 2, heads: int = 8, hidden: int = 2048) -> None:
         super().__init__()

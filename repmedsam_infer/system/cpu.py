@@ -1,4 +1,4 @@
-"""Which processor this is, as the system tells it."""
+"""Which processor this is, as the system states it."""
 
 import itertools
 import platform
@@ -15,30 +15,30 @@ def processor() -> str:
 
 def processor_identity() -> tuple[str, ...]:
     """What compiled code depends on: the processor, and the instructions that it or a hypervisor allows."""
-    told = first_processor()
-    if not told:
+    entries = first_processor()
+    if not entries:
         return platform.system(), platform.machine(), platform.processor()
-    return tuple(f"{name}: {told[name]}" for name in IDENTITY if name in told)
+    return tuple(f"{name}: {entries[name]}" for name in IDENTITY if name in entries)
 
 
 def fast_formats() -> set[str]:
     """Number formats that this processor multiplies in faster than in fp32: `int8`, `bf16`.
 
     AVX-512 BF16 alone is not enough on Intel's: without AMX an encoding takes 1.65 times as long as in fp32, on AMD's
-    half as long. None where the system does not tell (Windows, macOS).
+    half as long. None where the system does not state it (Windows, macOS).
     """
-    told = first_processor()
-    flags = set(told.get("flags", "").split())
+    entries = first_processor()
+    flags = set(entries.get("flags", "").split())
     formats = set()
     if flags & {"avx512_vnni", "avx_vnni", "amx_int8"}:
         formats.add("int8")
-    if "amx_bf16" in flags or ("avx512_bf16" in flags and told.get("vendor_id") == "AuthenticAMD"):
+    if "amx_bf16" in flags or ("avx512_bf16" in flags and entries.get("vendor_id") == "AuthenticAMD"):
         formats.add("bf16")
     return formats
 
 
 def first_processor() -> dict[str, str]:
-    """What /proc/cpuinfo says of the first of them (the others are told, and not read); empty where there is none."""
+    """What /proc/cpuinfo states of the first of them; the others are not read. Empty where there is none."""
     try:
         with CPUINFO.open() as file:
             pairs = [line.partition(":")[::2] for line in itertools.takewhile(str.strip, file)]

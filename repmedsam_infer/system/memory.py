@@ -4,7 +4,7 @@ import sys
 
 
 def peak_memory() -> float | None:
-    """Largest resident set so far, MiB; None where the system does not tell (Windows)."""
+    """Largest resident set so far, MiB; None where the system does not state it (Windows)."""
     try:
         import resource
     except ImportError:

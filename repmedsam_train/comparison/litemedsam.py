@@ -32,7 +32,7 @@ class LiteMedSAM(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """(M, 256, G, G), boxes (N, 4) in frame pixels, image_index (N,) -> logits (N, 1, 4G, 4G), iou (N, 1).
 
-        The logits always cover the whole frame; `rois` is for the networks that look at less.
+        The logits always cover the whole frame; `rois` is for networks that cover less.
         """
         del rois
         box_tokens = self.prompt_encoder(boxes, IMAGE_SIZE)

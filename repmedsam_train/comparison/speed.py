@@ -1,7 +1,7 @@
 """The paper's table 5: the same cases segmented in the baseline's way, in the paper's two, and in ours, in turn.
 
 The others' networks have random weights and run in torch, as they were published. As there, every box of a volume has
-its slices encoded anew, and a picture is encoded once. In what does not tell them apart they do as ours: in how slices
+its slices encoded anew, and a picture is encoded once. In all else they do as ours: in how slices
 are prompted, and in decoding boxes in batches.
 """
 
@@ -84,7 +84,7 @@ def compare_speed(
     rounds: int,
     depth: int,
     scratch: Path,
-    tell: Callable[[str], None],
+    show: Callable[[str], None],
 ) -> dict[str, Case]:
     """Do every case in every variant, `rounds` times, volumes cut to their middle `depth` slices; put down the seconds.
 
@@ -105,7 +105,7 @@ def compare_speed(
                 segs = variant.do(case)
                 write_segmentation(scratch / f"{name}.npz", segs)
                 variant.seconds.setdefault(name, []).append(time.perf_counter() - start)
-                tell(f"{name} {variant.name}: {variant.seconds[name][-1]:.2f} s")
+                show(f"{name} {variant.name}: {variant.seconds[name][-1]:.2f} s")
     return cases
 
 

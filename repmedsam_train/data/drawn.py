@@ -1,7 +1,8 @@
 """Drawn cases: smooth shapes on textured ground, each unlike what surrounds it in brightness, colour or texture.
 
 Real borders are faint and disputed; drawn ones are not. A network from scratch learns from them within minutes what a
-box asks for (what is in it and differs from what is around it), and then from real cases how that looks in medicine.
+box asks for (what is in it and differs from what is around it), and then from real cases what that is in medical
+images.
 """
 
 import cv2

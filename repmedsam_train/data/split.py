@@ -1,7 +1,7 @@
 """Which cases are trained on and which are held out: 4 to 1 (paper section 3.2), no group in both parts.
 
-Slices of one patient look alike: a network that has seen one knows the others, and validation would praise it for that.
-Which cases belong together only who collected them knows: `groups.csv` in the folder says it (columns case, group).
+Slices of one patient are alike: validation on slices of patients that were trained on would be too optimistic.
+Which cases belong together is stated by `groups.csv` in the folder (columns case, group).
 Where there is none every file is taken to be a group of its own, which is right only if each is another patient.
 """
 

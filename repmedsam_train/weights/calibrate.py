@@ -25,7 +25,7 @@ from repmedsam_infer.system.stopwatch import Stopwatch
 
 F32 = NDArray[np.float32]
 PER_DATASET = 8
-TIE = 0.0002  # scores that differ by less do not tell values apart
+TIE = 0.0002  # scores that differ by less do not favour a value
 OFFSETS = (-0.75, -0.5, -0.25, -0.125, 0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
 # The order in which values are chosen, and what is tried of each.
 PICTURE_STEPS: tuple[tuple[str, tuple[float, ...]], ...] = (("picture_offset", OFFSETS),)
@@ -87,11 +87,11 @@ class Replaying:
 
 
 def calibrate(
-    engine: Engine, cases: Path, tell: Callable[[Tried], None], per_dataset: int = PER_DATASET
+    engine: Engine, cases: Path, show: Callable[[Tried], None], per_dataset: int = PER_DATASET
 ) -> Calibration:
     """The values that score best on up to `per_dataset` cases of each data set (the names before their numbers).
 
-    Values of which there are no cases to fit them to, pictures or volumes, stay neutral. `tell` gets every value tried.
+    Values of which there are no cases to fit them to, pictures or volumes, stay neutral. `show` gets every value tried.
 
     Raises:
         UsageError: there are no cases.
@@ -111,7 +111,7 @@ def calibrate(
             for field, values in steps:
                 tried = [try_value(group, fitted, field, value) for value in values]
                 for one in tried:
-                    tell(one)
+                    show(one)
                 fitted = replace(fitted, **{field: best_value(tried)})
     return fitted
 

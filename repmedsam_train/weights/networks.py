@@ -21,7 +21,7 @@ def untrained(recipe: Recipe) -> Network:
 
 
 def network_of(settings: Mapping[str, str]) -> Network:
-    """An untrained network of the make that a weight file's metadata tell. Raises ValueError where there is none."""
+    """An untrained network of the make that a weight file's metadata state. Raises ValueError where there is none."""
     return LiteMedSAM() if settings == LiteMedSAM.settings else RepMedSAM.from_settings(dict(settings))
 
 

@@ -1,6 +1,6 @@
 """How large compressed frames say they are, before a codec believes them.
 
-Codecs allocate what the codestream declares, which a DICOM header knows nothing of: a hundred bytes can ask for 16 GiB.
+Codecs allocate what the codestream declares, which no DICOM header contains: a hundred bytes can ask for 16 GiB.
 """
 
 import struct

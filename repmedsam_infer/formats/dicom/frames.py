@@ -1,7 +1,7 @@
 """One plane of a DICOM image and what its header says of it, be it a file of its own or a frame among others.
 
 Multi-frame files keep a value in one of three places: with the frame, with what all frames share, or as single-frame
-files do. `DicomFrame.find` looks in that order.
+files do. `DicomFrame.find` searches in that order.
 """
 
 import math

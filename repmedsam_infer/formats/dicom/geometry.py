@@ -18,7 +18,7 @@ ANGLE_TOLERANCE = 1e-3  # of direction cosines: unit length, right angle, the sa
 SAME_POSITION = 1e-3  # mm along the normal: two planes nearer than that lie at one place
 GAP_TOLERANCE = 0.15  # of the distance between slices: how far one may lie from its place in an even stack
 SHIFT_TOLERANCE = 0.25  # of a pixel: how far one may lie beside the straight line through the stack
-MAX_GROUPS = 4  # of unlike planes that a message tells of
+MAX_GROUPS = 4  # of unlike slices that a message names
 
 
 @dataclass(frozen=True)

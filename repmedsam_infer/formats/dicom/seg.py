@@ -1,7 +1,7 @@
 """A label map to a DICOM segmentation (SEG) beside the images that it was made from.
 
 A SEG refers to its images one by one, stays in their study and frame of reference, and is a series of its own: 3D
-Slicer, OHIF and other viewers lay it over the images without being told where it belongs.
+Slicer, OHIF and other viewers lay it over the images by its references.
 """
 
 import copy
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SERIES_DESCRIPTION = "RepMedSAM - for research, not for diagnosis"
 SERIES_OFFSET = 1000  # added to the images' series number
 MAX_NAME = 64  # characters of DICOM's type LO
-# A box says where something is, not what: the least that viewers know.
+# A box says where something is, not what: the least that viewers accept.
 TISSUE = ("85756007", "SCT", "Tissue")
 ARTIFICIAL_INTELLIGENCE = ("123109", "DCM", "Artificial Intelligence")
 NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
@@ -80,7 +80,7 @@ def write_seg(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[str]
 def _present(labels: NDArray[Any]) -> NDArray[np.intp]:
     """The labels that have voxels, in order."""
     voxels = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
-    for plane in labels.reshape(-1, labels.shape[-1] * labels.shape[-2]):  # bincount wants 8 bytes a voxel
+    for plane in labels.reshape(-1, labels.shape[-1] * labels.shape[-2]):  # bincount takes 8 bytes a voxel
         voxels += np.bincount(plane, minlength=len(voxels))
     voxels[0] = 0
     return np.flatnonzero(voxels)
@@ -100,7 +100,7 @@ def _encode(name: str, labels: NDArray[Any], scan: Scan, source: DicomSource, se
     from highdicom.seg import Segmentation, SegmentationTypeValues
 
     headers = [_complete(name, header) for header in source.headers]
-    if source.frames:  # highdicom wants the file's order
+    if source.frames:  # highdicom needs the file's order
         in_file = np.zeros_like(labels)
         in_file[list(source.frames)] = labels
         labels = in_file
