@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from repmedsam_infer.boxes import tight_boxes
 from repmedsam_infer.evaluation.baselines import fill_boxes
 from repmedsam_infer.evaluation.evaluate import evaluate_case, score_labels
-from repmedsam_infer.evaluation.metrics import dsc, nsd, nsd_of_flat_volume
+from repmedsam_infer.evaluation.metrics import dsc, element_sizes, nsd, nsd_of_flat_volume
 from tests.conftest import PARITY, Repmedsam, write_npz
 
 
@@ -22,6 +22,15 @@ def test_metrics_are_the_challenges(k: int) -> None:
     assert dsc(gt, seg) == pytest.approx(float(expected[f"dsc{k}"]), abs=1e-9)
     ours = nsd_of_flat_volume(gt, seg) if gt.ndim == 2 else nsd(gt, seg, tuple(spacing.tolist()))
     assert ours == pytest.approx(float(expected[f"nsd{k}"]), abs=1e-9)
+
+
+@pytest.mark.parametrize("k", range(3))
+def test_surface_elements_are_those_of_the_surface_distance_package(k: int) -> None:
+    """The file holds version 0.1's figures: `area` (3, 256) at `spacing` (3, 3), `length` (3, 16) at its first two."""
+    expected = np.load(PARITY / "surface_areas.npz")
+    spacing = tuple(expected["spacing"][k].tolist())
+    np.testing.assert_allclose(element_sizes(spacing), expected["area"][k], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(element_sizes(spacing[:2]), expected["length"][k], rtol=0, atol=1e-9)
 
 
 def square(offset: int, side: int = 20) -> np.ndarray:

@@ -88,31 +88,34 @@ def element_sizes(spacing: tuple[float, ...]) -> Floats:
 def element_normals(axes: int) -> Floats:
     """Normal vectors of the segments (2 axes) or triangles (3 axes) of every neighbour code, at spacing 1.
 
-    Their norms are lengths or areas. The surface cuts the edges of the cube in the middle. It separates corners that
-    are diagonal in a face: set ones, or unset ones where fewer are unset. The sign of a normal has no meaning.
+    Their norms are lengths or areas; their signs have no meaning. The surface crosses each edge between a set and an
+    unset corner in its middle. On a face whose only two set corners are diagonal, it cuts off singly the two corners of
+    the kind that is rarer in the whole cube (with 4 of each, the area is the same either way). So a code and its
+    complement have the same normals.
 
     Returns:
         (16, 2, 2) or (256, 4, 3), zeros where a code has fewer elements.
 
     """
-    corners = list(itertools.product((0, 1), repeat=axes))
+    corners: list[Point] = list(itertools.product((0, 1), repeat=axes))
+    faces = list(square_faces(axes))
     full = 2 ** len(corners) - 1
     normals = np.zeros((full + 1, 2 * (axes - 1), axes))
-    for code in range(full + 1):
-        fewer = min(code, full ^ code, key=int.bit_count)
+    for code in range(1, full // 2 + 1):
+        other = full ^ code
+        fewer = min(code, other, key=int.bit_count)
         inside = {corner for k, corner in enumerate(reversed(corners)) if fewer >> k & 1}
-        segments = [pair for face in square_faces(axes) for pair in face_segments(face, inside)]
+        segments = [segment for face in faces for segment in face_segments(face, inside)]
         if axes == 2:
             elements = [(end[1] - start[1], start[0] - end[0]) for start, end in segments]
         else:
             elements = [normal for polygon in polygons(dict(segments)) for normal in fan_normals(polygon)]
-        if elements:
-            normals[code, : len(elements)] = elements
+        normals[[code, other], : len(elements)] = elements
     return normals
 
 
 def square_faces(axes: int) -> Iterator[list[Point]]:
-    """The square itself, or the 6 faces of the cube: 4 corners each, in the same sense of rotation seen from outside."""
+    """The square itself, or the cube's 6 faces: 4 corners each, in the same sense of rotation seen from outside."""
     square: list[Point] = [(0, 0), (1, 0), (1, 1), (0, 1)]
     if axes == 2:
         yield square
@@ -135,7 +138,10 @@ def face_segments(face: list[Point], inside: set[Point]) -> Iterator[tuple[Point
 
 
 def polygons(following: dict[Point, Point]) -> Iterator[list[Point]]:
-    """Segments as closed polygons. A segment's end on one face is a segment's start on the next; empties `following`."""
+    """Closed polygons of segments, given as each start's end; a segment begins where one of another face ends.
+
+    Empties `following`.
+    """
     while following:
         point, polygon = next(iter(following)), []
         while point in following:
