@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import Boxes, check_boxes
-from repmedsam_infer.errors import CaseReadError
+from repmedsam_infer.errors import CaseReadError, UsageError
 from repmedsam_infer.io.atomic import write_result
-from repmedsam_infer.io.deflate import zipped
 from repmedsam_infer.io.npz import open_npz
+from repmedsam_infer.io.zip_writer import zipped
 
 Segmentation = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -57,6 +57,24 @@ def modality_of(name: str) -> str:
     """The second part of a case's name: 2DBox_CT_abdomen_0001.npz -> CT."""
     parts = Path(name).stem.split("_")
     return parts[1] if len(parts) > 1 else "unknown"
+
+
+def find_cases(folder: Path) -> list[Path]:
+    """The npz files of a folder in order of name, without hidden ones.
+
+    Raises:
+        UsageError: there is no such folder, it cannot be read, or nothing is in it.
+
+    """
+    if not folder.is_dir():
+        raise UsageError(f"the folder {folder} does not exist")
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix == ".npz" and not path.name.startswith("."))
+    except OSError as error:
+        raise UsageError(f"the folder {folder} cannot be read ({error.strerror})") from error
+    if not paths:
+        raise UsageError(f"there are no .npz files in {folder}")
+    return paths
 
 
 def read_case(path: Path) -> Case:

@@ -261,7 +261,7 @@ def prepare(
 
     Example: repmedsam prepare ~/.cache/repmedsam
     """
-    from repmedsam_infer.commands.prepare import prepare as compile_networks
+    from repmedsam_infer.commands.environment import prepare as compile_networks
 
     precisions = compile_networks(folder, weights)
     typer.echo(f"{folder}: networks in {' and '.join(precisions)} for this processor")
@@ -272,7 +272,7 @@ def info(weights: Weights = None) -> None:
     """Versions, engines, weights and machine, as JSON."""
     import json
 
-    from repmedsam_infer.commands.info import describe
+    from repmedsam_infer.commands.environment import describe
 
     typer.echo(json.dumps(describe(weights), indent=2))
 

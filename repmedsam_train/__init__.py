@@ -1,5 +1,5 @@
 """Training of RepMedSAM (torch): not needed, and not installed, where masks are only predicted."""
 
-from repmedsam_infer.system.telemetry import refuse_telemetry
+from repmedsam_infer.engines.openvino_import import refuse_telemetry
 
 refuse_telemetry()

@@ -75,10 +75,10 @@ def finetune(
 def chosen(name: str, train: Path, config: Path | None, shorten: float, bf16: bool) -> "Recipe":
     from dataclasses import replace
 
-    from repmedsam_infer.case import is_volume_name
+    from repmedsam_infer.case import find_cases, is_volume_name
     from repmedsam_train.recipe import changed, named_recipe, shortened
 
-    names = [path.name for path in train.glob("*.npz")]
+    names = [path.name for path in find_cases(train)]
     volumes = sum(map(is_volume_name, names))
     recipe = named_recipe(name, len(names) - volumes, volumes)
     if config is not None:
@@ -129,7 +129,7 @@ def average(
     Example: repmedsam-train average weights/repmedsam.safetensors runs/more/model.safetensors --out mean.safetensors
     """
     from repmedsam_train.loop import save_weights
-    from repmedsam_train.weights.average import average as run
+    from repmedsam_train.weights.networks import average as run
 
     network = run(models, keep or ())
     save_weights(out, network, network.settings)

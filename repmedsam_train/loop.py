@@ -8,16 +8,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import cv2
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_train.data.dataset import Batch
-from repmedsam_train.ema import EMA
 from repmedsam_train.pictures import U8, draw_log
 from repmedsam_train.recipe import Recipe
 
@@ -53,10 +53,11 @@ def train(task: Task[M], recipe: Recipe, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)  # the processor is torch's
     model = task.model.train()
-    ema = EMA(model, recipe.ema_decay)
+    average = moving_average(model, recipe.ema_decay)
     optimizer = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), lr=recipe.learning_rate, fused=True)
     latest, weights = out / "latest.pt", out / "model.safetensors"
-    first, best = load_checkpoint(latest, model, ema, optimizer)
+    first, best = load_checkpoint(latest, model, average, optimizer)
+    averaged = cast(M, average.module)
 
     with Log(out / "log.csv", first, recipe.steps) as log, ThreadPoolExecutor(1) as loader:
         upcoming = loader.submit(task.load, first) if first < recipe.steps else None
@@ -71,26 +72,44 @@ def train(task: Task[M], recipe: Recipe, out: Path) -> Path:
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip)
             optimizer.step()
-            ema.update(model, step)
+            average.update_parameters(model)
 
             done = step + 1
             log.add(done, recipe.phase(step).size, loss.item(), metric.item())
             last = done == recipe.steps
             if done % recipe.validate_every == 0 or last:
-                score = task.validate(ema.model)
+                score = task.validate(averaged)
                 log.validated(done, score)
                 draw_log(log.path, out / "loss.png")
                 if task.picture is not None:
-                    picture = task.picture(ema.model)
+                    picture = task.picture(averaged)
                     write_atomic(out / "masks.png", cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
                 if score > best:
                     best = score
-                    save_weights(weights, ema.model, task.settings)
+                    save_weights(weights, averaged, task.settings)
             if last:
-                save_weights(out / "last.safetensors", ema.model, task.settings)
+                save_weights(out / "last.safetensors", averaged, task.settings)
             if done % recipe.checkpoint_every == 0 or last:
-                save_checkpoint(latest, done, best, model, ema, optimizer)
+                save_checkpoint(latest, done, best, model, average, optimizer)
     return weights
+
+
+def moving_average(model: nn.Module, decay: float) -> AveragedModel:
+    """Exponential moving average of weights and normalisation statistics (paper section 3.2), a frozen copy of `model`.
+
+    Early on the average forgets faster, so that the start never dominates it.
+    """
+
+    def mean(average: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+        if not average.is_floating_point():
+            return current
+        step = int(updates) - 1
+        return average.lerp(current, 1 - min(decay, (1 + step) / (10 + step)))
+
+    average = AveragedModel(model, avg_fn=mean, use_buffers=True)
+    average.n_averaged.fill_(1)  # the start counts: at 0 the first update would replace it
+    average.eval().requires_grad_(False)
+    return average
 
 
 def learning_rate(step: int, recipe: Recipe) -> float:
@@ -114,7 +133,7 @@ def save_weights(path: Path, model: nn.Module, settings: dict[str, str]) -> None
 
 
 def save_checkpoint(
-    path: Path, step: int, best: float, model: nn.Module, ema: EMA[M], optimizer: torch.optim.Optimizer
+    path: Path, step: int, best: float, model: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer
 ) -> None:
     """Written beside, then renamed: a kill leaves the last checkpoint whole."""
     temporary = path.with_suffix(".tmp")
@@ -122,20 +141,23 @@ def save_checkpoint(
         "step": step,
         "best": best,
         "model": model.state_dict(),
-        "ema": ema.model.state_dict(),
+        "ema": average.module.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
     torch.save(state, temporary)
     temporary.replace(path)
 
 
-def load_checkpoint(path: Path, model: nn.Module, ema: EMA[M], optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+def load_checkpoint(
+    path: Path, model: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer
+) -> tuple[int, float]:
     """The step to go on with and the best score so far; 0 and -inf where there is no checkpoint."""
     if not path.exists():
         return 0, -math.inf
     state = torch.load(path, weights_only=True)
     model.load_state_dict(state["model"])
-    ema.model.load_state_dict(state["ema"])
+    average.module.load_state_dict(state["ema"])
+    average.n_averaged.fill_(state["step"] + 1)
     optimizer.load_state_dict(state["optimizer"])
     return int(state["step"]), float(state["best"])
 

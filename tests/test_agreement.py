@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("scipy")
 
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_train.comparison.agreement import agreements, table
+from repmedsam_train.comparison.masks import agreement_table, agreements
 from tests.conftest import write_npz
 
 
@@ -31,7 +31,7 @@ def test_each_object_counts_once_and_one_that_nobody_found_agrees(tmp_path: Path
     assert [(o.label, o.iou) for o in found] == [(1, 0.5), (2, 1.0), (4, 1.0)]
     assert found[0].reference_dsc == 1
     assert found[0].other_dsc == pytest.approx(2 / 3)
-    rows = table(found)
+    rows = agreement_table(found)
     assert [row["data set"] for row in rows] == ["2DBox_US_a", "pictures", "all"]
     assert rows[0] == {
         "data set": "2DBox_US_a", "objects": "3", "IoU": "0.8333", "worst": "0.5000", "below 0.95": "1",
@@ -43,7 +43,7 @@ def test_volumes_and_pictures_are_apart(tmp_path: Path) -> None:
     gts = np.ones((2, 8, 8), np.uint8)
     folders(tmp_path, "3DBox_CT_b_0.npz", gts, gts, gts)
     paths = folders(tmp_path, "2DBox_CT_b_0.npz", gts[0], gts[0], gts[0])
-    assert [row["data set"] for row in table(list(agreements(*paths)))][2:] == ["pictures", "volumes", "all"]
+    assert [row["data set"] for row in agreement_table(list(agreements(*paths)))][2:] == ["pictures", "volumes", "all"]
 
 
 def test_what_is_of_another_shape_is_refused_by_name(tmp_path: Path) -> None:

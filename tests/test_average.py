@@ -11,8 +11,7 @@ from repmedsam_infer.errors import UsageError  # noqa: E402
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
 from repmedsam_train.cli import main  # noqa: E402
 from repmedsam_train.loop import save_weights  # noqa: E402
-from repmedsam_train.weights.average import average  # noqa: E402
-from repmedsam_train.weights.networks import load_trained  # noqa: E402
+from repmedsam_train.weights.networks import average, load_trained  # noqa: E402
 
 KEPT = "image_encoder.neck."
 

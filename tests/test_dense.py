@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch")
 
-from repmedsam_train.data.dense import LARGEST, MOST, SLIMMEST, SMALLEST, dense_regions
+from repmedsam_train.data.mammogram import (
+    LARGEST_REGION,
+    MOST_REGIONS,
+    SLIMMEST_REGION,
+    SMALLEST_REGION,
+    dense_regions,
+)
 from tests.mammograms import SIDE, mammogram
 
 
@@ -17,12 +23,12 @@ from tests.mammograms import SIDE, mammogram
 def test_regions_are_connected_bright_parts_of_the_breast(seed: int) -> None:
     image = mammogram(seed)
     regions = dense_regions(image, np.random.default_rng(seed))
-    assert 1 <= regions.max() <= MOST
+    assert 1 <= regions.max() <= MOST_REGIONS
     for label in range(1, int(regions.max()) + 1):
         region = np.asarray(regions == label, np.uint8)
         assert cv2.connectedComponents(region, connectivity=4)[0] == 2
-        assert SMALLEST <= region.sum() <= LARGEST * region.size
-        assert min(cv2.boundingRect(region)[2:]) >= SLIMMEST
+        assert SMALLEST_REGION <= region.sum() <= LARGEST_REGION * region.size
+        assert min(cv2.boundingRect(region)[2:]) >= SLIMMEST_REGION
         ring = (cv2.dilate(region, np.ones((3, 3), np.uint8)) > region) & (regions == 0)
         assert image[region > 0].mean() > image[ring].mean()
         assert image[region > 0].min() > 0

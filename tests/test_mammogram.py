@@ -13,10 +13,8 @@ pytest.importorskip("torch")
 
 from repmedsam_train.data.augmentation import Augmentation
 from repmedsam_train.data.dataset import TrainingSet
-from repmedsam_train.data.dense import MOST
-from repmedsam_train.data.mammogram import findings
+from repmedsam_train.data.mammogram import MOST_BANDS, MOST_REGIONS, findings
 from repmedsam_train.data.sampling import Prompted
-from repmedsam_train.data.skin import MOST as MOST_BANDS
 from tests.mammograms import RADIUS, SIDE, mammogram
 
 
@@ -31,7 +29,7 @@ def along_skin(mask: NDArray[np.bool_]) -> bool:
 def test_nothing_found_is_cut_by_something_else(seed: int) -> None:
     found = findings(mammogram(seed), np.random.default_rng(seed), skin=1, dense=1)
     labels = np.unique(found)[1:]
-    assert 1 <= len(labels) <= MOST_BANDS + MOST
+    assert 1 <= len(labels) <= MOST_BANDS + MOST_REGIONS
     for label in labels:
         assert cv2.connectedComponents(np.asarray(found == label, np.uint8))[0] == 2
 

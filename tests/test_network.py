@@ -13,10 +13,10 @@ from torch import nn  # noqa: E402
 from repmedsam_infer.decoder_roi import rois_around as numpy_rois_around  # noqa: E402
 from repmedsam_infer.decoder_roi import whole_frame  # noqa: E402
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
-from repmedsam_infer.network.box_prior import box_prior  # noqa: E402
 from repmedsam_infer.network.contrast import Contrast  # noqa: E402
 from repmedsam_infer.network.focus import inside_rois, resample, rois_around  # noqa: E402
 from repmedsam_infer.network.high_res import HighRes, unpack  # noqa: E402
+from repmedsam_infer.network.prompt_encoder import box_prior  # noqa: E402
 from repmedsam_infer.network.repmedsam import Grid  # noqa: E402
 from tests.conftest import PARITY  # noqa: E402
 from tests.seeded import fill, seeded_image  # noqa: E402

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from repmedsam_infer.case import find_cases  # noqa: E402
 from repmedsam_infer.engines.weights import (  # noqa: E402
     Weights,
     read_tensors,
@@ -23,7 +24,6 @@ from repmedsam_train.comparison.litemedsam import LiteMedSAM  # noqa: E402
 from repmedsam_train.comparison.published import import_checkpoint  # noqa: E402
 from repmedsam_train.comparison.tinyvit import TinyViT  # noqa: E402
 from repmedsam_train.data.dataset import TrainingSet  # noqa: E402# noqa: E402
-from repmedsam_train.data.split import find_cases  # noqa: E402
 from repmedsam_train.finetune import inputs_of, load_initial  # noqa: E402
 from repmedsam_train.weights.networks import load_trained  # noqa: E402
 from tests.conftest import PARITY  # noqa: E402

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch")
 
-from repmedsam_train.data.skin import MOST, SMALLEST, THICKNESS, skin_bands
+from repmedsam_train.data.mammogram import MOST_BANDS, SMALLEST_BAND, THICKNESS, skin_bands
 
 SIDE = 300
 
@@ -26,11 +26,11 @@ def test_skin_is_a_thin_band_along_the_outline(seed: int, centre: int, radius: i
     image = mammogram(centre, radius)
     bands = skin_bands(image, np.random.default_rng(seed))
     assume(bands.any())
-    assert bands.max() <= MOST
+    assert bands.max() <= MOST_BANDS
     for label in np.unique(bands)[1:]:
         ys, xs = np.nonzero(bands == label)
         depth = radius - np.hypot(ys - centre, xs)
-        assert len(ys) >= SMALLEST
+        assert len(ys) >= SMALLEST_BAND
         assert cv2.connectedComponents(np.asarray(bands == label, np.uint8))[0] == 2
         assert depth.min() > -3
         assert depth.max() < SIDE * THICKNESS[1] + 3

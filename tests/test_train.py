@@ -14,6 +14,7 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
+from repmedsam_infer.case import find_cases  # noqa: E402
 from repmedsam_infer.decoder_roi import rois_around  # noqa: E402
 from repmedsam_infer.engines.load import load_engine  # noqa: E402
 from repmedsam_infer.engines.weights import find_weights  # noqa: E402
@@ -26,7 +27,7 @@ from repmedsam_train.data.augmentation import NO_AUGMENTATION, Augmentation  # n
 from repmedsam_train.data.dataset import TrainingSet, draw_probabilities  # noqa: E402
 from repmedsam_train.data.drawn import SIDE, draw_case  # noqa: E402
 from repmedsam_train.data.sampling import draw_sample, read_training_case, training_case  # noqa: E402
-from repmedsam_train.data.split import find_cases, split  # noqa: E402
+from repmedsam_train.data.split import split  # noqa: E402
 from repmedsam_train.distill import distill, embedding_divergence  # noqa: E402
 from repmedsam_train.finetune import finetune  # noqa: E402
 from repmedsam_train.loop import learning_rate  # noqa: E402

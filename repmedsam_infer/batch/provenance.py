@@ -1,12 +1,12 @@
 """What a run ran with, for report.json."""
 
+import sys
 from typing import Any
 
 from repmedsam_infer import __version__
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.system.cpu import processor
-from repmedsam_infer.system.memory import peak_memory
 
 
 def provenance(pool: EnginePool, weights: Weights, threads: int, started: str) -> dict[str, Any]:
@@ -24,3 +24,13 @@ def provenance(pool: EnginePool, weights: Weights, threads: int, started: str) -
         "started": started,
         "peak_memory_mib": peak_memory(),
     }
+
+
+def peak_memory() -> float | None:
+    """Largest resident set so far, MiB; None where the system does not state it (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repmedsam_infer.batch.report import CaseReport
-from repmedsam_infer.case import is_volume_name, read_case, write_segmentation
+from repmedsam_infer.case import find_cases, is_volume_name, read_case, write_segmentation
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.errors import SetupError, UsageError
@@ -27,22 +27,15 @@ class Job:
     overlays: Path | None = None
 
 
-def find_cases(job: Job) -> list[Path]:
-    """The npz files of the input folder in order of name, after making sure that the run can start.
+def cases_to_run(job: Job) -> list[Path]:
+    """The cases of the input folder in order of name, after making sure that the run can start.
 
     Raises:
         UsageError: no such folder, nothing in it, or results that would be lost.
         SetupError: the output folder cannot be written.
 
     """
-    if not job.inputs.is_dir():
-        raise UsageError(f"the input folder {job.inputs} does not exist")
-    try:
-        paths = sorted(p for p in job.inputs.iterdir() if p.suffix == ".npz" and not p.name.startswith("."))
-    except OSError as error:
-        raise UsageError(f"the input folder {job.inputs} cannot be read ({error.strerror})") from error
-    if not paths:
-        raise UsageError(f"there are no .npz files in {job.inputs}")
+    paths = find_cases(job.inputs)
     for folder in filter(None, (job.outputs, job.overlays)):
         make_writable_folder(folder)
     if job.inputs.resolve() == job.outputs.resolve():

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from repmedsam_infer.batch.report import REPORT, CaseReport, rounded
 from repmedsam_infer.batch.run import do_case
-from repmedsam_infer.case import is_volume_name, read_case
-from repmedsam_infer.commands.info import describe
+from repmedsam_infer.case import find_cases, is_volume_name, read_case
+from repmedsam_infer.commands.environment import describe
 from repmedsam_infer.commands.timing_cases import write_timing_cases
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.load import load_engine
@@ -170,12 +170,7 @@ def cases_of(folder: Path | None, scratch: Path) -> list[Path]:
         UsageError: the folder holds none.
 
     """
-    if folder is None:
-        return write_timing_cases(scratch)
-    paths = sorted(folder.glob("*.npz"))
-    if not paths:
-        raise UsageError(f"there are no .npz files in {folder}")
-    return paths
+    return write_timing_cases(scratch) if folder is None else find_cases(folder)
 
 
 def summary(times: Times) -> str:

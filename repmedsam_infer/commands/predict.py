@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from repmedsam_infer.batch.progress import complain, follow
-from repmedsam_infer.batch.run import Job, find_cases
+from repmedsam_infer.batch.run import Job, cases_to_run
 from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_OK, RepMedSAMError
 
 
@@ -27,7 +27,7 @@ def predict(
         UsageError, SetupError: the run cannot start.
 
     """
-    paths = find_cases(job)
+    paths = cases_to_run(job)
 
     import cv2
 

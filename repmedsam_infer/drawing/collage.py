@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.case import Case, Segmentation, modality_of, read_case
+from repmedsam_infer.case import Case, Segmentation, find_cases, modality_of, read_case
 from repmedsam_infer.drawing.marks import Canvas, Color, Size, draw_plane, draw_text, text_size
 from repmedsam_infer.drawing.volume_sheet import draw_three
 from repmedsam_infer.io.atomic import write_atomic
@@ -31,7 +31,7 @@ LEGEND = "Corners: the boxes that were given.   Outlines: the masks that RepMedS
 def collage(cases: Path, segs: Path) -> bytes:
     """All cases of a folder that have a segmentation, in order of name; PNG."""
     tiles = []
-    for path in sorted(cases.glob("*.npz")):
+    for path in find_cases(cases):
         if (segs / path.name).exists():
             case = read_case(path)
             with open_npz(segs / path.name) as npz:

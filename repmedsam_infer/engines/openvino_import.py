@@ -1,10 +1,8 @@
-"""OpenVINO, imported without its model converter, which takes as long to import as all the rest."""
+"""OpenVINO, imported without its model converter, which takes as long to import as the rest, or telemetry."""
 
 import sys
 from types import ModuleType
 from typing import Any
-
-from repmedsam_infer.system.telemetry import refuse_telemetry
 
 CONVERTER = "openvino.tools.ovc"  # who needs it imports it by itself
 
@@ -29,3 +27,11 @@ def import_openvino() -> ModuleType:
         if hidden:
             del modules[CONVERTER]
     return openvino
+
+
+def refuse_telemetry() -> None:
+    """Hide the telemetry package, which would use the network and the home folder as soon as openvino or nncf is
+    imported; both do without it where it is not installed.
+    """
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("openvino_telemetry", None)  # None there means: not to be found

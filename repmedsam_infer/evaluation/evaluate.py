@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import find_extents, tight_boxes
-from repmedsam_infer.case import check_spacing, is_volume_name, modality_of
+from repmedsam_infer.case import check_spacing, find_cases, is_volume_name, modality_of
 from repmedsam_infer.errors import CaseReadError, UsageError
 from repmedsam_infer.evaluation.baselines import Baseline, fill_boxes
 from repmedsam_infer.evaluation.metrics import nsd_of_flat_volume
@@ -54,13 +54,9 @@ def evaluate(segs: Path, gts: Path, challenge: bool, baselines: bool) -> Iterato
         UsageError: a folder is missing or holds no ground truth.
 
     """
-    for folder in (segs, gts):
-        if not folder.is_dir():
-            raise UsageError(f"the folder {folder} does not exist")
-    paths = sorted(gts.glob("*.npz"))
-    if not paths:
-        raise UsageError(f"there are no .npz files in {gts}")
-    for path in paths:
+    if not segs.is_dir():
+        raise UsageError(f"the folder {segs} does not exist")
+    for path in find_cases(gts):
         yield evaluate_case(path, segs / path.name, challenge, baselines)
 
 

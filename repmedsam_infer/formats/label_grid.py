@@ -1,4 +1,4 @@
-"""Whether a label map lies on an image's voxels, and the boxes around its labels.
+"""Label maps of an image: whether one lies on its voxels, and its labels numbered without gaps.
 
 Programs store the same volume in different orders (NIfTI from the right, DICOM from the left, ...), or only the part
 that has labels. A label map of the same voxels is turned round and put back exactly, without interpolation; any other
@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.boxes import MAX_BOXES
+from repmedsam_infer.boxes import MAX_BOXES, find_extents
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.scan import Scan
 
@@ -106,15 +106,14 @@ def _described(scan: Scan) -> str:
     return f"{sides} voxels of {spacing} mm from ({origin})"
 
 
-def boxes_of(labels: NDArray[np.uint16]) -> dict[int, list[int]]:
-    """Of each label that there is, x_min y_min [z_min] x_max y_max [z_max], ends inclusive."""
-    dimension, count = labels.ndim, int(labels.max(initial=0)) + 1
-    low = np.full((count, dimension), max(labels.shape))
-    high = np.full((count, dimension), -1)
-    for z, plane in enumerate(labels if dimension == 3 else labels[None]):
-        y, x = np.nonzero(plane)
-        of_voxels = plane[y, x]
-        for axis, places in enumerate((x, y, np.full(len(x), z))[:dimension]):
-            np.minimum.at(low[:, axis], of_voxels, places)
-            np.maximum.at(high[:, axis], of_voxels, places)
-    return {label: [*low[label].tolist(), *high[label].tolist()] for label in np.flatnonzero(high[:, 0] >= 0).tolist()}
+def present_labels(labels: NDArray[np.integer]) -> NDArray[np.intp]:
+    """(N,) labels from 1 on that have pixels, in order."""
+    return np.flatnonzero(find_extents(labels).counts) + 1
+
+
+def renumbered(labels: NDArray[np.integer]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Labels numbered from 1 without gaps, in the same order; uint8 where they fit, else uint16."""
+    present = present_labels(labels)
+    numbers = np.zeros(int(labels.max(initial=0)) + 1, np.uint8 if len(present) <= 255 else np.uint16)
+    numbers[present] = np.arange(1, len(present) + 1)
+    return numbers[labels]

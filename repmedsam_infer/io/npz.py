@@ -10,7 +10,9 @@ import io
 import math
 import os
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from tokenize import TokenError
@@ -22,19 +24,21 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.io.atomic import write_atomic
-from repmedsam_infer.io.deflate import MOST, DamagedError, Inflated
 
 MAX_ARRAY_BYTES = 2 << 30  # two of these (image and segmentation) fit into the challenge's 8 GB
 MAX_HEADER_BYTES = 10_000  # of an npy header; numpy's own limit
 MAX_MEMBERS = 1_000
+# What zipfile raises where a member is not what the archive declares.
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, OSError, ValueError)
+PIECE = 1 << 20  # bytes inflated at a time, whatever the file declares
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of compression, that numpy writes
 
 
 class NpzFile:
     """An open npz file; use `open_npz`."""
 
-    def __init__(self, name: str, file: IO[bytes], archive: zipfile.ZipFile) -> None:
+    def __init__(self, name: str, archive: zipfile.ZipFile) -> None:
         self.name = name
-        self.file = file
         self.archive = archive
         self.members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
 
@@ -58,13 +62,17 @@ class NpzFile:
         info = self.members[key]
         if info.flag_bits & 0x1:
             raise CaseReadError(f"{self.name}: '{key}' is encrypted")
+        if info.compress_type not in METHODS:
+            raise CaseReadError(
+                f"{self.name}: '{key}' is compressed by method {info.compress_type}, which numpy does not use"
+            )
         try:
-            with Inflated(self.file, info) as stream:
+            with self.archive.open(info) as stream:
                 return self._read_array(key, info, stream)
-        except (DamagedError, EOFError, OSError) as error:
+        except DAMAGE as error:
             raise CaseReadError(f"{self.name}: '{key}' is damaged ({error})") from error
 
-    def _read_array(self, key: str, info: zipfile.ZipInfo, stream: Inflated) -> NDArray[Any]:
+    def _read_array(self, key: str, info: zipfile.ZipInfo, stream: IO[bytes]) -> NDArray[Any]:
         shape, fortran_order, dtype = self._read_header(key, stream)
         if dtype.hasobject:
             raise CaseReadError(f"{self.name}: '{key}' holds pickled Python objects, which are never loaded")
@@ -83,14 +91,15 @@ class NpzFile:
         target = memoryview(flat.view(np.uint8).data) if flat.size else memoryview(b"")
         filled = 0
         while filled < size:
-            count = stream.readinto(target[filled : filled + MOST])
-            if not count:
+            piece = stream.read(min(PIECE, size - filled))
+            if not piece:
                 raise CaseReadError(f"{self.name}: '{key}' ends after {filled:,} of {size:,} bytes")
-            filled += count
+            target[filled : filled + len(piece)] = piece
+            filled += len(piece)
         stream.read(1)  # reaching the end makes it verify the checksum
         return flat.reshape(shape, order="F" if fortran_order else "C")
 
-    def _read_header(self, key: str, stream: Inflated) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    def _read_header(self, key: str, stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
         try:
             version = npy.read_magic(stream)
@@ -121,7 +130,7 @@ def open_npz(path: Path) -> Iterator[NpzFile]:
         with archive:
             if len(archive.infolist()) > MAX_MEMBERS:
                 raise CaseReadError(f"{path.name}: {len(archive.infolist())} arrays in one file")
-            yield NpzFile(path.name, file, archive)
+            yield NpzFile(path.name, archive)
 
 
 @contextlib.contextmanager

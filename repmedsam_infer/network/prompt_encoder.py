@@ -1,4 +1,4 @@
-"""SAM's prompt encoder: boxes become pairs of corner tokens, positions become random Fourier features.
+"""SAM's prompt encoder: boxes become pairs of corner tokens, positions become random Fourier features; and a box prior.
 
 Point prompts are not used by RepMedSAM; their parameters are kept, so that published checkpoints load.
 """
@@ -12,6 +12,10 @@ from repmedsam_infer.network.norm import LayerNorm2d
 
 POINT_KINDS = 4  # background point, foreground point, and a box's corners:
 TOP_LEFT, BOTTOM_RIGHT = 2, 3
+# Of the box prior:
+STEEPNESS = 4.0  # the logit at the centre; 0 on the ellipse, about -1.7 in the box's corners
+LOWEST = -8.0
+SMALLEST_CELLS = 0.75  # half-axes in logit cells below which an ellipse would fall between the cells' centres
 
 
 class RandomFourierPosition(nn.Module):
@@ -67,3 +71,30 @@ class PromptEncoder(nn.Module):
     def mask(self, logits: Tensor) -> Tensor:
         """The dense prompt of masks: (N, 1, 4G, 4G) logits -> (N, C, G, G)."""
         return self.mask_downscaling(logits)
+
+
+def box_prior(boxes: Tensor, side: int, image_size: int) -> Tensor:
+    """Logits that a box alone gives: its inscribed ellipse, more certain towards the centre.
+
+    SAM learns from millions of masks how a pair of corner tokens becomes a place and a size; thousands are too few for
+    that. The prior is a mask prompt of the decoder, so that every position has its place in the box, and it is added to
+    the decoder's logits, which are then what the image says beyond the box. It has no parameters; the weights' metadata
+    say whether a network was trained with it.
+
+    Args:
+        boxes: (N, 4) inclusive, in pixels of an `image_size` square.
+        side: of the square of logits.
+        image_size: see `boxes`.
+
+    Returns:
+        (N, 1, side, side).
+
+    """
+    cell = image_size / side
+    centre = (boxes[:, :2] + boxes[:, 2:] + 1) / 2
+    half = ((boxes[:, 2:] - boxes[:, :2] + 1) / 2).clamp(min=SMALLEST_CELLS * cell)
+    position = (torch.arange(side, device=boxes.device, dtype=boxes.dtype) + 0.5) * cell
+    across = ((position - centre[:, :1]) / half[:, :1])[:, None, None, :]
+    down = ((position - centre[:, 1:]) / half[:, 1:])[:, None, :, None]
+    radius = (across.square() + down.square()).sqrt()  # 1 on the ellipse
+    return (STEEPNESS * (1 - radius)).clamp(min=LOWEST)

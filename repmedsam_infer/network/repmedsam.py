@@ -6,12 +6,11 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 from torch.nn import functional
 
-from repmedsam_infer.network.box_prior import box_prior
 from repmedsam_infer.network.contrast import Contrast
 from repmedsam_infer.network.focus import Resampling, inside_rois, resamplings, rois_around, sample_rois
 from repmedsam_infer.network.high_res import PACKED_CHANNELS, HighRes, unpack
 from repmedsam_infer.network.mask_decoder import MaskDecoder, decode_frame
-from repmedsam_infer.network.prompt_encoder import PromptEncoder
+from repmedsam_infer.network.prompt_encoder import PromptEncoder, box_prior
 from repmedsam_infer.network.repvit import EMBEDDING_CHANNELS, STAGES, STEM_CHANNELS, RepViT
 
 Grid = Literal[16, 32, 64]
@@ -26,7 +25,7 @@ class RepMedSAM(nn.Module):
     `focus` is what we add to the published network. Without it the decoder covers the whole frame: the embedding,
     16 x 16 for a 256 x 256 image, is upsampled to the grid after the neck, without parameters, so that the same weights
     load at any grid. With it the decoder covers an ROI around each box (focus.py), takes the encoder's finer features
-    (high_res.py), is prompted by the ellipse that fills the box (box_prior.py), and compares inside with outside
+    (high_res.py), is prompted by the ellipse that fills the box (prompt_encoder.py), and compares inside with outside
     (contrast.py, refine.py). Both are stored with the weights, as `settings`.
     """
 

@@ -18,14 +18,14 @@ def predict(
     Example: repmedsam-train predict runs/first/model.safetensors -i data/val -o segs/first
     """
     from repmedsam_infer.batch.progress import follow
-    from repmedsam_infer.batch.run import Job, find_cases, run
+    from repmedsam_infer.batch.run import Job, cases_to_run, run
     from repmedsam_infer.engines.pool import EnginePool
     from repmedsam_infer.engines.torch import TorchEngine
     from repmedsam_infer.network import reparameterize
     from repmedsam_train.weights.networks import load_trained
 
     job = Job(inputs, outputs, overwrite=True)
-    paths = find_cases(job)
+    paths = cases_to_run(job)
     engines = [TorchEngine(reparameterize(load_trained(model)))]
     if any(
         report.status == "failed"
@@ -43,7 +43,7 @@ def compare(
     Example: repmedsam-train compare baseline=segs/baseline ours=segs/ours -g data/val
     """
     from repmedsam_infer.evaluation.markdown import markdown
-    from repmedsam_train.comparison.compare import compare as run
+    from repmedsam_train.comparison.masks import compare as run
 
     named = dict(item.partition("=")[::2] for item in segmentations)
     if not all(named.values()):
@@ -61,9 +61,9 @@ def agreement(
     Example: repmedsam-train agreement segs/fp32 segs/int8 -g data/val
     """
     from repmedsam_infer.evaluation.markdown import markdown
-    from repmedsam_train.comparison.agreement import agreements, table
+    from repmedsam_train.comparison.masks import agreement_table, agreements
 
-    typer.echo(markdown(table(list(agreements(reference, other, gts)))))
+    typer.echo(markdown(agreement_table(list(agreements(reference, other, gts)))))
 
 
 def loosen(

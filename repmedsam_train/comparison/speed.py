@@ -22,7 +22,7 @@ from torch import nn
 from repmedsam_infer.batch.report import rounded
 from repmedsam_infer.boxes import Boxes, bottom_to_top
 from repmedsam_infer.case import Case, Segmentation, read_case, write_segmentation
-from repmedsam_infer.commands.info import describe
+from repmedsam_infer.commands.environment import describe
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.torch import TorchEngine

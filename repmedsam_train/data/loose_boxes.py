@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.case import is_volume_name
+from repmedsam_infer.case import find_cases, is_volume_name
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.io.npz import open_npz, write_npz
-from repmedsam_train.data.split import find_cases
 
 
 def loosen_cases(folder: Path, out: Path, sides: float, slices: int) -> int:

@@ -11,19 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from repmedsam_infer.case import modality_of
+from repmedsam_infer.case import find_cases, modality_of
 from repmedsam_infer.errors import UsageError
 
 GROUPS = "groups.csv"
 PARTS = 5  # one of them is held out
-
-
-def find_cases(folder: Path) -> list[Path]:
-    """The npz files of a folder, in order of name. Raises UsageError where there are none."""
-    paths = sorted(folder.glob("*.npz"))
-    if not paths:
-        raise UsageError(f"there are no .npz files in {folder}")
-    return paths
 
 
 def parts_of(cases: Path, val: Path | None, seed: int) -> tuple[list[Path], list[Path]]:

@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.case import Case, is_volume_name, modality_of, read_case
+from repmedsam_infer.case import Case, find_cases, is_volume_name, modality_of, read_case
 from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.engines.engine import Decoded, Engine
 from repmedsam_infer.engines.precision import Precision
-from repmedsam_infer.errors import UsageError
 from repmedsam_infer.evaluation.evaluate import read_ground_truth, score_labels
 from repmedsam_infer.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
@@ -99,10 +98,10 @@ def calibrate(
 
     """
     by_dataset: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in np.random.default_rng(0).permutation(sorted(cases.glob("*.npz"))):
+    paths = find_cases(cases)
+    for index in np.random.default_rng(0).permutation(len(paths)):
+        path = paths[index]
         by_dataset[path.stem.rsplit("_", 1)[0]].append(path)
-    if not by_dataset:
-        raise UsageError(f"there are no .npz files in {cases}")
     chosen = sorted(path for paths in by_dataset.values() for path in paths[:per_dataset])
     fitted = Calibration()
     for volumes, steps in ((False, PICTURE_STEPS), (True, VOLUME_STEPS)):

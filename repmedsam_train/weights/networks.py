@@ -1,8 +1,9 @@
-"""What can be trained: RepMedSAM, and the baseline that it is compared with, LiteMedSAM."""
+"""Trained networks, RepMedSAM and LiteMedSAM, the baseline: made, loaded from files, averaged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 
 from repmedsam_infer.engines.weights import read_tensors
@@ -42,3 +43,27 @@ def load_trained(path: Path) -> Network:
         network = reparameterize(network)
     load_state(network, state, path, type(network).__name__)
     return network.eval()
+
+
+def average(paths: Sequence[Path], kept: Sequence[str] = ()) -> RepMedSAM:
+    """The plain mean of weights, in inference form: where runs go on from one another, it often is better than any.
+
+    What normalisation makes of a layer is averaged, not its parts.
+
+    Layers whose names begin with one of `kept` stay as they are in the first file: what training hardly changed need
+    not make every file that is derived of it another one.
+
+    Raises:
+        UsageError: a file holds no RepMedSAM, or one of another make than the first.
+
+    """
+    networks: list[RepMedSAM] = []
+    for path in paths:
+        network = load_trained(path)
+        if not isinstance(network, RepMedSAM) or (networks and network.settings != networks[0].settings):
+            raise UsageError(f"{path} cannot be averaged with {paths[0]}: they are networks of different make")
+        networks.append(reparameterize(network))
+    states = [network.state_dict() for network in networks]
+    mean = {name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]}
+    networks[0].load_state_dict({k: states[0][k] if k.startswith(tuple(kept)) else v for k, v in mean.items()})
+    return networks[0]

@@ -16,7 +16,7 @@ import openvino
 from nncf.quantization.advanced_parameters import AdvancedSmoothQuantParameters
 from numpy.typing import NDArray
 
-from repmedsam_infer.errors import UsageError
+from repmedsam_infer.case import find_cases
 from repmedsam_infer.network.repvit import STAGES
 from repmedsam_infer.preprocess import Frame
 from repmedsam_train.data.sampling import read_training_case
@@ -68,10 +68,8 @@ def calibration_images(cases: Path) -> list[F32]:
     """
     rng = np.random.default_rng(0)
     by_dataset: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in sorted(cases.glob("*.npz")):
+    for path in find_cases(cases):
         by_dataset[path.stem.rsplit("_", 1)[0]].append(path)
-    if not by_dataset:
-        raise UsageError(f"there are no .npz files in {cases}")
     images = []
     for paths in by_dataset.values():
         for index in rng.permutation(len(paths))[:CASES]:

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.boxes import MAX_BOXES, format_box
+from repmedsam_infer.boxes import MAX_BOXES, format_box, tight_boxes
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.boxes.space import to_voxels
 from repmedsam_infer.formats.endings import name_of
-from repmedsam_infer.formats.label_grid import boxes_of, on_grid_of, whole_labels
+from repmedsam_infer.formats.label_grid import on_grid_of, present_labels, whole_labels
 from repmedsam_infer.formats.opening import check_file
 from repmedsam_infer.formats.scan import Scan
 
@@ -253,10 +253,11 @@ def boxes_from_labels(path: Path, scan: Scan) -> NamedBoxes:
             raise CaseReadError(f"{path.name}: there are no voxels in its segments")
         return NamedBoxes(np.array(of_segments, np.float64), names)
     label_map = read_scan(path)
-    boxes = boxes_of(on_grid_of(scan, label_map, whole_labels(label_map)))
-    if not boxes:
+    labels = on_grid_of(scan, label_map, whole_labels(label_map))
+    present = present_labels(labels)
+    if not len(present):
         raise CaseReadError(f"{path.name}: there are no labels in it (0 is background)")
-    return NamedBoxes(np.array(list(boxes.values()), np.float64), [f"label {label}" for label in boxes])
+    return NamedBoxes(tight_boxes(labels)[present - 1].astype(np.float64), [f"label {label}" for label in present])
 
 
 def _space(file: str, value: Any, where: str) -> str:

@@ -17,6 +17,7 @@ from repmedsam_infer import __version__
 from repmedsam_infer.errors import CaseWriteError, SetupError
 from repmedsam_infer.formats.dicom.files import reason_of, tolerant
 from repmedsam_infer.formats.dicom.series import DicomSource
+from repmedsam_infer.formats.label_grid import present_labels, renumbered
 from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.io.atomic import write_result
 
@@ -61,7 +62,7 @@ def write_seg(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[str]
         )
     if labels.shape != scan.shape:
         raise CaseWriteError(f"{path.name}: labels of shape {labels.shape} for {scan.name} of shape {scan.shape}")
-    present = _present(labels)
+    present = present_labels(labels)
     if not len(present):
         raise CaseWriteError(f"{path.name}: nothing was segmented, and a DICOM SEG without a segment is not valid")
     if scan.is_volume and scan.affine is None:
@@ -71,27 +72,12 @@ def write_seg(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[str]
         )
     try:
         with tolerant([]):  # what there was to say of the headers' values was said when they were read
-            content = _encode(path.name, _numbered(labels, present), scan, source, _segments(present, names))
+            content = _encode(
+                path.name, renumbered(labels).reshape(-1, *labels.shape[-2:]), scan, source, _segments(present, names)
+            )
     except ImportError as error:
         raise SetupError("DICOM SEG needs highdicom: pip install 'repmedsam[files]'") from error
     write_result(path, content, "the segmentation")
-
-
-def _present(labels: NDArray[Any]) -> NDArray[np.intp]:
-    """The labels that have voxels, in order."""
-    voxels = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
-    for plane in labels.reshape(-1, labels.shape[-1] * labels.shape[-2]):  # bincount takes 8 bytes a voxel
-        voxels += np.bincount(plane, minlength=len(voxels))
-    voxels[0] = 0
-    return np.flatnonzero(voxels)
-
-
-def _numbered(labels: NDArray[Any], present: NDArray[np.intp]) -> NDArray[Any]:
-    """(D, H, W) with labels replaced by their place among those present, from 1."""
-    numbers = np.zeros(int(present[-1]) + 1, np.uint8 if len(present) <= 255 else np.uint16)
-    numbers[present] = np.arange(1, len(present) + 1)
-    numbered = numbers[labels]
-    return numbered if numbered.ndim == 3 else numbered[None]
 
 
 def _encode(name: str, labels: NDArray[Any], scan: Scan, source: DicomSource, segments: list[Any]) -> memoryview:

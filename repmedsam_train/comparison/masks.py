@@ -1,9 +1,10 @@
-"""How much one set of segmentations departs from another, object by object: a precision from fp32, say.
+"""Segmentations of the same held-out cases: scores next to each other (paper table 4), and how far two sets agree.
 
-Scores against the ground truth can stay equal while masks change; where a network is unsure of a whole object, they do.
+Agreement is by object, of a precision with fp32, say: scores against the ground truth can stay equal while masks
+change, and masks do where a network is unsure of a whole object.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import find_extents
-from repmedsam_infer.case import is_volume_name
+from repmedsam_infer.case import find_cases, is_volume_name
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_infer.evaluation.evaluate import read_ground_truth
+from repmedsam_infer.evaluation.evaluate import BASELINES, evaluate, read_ground_truth
+from repmedsam_infer.evaluation.evaluate import table as score_table
 from repmedsam_infer.evaluation.object_scores import score_objects
 from repmedsam_infer.io.npz import open_npz
-from repmedsam_train.data.split import find_cases
 
+SCORES = ("DSC", "NSD")
 THRESHOLDS = (0.95, 0.85, 0.8)  # objects below are counted
 
 
@@ -67,7 +69,7 @@ def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return int((one & other).sum()) / union if union else 1.0
 
 
-def table(objects: list[ObjectAgreement]) -> list[dict[str, str]]:
+def agreement_table(objects: list[ObjectAgreement]) -> list[dict[str, str]]:
     """A row a data set, then pictures, volumes, and all."""
     groups = {name: [one for one in objects if one.dataset == name] for name in sorted({o.dataset for o in objects})}
     groups["pictures"] = [one for one in objects if not is_volume_name(one.case)]
@@ -88,3 +90,23 @@ def row(name: str, group: list[ObjectAgreement]) -> dict[str, str]:
         "reference DSC": f"{reference:.4f}",
         "other DSC": f"{other:.4f}",
     }
+
+
+def compare(segmentations: Mapping[str, Path], gts: Path) -> list[dict[str, str]]:
+    """Rows as of `repmedsam evaluate`, with DSC and NSD of every named folder of segmentations, then of the baselines.
+
+    Raises:
+        UsageError, CaseReadError: as `evaluate` does.
+
+    """
+    rows: list[dict[str, str]] = []
+    last = len(segmentations) - 1
+    for position, (name, folder) in enumerate(segmentations.items()):
+        scored = score_table(list(evaluate(folder, gts, challenge=False, baselines=position == last)))
+        if not rows:
+            rows = [{key: row[key] for key in ("modality", "cases", "objects")} for row in scored]
+        for row, cells in zip(rows, scored, strict=True):
+            row.update({f"{name} {score}": cells[score] for score in SCORES})
+            if position == last:
+                row.update({f"{kind} {score}": cells[f"{kind} {score}"] for kind in BASELINES for score in SCORES})
+    return rows

@@ -1,4 +1,4 @@
-"""What is installed and what the machine offers, without importing any of it."""
+"""The machine: what is installed (`repmedsam info`), and networks compiled for its processor (`repmedsam prepare`)."""
 
 import platform
 from dataclasses import asdict
@@ -9,7 +9,7 @@ from typing import Any
 from repmedsam_infer import __version__
 from repmedsam_infer.engines.precision import choose_precision
 from repmedsam_infer.engines.weights import find_weights
-from repmedsam_infer.errors import SetupError
+from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.system.cpu import processor
 from repmedsam_infer.system.threads import available_threads
 
@@ -17,7 +17,7 @@ ENGINES = ("openvino", "torch")
 
 
 def describe(weights_folder: Path | None) -> dict[str, Any]:
-    """Versions, engines with their versions (None: not installed), weights, machine; JSON-ready."""
+    """Versions of the engines (None: not installed), weights, machine, JSON-ready; no engine is imported."""
     try:
         found = find_weights(weights_folder)
         weights: dict[str, Any] = {
@@ -49,3 +49,24 @@ def installed_version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def prepare(folder: Path, weights: Path | None) -> list[str]:
+    """Write the compiled networks that `auto` uses on this processor into `folder`; returns their precisions.
+
+    Raises:
+        UsageError: the folder cannot be written.
+        SetupError: OpenVINO is not installed, or the weights are missing or damaged.
+
+    """
+    from repmedsam_infer.engines.compiled_cache import CompiledNetworks
+    from repmedsam_infer.engines.openvino import load_networks
+
+    found, cache = find_weights(weights), CompiledNetworks(folder)
+    precisions = sorted({choose_precision("auto", found, volumes).precision for volumes in (False, True)})
+    try:
+        for precision in precisions:
+            load_networks(found, available_threads(), precision, streams=1, cache=cache, keep=True)
+    except OSError as error:
+        raise UsageError(f"compiled networks could not be written to {folder} ({error.strerror})") from error
+    return list(precisions)
