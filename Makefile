@@ -1,13 +1,13 @@
 # The same commands for people and for CI. demo and test set up all they need; only python3 is expected.
 PYTHON ?= python3
 VENV ?= .venv
-BIN = $(VENV)/bin
+BIN = $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BASE_IMAGE ?= python:3.11-slim-bookworm
 IMAGE ?= repmedsam
 HARDENED = --rm --network none --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
 	-m 8G --memory-swap 8G --user "$$(id -u):$$(id -g)"
 
-.PHONY: demo test fast check coverage docker docker-demo lock clean
+.PHONY: demo test fast lint check coverage docker docker-demo lock clean
 
 demo: $(VENV)/run  ## masks on sample cases, as pictures
 	rm -rf demo
@@ -24,11 +24,12 @@ test: $(VENV)/dev  ## all tests that this machine can run
 fast: $(VENV)/dev  ## the tests of every commit
 	$(BIN)/pytest -m "not slow and not container"
 
-check: $(VENV)/dev  ## what a change has to pass
+lint: $(VENV)/dev  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow and not container"
+
+check: lint fast  ## what a change has to pass
 
 coverage: $(VENV)/dev  ## lines that the tests of every commit reach
 	$(BIN)/pytest -m "not slow and not container" --cov=repmedsam_infer --cov=repmedsam_train --cov-report=term

@@ -78,7 +78,7 @@ def check_boxes(name: str, raw: NDArray[Any], shape: tuple[int, ...]) -> tuple[B
 
 
 def check_box(row: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[NDArray[np.float64] | None, str]:
-    """The box sorted and clipped to the image, or None; and a warning, or an empty string."""
+    """Return the box sorted and clipped to the image, or None; and a warning, or an empty string."""
     sides = np.array(shape[::-1], np.float64)  # x y [z]
     warning = ""
     if not np.isfinite(row).all():

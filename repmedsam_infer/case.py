@@ -54,13 +54,13 @@ def is_volume_name(name: str) -> bool:
 
 
 def modality_of(name: str) -> str:
-    """The second part of a case's name: 2DBox_CT_abdomen_0001.npz -> CT."""
+    """Return the second part of a case's name: 2DBox_CT_abdomen_0001.npz -> CT."""
     parts = Path(name).stem.split("_")
     return parts[1] if len(parts) > 1 else "unknown"
 
 
 def find_cases(folder: Path) -> list[Path]:
-    """The npz files of a folder in order of name, without hidden ones.
+    """Return the npz files of a folder in order of name, without hidden ones.
 
     Raises:
         UsageError: there is no such folder, it cannot be read, or nothing is in it.
@@ -89,23 +89,24 @@ def read_case(path: Path) -> Case:
     with open_npz(path) as npz:
         raw_boxes, raw_imgs = npz.read("boxes"), npz.read("imgs")
         raw_spacing = npz.read("spacing") if is_volume and "spacing" in npz else None
-    return make_case(name, raw_imgs, raw_boxes, is_volume, raw_spacing)
+    return make_case(name, raw_imgs, raw_boxes, is_volume=is_volume, raw_spacing=raw_spacing)
 
 
 def make_case(
     name: str,
     raw_imgs: NDArray[Any],
     raw_boxes: NDArray[Any],
+    *,
     is_volume: bool,
     raw_spacing: NDArray[Any] | None = None,
 ) -> Case:
-    """A case of arrays as people send them; `name` is what messages call it.
+    """Return a case of arrays as people send them; `name` is what messages call it.
 
     Raises:
         CaseReadError: an array is not what the contract says.
 
     """
-    imgs = check_images(name, raw_imgs, is_volume)
+    imgs = check_images(name, raw_imgs, is_volume=is_volume)
     shape = imgs.shape[: 3 if is_volume else 2]
     boxes, warnings = check_boxes(name, raw_boxes, shape)
     spacing = None
@@ -118,7 +119,7 @@ def make_case(
     return Case(name, imgs, boxes, spacing, tuple(warnings), is_volume)
 
 
-def check_images(name: str, imgs: NDArray[Any], is_volume: bool) -> NDArray[np.uint8]:
+def check_images(name: str, imgs: NDArray[Any], *, is_volume: bool) -> NDArray[np.uint8]:
     """`imgs` as uint8, a picture (H, W[, 3]) or a volume (D, H, W[, 3]).
 
     Other number types are taken where their values are whole grey levels of the contract, 0 to 255; rescaling anything

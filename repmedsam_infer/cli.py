@@ -7,29 +7,23 @@ from typing import Annotated
 import typer
 
 from repmedsam_infer import __version__
+from repmedsam_infer.commands.options import (
+    BOXES_FROM,
+    FILES,
+    Box,
+    Boxes,
+    Modality,
+    Overlay,
+    Series,
+    Threads,
+    Weights,
+    Window,
+)
 from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, RepMedSAMError, UsageError
 
 EXIT_CODES = "Exit codes: 0 all well; 1 some case failed; 2 wrong usage; 3 weights or environment."
 
 PURPOSE = "Segment what boxes mark on medical images, on an ordinary CPU. For research, not for diagnosis."
-
-FILES = "Pictures or volumes: files, or folders of one DICOM series."
-BOXES_FROM = "Label map whose labels are boxed; a folder of them for several inputs."
-WINDOW = (
-    "LEVEL,WIDTH, or abdomen, soft-tissue, mediastinum, lung, brain, bone, percentiles; without it what suits the file."
-)
-
-Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")]
-Weights = Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")]
-Overlay = Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw every result, as PNG, here.")]
-Boxes = Annotated[Path | None, typer.Option(help="JSON or CSV file of boxes (docs/files.md).")]
-Box = Annotated[
-    list[str] | None,
-    typer.Option(metavar="X0,Y0,[Z0,]X1,Y1[,Z1]", help="A box in voxels, ends inclusive; may be repeated."),
-]
-Window = Annotated[str | None, typer.Option(help=WINDOW)]
-Modality = Annotated[str | None, typer.Option(help="CT, MR, PET, ..., where the files do not state it.")]
-Series = Annotated[str | None, typer.Option(help="Of a DICOM folder with several: UID or number.")]
 
 app = typer.Typer(
     name="repmedsam",
@@ -52,6 +46,7 @@ def predict_command(
     threads: Threads = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Cases at a time; they share the threads.")] = 1,
     weights: Weights = None,
+    *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Skip cases whose results are already there.")] = False,
     overlay: Overlay = None,
@@ -93,6 +88,7 @@ def segment_command(
     precision: Annotated[str, typer.Option(help="As in predict.")] = "auto",
     threads: Threads = 0,
     weights: Weights = None,
+    *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
 ) -> None:
     """Segment files as they are (NIfTI, DICOM, NRRD, MetaImage, PNG, JPEG, TIFF): a label map in the same place.
@@ -129,6 +125,7 @@ def convert(
     like: Annotated[
         Path | None, typer.Option(metavar="ORIGINAL", help="Put a result back in the place of its original.")
     ] = None,
+    *,
     stored_order: Annotated[
         bool, typer.Option("--stored-order", help="With --like: slices are in the original's own order.")
     ] = False,
@@ -151,10 +148,10 @@ def convert(
             raise UsageError("--like puts one result back at a time")
         if output.exists() and not overwrite:
             raise UsageError(f"{output} is already there: use --overwrite to replace it")
-        put_back(inputs[0], like, output, reading, stored_order)
+        put_back(inputs[0], like, output, reading, stored_order=stored_order)
         return
     inputs = with_names(inputs)
-    made = make_cases(inputs, output, box_source(boxes, boxes_from, box or [], inputs), reading, overwrite)
+    made = make_cases(inputs, output, box_source(boxes, boxes_from, box or [], inputs), reading, overwrite=overwrite)
     if show_converted(made):
         raise typer.Exit(EXIT_CASE_FAILED)
 
@@ -164,6 +161,7 @@ def evaluate(
     segs: Annotated[Path, typer.Option("--segs", "-s", help="Folder of segmentations (npz with segs).")],
     gts: Annotated[Path, typer.Option("--gts", "-g", help="Folder of ground truth (npz with gts) of the same names.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="CSV", help="Also a row a case.")] = None,
+    *,
     challenge: Annotated[bool, typer.Option("--challenge", help="Score pictures as the challenge did.")] = False,
     baselines: Annotated[bool, typer.Option("--baselines", help="Also score the filled box and its ellipse.")] = False,
     sizes: Annotated[bool, typer.Option("--sizes", help="Also by size of the objects in the frame.")] = False,
@@ -277,7 +275,7 @@ def info(weights: Weights = None) -> None:
     typer.echo(json.dumps(describe(weights), indent=2))
 
 
-def version(value: bool) -> None:
+def version(*, value: bool) -> None:
     if value:
         typer.echo(__version__)
         raise typer.Exit
@@ -285,6 +283,7 @@ def version(value: bool) -> None:
 
 @app.callback()
 def options(
+    *,
     _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     pass

@@ -43,7 +43,7 @@ def segment_2d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
     logits += engine.calibration.picture_offset
     with watch("postprocess"):
         for i in bottom_to_top(case.boxes.corners):
-            paint_object(segs, logits[i], boxes[i], int(case.boxes.labels[i]), frame, engine.focus)
+            paint_object(segs, logits[i], boxes[i], int(case.boxes.labels[i]), frame, focus=engine.focus)
     return segs
 
 
@@ -63,7 +63,7 @@ def segment_3d(case: Case, engine: Engine, watch: Stopwatch) -> Segmentation:
             for i, logits in here.items():
                 smooth = smoothed(below.get(i, logits), logits, above.get(i, logits), fitted.slice_smoothing)
                 smooth += fitted.volume_offset
-                paint_object(segs[z], smooth, boxes[i].clip_box, boxes[i].label, frame, engine.focus)
+                paint_object(segs[z], smooth, boxes[i].clip_box, boxes[i].label, frame, focus=engine.focus)
     with watch("postprocess"):
         for box in boxes:
             within = segs[box.first : box.last + 1, *frame.pixels(box.clip_box)]
@@ -100,7 +100,7 @@ def slice_triples(slices: Iterable[tuple[int, ByObject]]) -> Iterator[tuple[int,
 
 
 def smoothed(below: F32, here: F32, above: F32, share: float) -> F32:
-    """The logits of a slice with a `share`, 0 to 0.5, of each neighbour; at its ends an object is its own neighbour."""
+    """Mix a `share`, 0 to 0.5, of each neighbour into a slice's logits; at its ends an object is its own neighbour."""
     return share * (below + above) + (1 - 2 * share) * here
 
 
@@ -126,7 +126,7 @@ def decode(embedding: F32, prompts: F32, clip_boxes: F32, engine: Engine) -> Dec
     return engine.decode(embedding, prompts, rois)
 
 
-def object_mask(logits: F32, clip_box: F32, frame: Frame, focus: bool) -> tuple[slice, slice, NDArray[np.bool_]]:
+def object_mask(logits: F32, clip_box: F32, frame: Frame, *, focus: bool) -> tuple[slice, slice, NDArray[np.bool_]]:
     """Rows and columns of a clip box in the image, and the mask of (4G, 4G) logits on them."""
     rows, columns = frame.pixels(clip_box)
     if focus:
@@ -136,9 +136,9 @@ def object_mask(logits: F32, clip_box: F32, frame: Frame, focus: bool) -> tuple[
     return rows, columns, mask
 
 
-def paint_object(segs: Segmentation, logits: F32, clip_box: F32, label: int, frame: Frame, focus: bool) -> None:
+def paint_object(segs: Segmentation, logits: F32, clip_box: F32, label: int, frame: Frame, *, focus: bool) -> None:
     """Write the mask of (4G, 4G) logits into (H, W) `segs`, within its clip box."""
-    rows, columns, mask = object_mask(logits, clip_box, frame, focus)
+    rows, columns, mask = object_mask(logits, clip_box, frame, focus=focus)
     paint(segs[rows, columns], mask, label)
 
 

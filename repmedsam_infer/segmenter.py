@@ -52,17 +52,17 @@ class Segmenter:
         cv2.setNumThreads(threads)
         self.weights = find_weights(weights)
         check_engine(engine, self.weights, precision, volumes=False)
-        self.pool = EnginePool(lambda volumes: [load_engine(engine, self.weights, threads, precision, volumes)])
+        self.pool = EnginePool(lambda volumes: [load_engine(engine, self.weights, threads, precision, volumes=volumes)])
         self.shown: tuple[Frame, NDArray[np.float32]] | None = None
 
-    def engine(self, volumes: bool) -> Engine:
-        """That for pictures or for volumes, loaded when it is first asked for."""
-        return self.pool.engines(volumes)[0]
+    def engine(self, *, volumes: bool) -> Engine:
+        """Return the engine for pictures or for volumes, loaded when it is first asked for."""
+        return self.pool.engines(volumes=volumes)[0]
 
     def segment_case(self, case: Case, watch: Stopwatch) -> Segmentation:
         """Labels of a case, as `segment` gives them, and on `watch` what took how long."""
         with watch("load"):
-            engine = self.engine(case.is_volume)
+            engine = self.engine(volumes=case.is_volume)
         return segment(case, engine, watch)
 
     def segment(self, image: NDArray[Any], boxes: ArrayLike) -> Segmentation:
@@ -83,7 +83,7 @@ class Segmenter:
         """
         given = np.asarray(boxes)
         is_volume = given.ndim == 2 and given.shape[1] == AXES_OF_3D_BOX
-        case = make_case(IMAGE, image, given, is_volume)
+        case = make_case(IMAGE, image, given, is_volume=is_volume)
         warn_of(case.warnings)
         return self.segment_case(case, Stopwatch())
 
@@ -120,7 +120,7 @@ class Segmenter:
                 decode(embedding, clip_boxes, clip_boxes, engine).low_res_logits + engine.calibration.picture_offset
             )
             for logits, clip_box, label in zip(decoded, clip_boxes, usable.labels.tolist(), strict=True):
-                rows, columns, mask = object_mask(logits, clip_box, frame, engine.focus)
+                rows, columns, mask = object_mask(logits, clip_box, frame, focus=engine.focus)
                 masks[label - 1, rows, columns] = mask
         return masks
 

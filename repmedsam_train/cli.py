@@ -41,6 +41,7 @@ def distill(
     recipe: Annotated[str, typer.Option(help="paper-distill, or scratch.")] = "paper-distill",
     config: Config = None,
     shorten: Shorten = 1.0,
+    *,
     bf16: Bf16 = False,
 ) -> None:
     """Stage 1: teach the image encoder the embeddings of LiteMedSAM's.
@@ -49,7 +50,7 @@ def distill(
     """
     from repmedsam_train.distill import distill as run
 
-    typer.echo(run(train, out, chosen(recipe, train, config, shorten, bf16), teacher, val))
+    typer.echo(run(train, out, chosen(recipe, train, config, shorten, bf16=bf16), teacher, val))
 
 
 @app.command()
@@ -61,6 +62,7 @@ def finetune(
     recipe: Annotated[str, typer.Option(help="scratch, or paper-finetune.")] = "scratch",
     config: Config = None,
     shorten: Shorten = 1.0,
+    *,
     bf16: Bf16 = False,
 ) -> None:
     """Stage 2: train the whole network on masks; from scratch, if no weights are given.
@@ -69,10 +71,10 @@ def finetune(
     """
     from repmedsam_train.finetune import finetune as run
 
-    typer.echo(run(train, out, chosen(recipe, train, config, shorten, bf16), val, initial))
+    typer.echo(run(train, out, chosen(recipe, train, config, shorten, bf16=bf16), val, initial))
 
 
-def chosen(name: str, train: Path, config: Path | None, shorten: float, bf16: bool) -> "Recipe":
+def chosen(name: str, train: Path, config: Path | None, shorten: float, *, bf16: bool) -> "Recipe":
     from dataclasses import replace
 
     from repmedsam_infer.case import find_cases, is_volume_name
@@ -124,7 +126,7 @@ def average(
         list[str] | None, typer.Option(help="Layers that stay as in the first file, by how their names begin.")
     ] = None,
 ) -> None:
-    """The mean of several networks' weights, in inference form.
+    """Return the mean of several networks' weights, in inference form.
 
     Example: repmedsam-train average weights/repmedsam.safetensors runs/more/model.safetensors --out mean.safetensors
     """
@@ -156,7 +158,7 @@ def export(
 
 
 def calibration_of(path: Path) -> "Calibration":
-    """What `calibrate` put into a safetensors file; neutral where it did not."""
+    """Return what `calibrate` put into a safetensors file; neutral where it did not."""
     from repmedsam_infer.engines.calibration import Calibration
     from repmedsam_infer.engines.weights import read_metadata
 
@@ -167,7 +169,7 @@ def calibration_of(path: Path) -> "Calibration":
 
 
 def rep_med_sam(path: Path) -> "RepMedSAM":
-    """A trained RepMedSAM; the baseline is trained for comparison only."""
+    """Return a trained RepMedSAM; the baseline is trained for comparison only."""
     from repmedsam_infer.network import RepMedSAM
     from repmedsam_train.weights.networks import load_trained
 

@@ -40,10 +40,10 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
     kind, teaching = import_checkpoint(teacher)
     if not isinstance(teaching, LiteMedSAM):
         raise UsageError(f"{teacher} is {kind}; the teacher has to be LiteMedSAM")
-    student = RepMedSAM(recipe.grid, recipe.focus)
+    student = RepMedSAM(recipe.grid, focus=recipe.focus)
     student.prompt_encoder.load_state_dict(teaching.prompt_encoder.state_dict())
     student.mask_decoder.load_state_dict(teaching.mask_decoder.state_dict())
-    student.requires_grad_(False).image_encoder.requires_grad_(True)
+    student.requires_grad_(requires_grad=False).image_encoder.requires_grad_(requires_grad=True)
     teaching = teaching.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(

@@ -42,15 +42,22 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = untrained(recipe)
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
-    dataset = TrainingSet(trained_on, recipe.seed, recipe.augmentation, model.focus, recipe.balance, recipe.emphasis)
+    dataset = TrainingSet(
+        trained_on,
+        recipe.seed,
+        recipe.augmentation,
+        focus=model.focus,
+        balance=recipe.balance,
+        emphasis=recipe.emphasis,
+    )
     if initial is not None:
         phase = recipe.phase(0)
         batches = (dataset.batch(step, phase.batch, phase.size, 1, phase.drawn) for step in range(CALIBRATION_BATCHES))
-        model = load_initial(model, initial, recipe.fused, map(inputs_of, batches))
+        model = load_initial(model, initial, fused=recipe.fused, batches=map(inputs_of, batches))
     elif recipe.fused:
         raise UsageError("fused training starts from trained weights; name them with --initial")
     model.image_encoder.requires_grad_(not recipe.heads_only)
-    held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, model.focus)
+    held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, focus=model.focus)
 
     def load(step: int) -> Batch:
         phase = recipe.phase(step)
@@ -67,7 +74,7 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     return train(task, recipe, out)
 
 
-def load_initial(model: Network, path: Path, fused: bool, batches: Iterable[Inputs]) -> Network:
+def load_initial(model: Network, path: Path, *, fused: bool, batches: Iterable[Inputs]) -> Network:
     """Start from the weights of a safetensors file, in training form or, as they are shipped, fused; they may lack what
     published networks do not have. Returns `model`, or with `fused` its inference form. `batches` are such as it will
     meet: fused weights get the statistics of normalisations from them.

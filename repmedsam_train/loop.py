@@ -47,8 +47,8 @@ def train(task: Task[M], recipe: Recipe, out: Path) -> Path:
     """Run `recipe.steps` steps; returns `out`/model.safetensors, the averaged network as it was when it validated best.
 
     Continues from `out`/latest.pt where there is one: a run that was killed is taken up at its last checkpoint, with
-    the same batches that it would have seen. `out`/log.csv grows by a row every 10 steps; loss.png and masks.png are
-    drawn at every validation; last.safetensors is the averaged network at the end, which validation may think less of.
+    the same batches that it would have had. `out`/log.csv grows by a row every 10 steps; loss.png and masks.png are
+    drawn at every validation; last.safetensors is the averaged network at the end, whose validation may be worse.
     """
     out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)  # the processor is torch's
@@ -108,7 +108,7 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
 
     average = AveragedModel(model, avg_fn=mean, use_buffers=True)
     average.n_averaged.fill_(1)  # the start counts: at 0 the first update would replace it
-    average.eval().requires_grad_(False)
+    average.eval().requires_grad_(requires_grad=False)
     return average
 
 
@@ -151,7 +151,7 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, model: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer
 ) -> tuple[int, float]:
-    """The step to go on with and the best score so far; 0 and -inf where there is no checkpoint."""
+    """Return the step to go on with and the best score so far; 0 and -inf where there is no checkpoint."""
     if not path.exists():
         return 0, -math.inf
     state = torch.load(path, weights_only=True)
@@ -192,7 +192,7 @@ class Log:
         with self.path.open("a", newline="") as file:
             csv.writer(file).writerow(values)
 
-    def tell(self, step: int, text: str) -> None:
+    def show(self, step: int, text: str) -> None:
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, completed=step, description=f"{text}{self.validation}")
         else:
@@ -204,13 +204,13 @@ class Log:
         if step % self.EVERY == 0:
             loss, metric = sum(self.losses) / len(self.losses), sum(self.metrics) / len(self.metrics)
             self.row(step, size, f"{loss:.4f}", f"{metric:.4f}", f"{time.monotonic() - self.start:.0f}", "")
-            self.tell(step, f"{size} pixels, loss {loss:.4f}, metric {metric:.4f}")
+            self.show(step, f"{size} pixels, loss {loss:.4f}, metric {metric:.4f}")
             self.losses, self.metrics = [], []
 
     def validated(self, step: int, score: float) -> None:
         self.row(step, "", "", "", f"{time.monotonic() - self.start:.0f}", f"{score:.4f}")
         self.validation = f", validation {score:.4f}"
-        self.tell(step, f"validation {score:.4f}")
+        self.show(step, f"validation {score:.4f}")
 
 
 def bar() -> "Progress":

@@ -31,7 +31,7 @@ def batch_loss(model: Network, batch: Batch, recipe: Recipe, device: torch.devic
 
 
 def predict(model: Network, batch: Batch, recipe: Recipe, device: torch.device) -> Prediction:
-    """What the network makes of the objects of a batch, beside the truth."""
+    """Return what the network makes of the objects of a batch, beside the truth."""
     images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last)
     # Only the encoder gains from bf16, and box positions need more digits than it has.
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):

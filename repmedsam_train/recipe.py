@@ -58,7 +58,7 @@ class Recipe:
         return sum(phase.steps for phase in self.phases)
 
     def phase(self, step: int) -> Phase:
-        """The phase of step `step` (from 0)."""
+        """Return the phase of step `step` (from 0)."""
         for phase in self.phases:
             if step < phase.steps:
                 return phase
@@ -102,13 +102,13 @@ def named_recipe(name: str, pictures: int, volumes: int) -> Recipe:
 
 
 def shortened(recipe: Recipe, factor: float) -> Recipe:
-    """The same recipe with `factor` times the steps in every phase (at least one)."""
+    """Return the same recipe with `factor` times the steps in every phase (at least one)."""
     phases = tuple(replace(p, steps=max(1, round(p.steps * factor))) for p in recipe.phases)
     return replace(recipe, phases=phases, warmup_steps=round(recipe.warmup_steps * factor))
 
 
 def changed(recipe: Recipe, path: Path) -> Recipe:
-    """The recipe with what a TOML file says about it; its keys are the fields of `Recipe`, its tables the nested ones.
+    """Change a recipe as a TOML file says; its keys are the fields of `Recipe`, its tables the nested ones.
 
     Raises:
         UsageError: the file cannot be read, or names a field that does not exist or a value that does not fit.

@@ -81,7 +81,7 @@ def test_each_pixel_is_where_the_standards_equation_puts_it(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_itk_sees_each_voxel_at_the_same_place(seed: int, tmp_path: Path) -> None:
+def test_each_voxel_has_the_same_place_in_itk(seed: int, tmp_path: Path) -> None:
     """GDCM sorts and places slices by code of its own."""
     affine = affine_of(rotated(seed), (0.7, 0.9, 2.5), (-103.25, 40.5, -512.125))
     scan = read_dicom(write_series(tmp_path / "series", noise(), affine, order=[2, 0, 4, 1, 3]))

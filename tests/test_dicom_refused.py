@@ -174,7 +174,7 @@ def test_what_is_no_image_is_refused_by_its_name(name: str, reason: str) -> None
     refuse(shipped(name), reason)
 
 
-def test_folders_without_images_are_told_apart(tmp_path: Path) -> None:
+def test_folders_without_images_have_different_errors(tmp_path: Path) -> None:
     refuse(tmp_path / "gone", "gone: is not there")
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -302,7 +302,7 @@ def test_equal_places_in_unequal_files_are_not_taken_for_copies(tmp_path: Path) 
     refuse(folder, "0002.dcm and again.dcm lie at the same position")
 
 
-def test_a_codec_that_fails_midway_is_told_apart_from_a_short_file(
+def test_a_codec_that_fails_midway_and_a_short_file_have_different_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(film(VOXELS[:3].astype(np.uint8)), tmp_path / "film.dcm")

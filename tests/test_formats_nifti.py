@@ -137,7 +137,7 @@ def test_flat_files_keep_their_axes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asanyarray(nib.load(tmp_path / "l.nii").dataobj), labels[0].T)
 
 
-def test_sform_and_qform_that_disagree_are_told(tmp_path: Path) -> None:
+def test_sform_and_qform_that_disagree_are_a_warning(tmp_path: Path) -> None:
     image = nib.Nifti1Image(np.zeros((3, 4, 5), np.int16), np.eye(4))
     image.set_qform(np.diag([1.0, 1, 1, 1]), 1)
     image.set_sform(np.array([[1.0, 0, 0, 30], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), 1)

@@ -1,4 +1,4 @@
-"""Pictures as a person sees them: depth, colours, palettes, EXIF, pages; label maps to the pixel."""
+"""Pictures as viewers show them: depth, colours, palettes, EXIF, pages; label maps to the pixel."""
 
 import io
 import struct
@@ -63,7 +63,7 @@ def test_jpeg_palettes_grey_in_colours_and_transparency(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".tif"])
-def test_exif_orientation_is_honoured_and_told(orientation: int, ending: str, tmp_path: Path) -> None:
+def test_exif_orientation_is_honoured_with_a_warning(orientation: int, ending: str, tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     ops = pytest.importorskip("PIL.ImageOps")
     exif = image.Exif()

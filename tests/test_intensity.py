@@ -61,7 +61,7 @@ def test_ct_takes_the_files_window_else_soft_tissue_with_a_warning() -> None:
     assert "soft-tissue" in warnings[0]
 
 
-def test_what_looks_like_ct_is_windowed_with_a_warning() -> None:
+def test_values_like_those_of_ct_are_windowed_with_a_warning() -> None:
     grey, warnings = to_grey(scan_of(hounsfield()))
     np.testing.assert_array_equal(grey, to_grey(scan_of(hounsfield(), "CT"))[0])
     assert "look like a CT's" in warnings[0]
@@ -105,7 +105,7 @@ def test_nan_is_refused_with_its_count() -> None:
         to_grey(scan_of(voxels, "MR"))
 
 
-def test_a_window_that_shows_nothing_is_told() -> None:
+def test_a_window_that_shows_nothing_is_a_warning() -> None:
     for values, side in [((1000, 2000), "below"), ((-3000, -2000), "above")]:
         window = (3000.0, 10.0) if side == "below" else (-5000.0, 10.0)
         grey, warnings = to_grey(scan_of([[list(values)]], "CT"), window)

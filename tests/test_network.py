@@ -136,7 +136,7 @@ def test_settings_of_no_network_of_ours_are_refused(settings: dict[str, str]) ->
 
 @pytest.mark.parametrize("focus", [False, True])
 def test_settings_describe_the_network(focus: bool) -> None:
-    network = RepMedSAM(32, focus)
+    network = RepMedSAM(32, focus=focus)
     again = RepMedSAM.from_settings(network.settings)
     assert (again.grid, again.focus) == (32, focus)
     again.load_state_dict(network.state_dict())
@@ -234,7 +234,7 @@ def test_the_prior_is_a_mask_prompt_and_is_added_to_the_logits(model: RepMedSAM)
     torch.testing.assert_close(logits, by_hand + prior, atol=1e-3, rtol=1e-3)
 
 
-def test_contrast_tells_what_is_inside_from_what_is_around() -> None:
+def test_contrast_separates_inside_from_surroundings() -> None:
     boxes = torch.tensor([[64.0, 64, 191, 159], [0, 0, 80, 80]])
     prior = box_prior(boxes, 64, 256)
     features = torch.randn(2, 32, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -29,7 +29,9 @@ def is_coloured(drawing: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def volume(shape: tuple[int, int, int], boxes: list[list[int]], spacing: tuple[float, ...] | None = None) -> Case:
     imgs = np.full(shape, 90, np.uint8)
     imgs[0, 0, 0] = 0
-    return make_case("3D.npz", imgs, np.array(boxes), True, None if spacing is None else np.array(spacing))
+    return make_case(
+        "3D.npz", imgs, np.array(boxes), is_volume=True, raw_spacing=None if spacing is None else np.array(spacing)
+    )
 
 
 @pytest.mark.parametrize("scale", [0.5, 1, 3.3])
@@ -57,7 +59,7 @@ def test_single_pixels_and_label_65535_are_seen() -> None:
 
 def test_no_number_lies_over_another_and_most_of_a_crowd_have_one() -> None:
     boxes = np.array([[x, y, x + 13, y + 13] for x in range(2, 318, 16) for y in range(2, 208, 16)][:241])
-    case = make_case("2D.npz", np.random.default_rng(0).integers(0, 255, (220, 320)), boxes, False)
+    case = make_case("2D.npz", np.random.default_rng(0).integers(0, 255, (220, 320)), boxes, is_volume=False)
     segs = fill_boxes(case.shape, boxes, "ellipse")
     side = picture_side(case)
     canvas = draw_plane(case.imgs, segs, case.boxes.corners, case.boxes.labels, (side, side * 220 // 320))
@@ -135,7 +137,7 @@ def test_any_volume_has_a_sheet(shape: tuple[int, int, int], side: int) -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (300, 2, 3)])
 def test_any_picture_has_an_overlay(shape: tuple[int, ...]) -> None:
     boxes = np.array([[0, 0, shape[1], shape[0]]])
-    case = make_case("2D.npz", np.zeros(shape, np.uint8), boxes, False)
+    case = make_case("2D.npz", np.zeros(shape, np.uint8), boxes, is_volume=False)
     for side in (160, picture_side(case)):
         assert max(draw_overlay(case, np.ones(shape[:2], np.uint8), side).shape) == side
 
@@ -173,7 +175,7 @@ def test_a_collage_has_a_tile_for_every_case_with_a_segmentation(samples: Path, 
 
 
 def test_an_overlay_that_cannot_be_written_says_where(tmp_path: Path) -> None:
-    case = make_case("2D.npz", np.zeros((20, 20), np.uint8), np.array([[2, 2, 9, 9]]), False)
+    case = make_case("2D.npz", np.zeros((20, 20), np.uint8), np.array([[2, 2, 9, 9]]), is_volume=False)
     with pytest.raises(CaseWriteError, match=r"a\.png.*nowhere"):
         write_overlay(tmp_path / "nowhere" / "a.png", case, case.empty_segmentation())
     write_overlay(tmp_path / "a.png", case, case.empty_segmentation())

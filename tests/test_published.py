@@ -121,7 +121,7 @@ def test_imported_weights_can_be_started_from(
     assert not stopped.value.code
     assert "is repvit-sam" in capsys.readouterr().out
     for focus in (False, True):  # published networks have none; what ours adds starts without their weights
-        model = RepMedSAM(16, focus)
+        model = RepMedSAM(16, focus=focus)
         load_initial(model, tmp_path / "imported.safetensors", fused=False, batches=())
         for name, tensor in repvit_sam.items():
             assert torch.equal(model.state_dict()[name], tensor), name

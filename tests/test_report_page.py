@@ -59,11 +59,11 @@ def a_run(tmp_path: Path) -> RunFolders:
     )  # fmt: skip
     write_npz(run.segs / "3DBox_MR_ball.npz", segs=ball.astype(np.uint8))
     cases = [
-        told("2DBox_US_good.npz", seconds=0.5, stages={"encode": 0.3, "decode": 0.1}),
-        told("2DBox_US_bad.npz", seconds=0.25, warnings=[EVIL_MESSAGE, *(f"box {i} is odd" for i in range(5))]),
-        told(f"2DBox_CT_{EVIL}.npz", seconds=0.1),
-        told("2DBox_CT_broken.npz", status="failed", error=f"2DBox_CT_broken.npz: {EVIL_MESSAGE}"),
-        told("3DBox_MR_ball.npz", seconds=2.0),
+        reported("2DBox_US_good.npz", seconds=0.5, stages={"encode": 0.3, "decode": 0.1}),
+        reported("2DBox_US_bad.npz", seconds=0.25, warnings=[EVIL_MESSAGE, *(f"box {i} is odd" for i in range(5))]),
+        reported(f"2DBox_CT_{EVIL}.npz", seconds=0.1),
+        reported("2DBox_CT_broken.npz", status="failed", error=f"2DBox_CT_broken.npz: {EVIL_MESSAGE}"),
+        reported("3DBox_MR_ball.npz", seconds=2.0),
     ]
     engine = {"name": "openvino", "version": "2026", "precision": {"pictures": "int8"}}
     run.report(repmedsam="9.8.7", processor=f"Abacus {EVIL}", engine=engine, threads=2, cases=cases)
@@ -75,13 +75,13 @@ def add(run: RunFolders, name: str, gt: NDArray[np.bool_], seg: NDArray[np.bool_
     write_npz(run.segs / name, segs=seg.astype(np.uint8))
 
 
-def told(name: str, **content: object) -> dict[str, Any]:
+def reported(name: str, **content: object) -> dict[str, Any]:
     return {"case": name, "status": "ok", "seconds": 1.0, "stages": {}, "warnings": [], "error": None, **content}
 
 
 @dataclass
 class Parsed(HTMLParser):
-    """Elements, attributes and text of a page, as any parser sees them."""
+    """Elements, attributes and text of a page, as any parser finds them."""
 
     tags: list[str] = field(default_factory=list)
     attributes: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -109,7 +109,7 @@ def order_of(html: str) -> list[str]:
     return re.findall(r'<tbody[^>]* data-case="([^"]*)"', html)
 
 
-def test_the_page_tells_all_worst_first(a_run: RunFolders, repmedsam: Repmedsam) -> None:
+def test_the_page_shows_all_worst_first(a_run: RunFolders, repmedsam: Repmedsam) -> None:
     output = a_run.root / "report.html"
     result = repmedsam("report", "-s", a_run.segs, "-i", a_run.cases, "-o", output)
     assert result.code == 0, result.err
@@ -148,7 +148,7 @@ def test_scores_are_those_of_evaluate(a_run: RunFolders) -> None:
     names = [name for name in find_names(run, a_run.segs) if "broken" not in name]
     for result in collect(names, run, Folders(a_run.segs, a_run.cases), score, draw_nothing):
         name = result.report.case
-        expected = evaluate_case(a_run.cases / name, a_run.segs / name, False, False).score
+        expected = evaluate_case(a_run.cases / name, a_run.segs / name, challenge=False, baselines=False).score
         assert result.dsc == pytest.approx(expected.dsc)
         assert result.nsd == pytest.approx(expected.nsd)
 
@@ -176,12 +176,12 @@ def test_nothing_of_strangers_becomes_markup_and_nothing_is_loaded(a_run: RunFol
 
 def test_names_lead_to_no_other_folder(a_run: RunFolders) -> None:
     write_npz(a_run.root / "2D_secret.npz", imgs=good_image(), boxes=good_box())
-    a_run.report(cases=[told("../2D_secret.npz"), told("2DBox_US_good.npz")])
+    a_run.report(cases=[reported("../2D_secret.npz"), reported("2DBox_US_good.npz")])
     problems = make_report(Folders(a_run.segs, a_run.cases), a_run.root / "report.html")
     assert problems == ["../2D_secret.npz: is not the name of a file"]
 
 
-def test_files_that_cannot_be_read_are_told_of(a_run: RunFolders, repmedsam: Repmedsam) -> None:
+def test_files_that_cannot_be_read_are_listed(a_run: RunFolders, repmedsam: Repmedsam) -> None:
     (a_run.cases / "2DBox_US_good.npz").unlink()
     (a_run.segs / "2DBox_US_bad.npz").write_bytes(b"no zip")
     write_npz(a_run.segs / "3DBox_MR_ball.npz", segs=np.full((12, 40, 60), 10**7))
@@ -191,7 +191,7 @@ def test_files_that_cannot_be_read_are_told_of(a_run: RunFolders, repmedsam: Rep
     for words in ("2DBox_US_good.npz: the file is not there", "2DBox_US_bad.npz: not an npz", "0 to 65535"):
         assert words in result.err
         assert words in output.read_text()
-    assert "broken" not in result.err  # predict has told that already
+    assert "broken" not in result.err  # predict has printed that already
 
 
 @pytest.mark.parametrize(

@@ -152,14 +152,16 @@ def test_what_a_killed_run_left_behind_is_swept(tmp_path: Path, repmedsam: Repme
     assert [p.name for p in (tmp_path / "out").glob(".*")] == [".other.npz.0123abcd.part"]
 
 
-def test_the_report_tells_what_ran_where_and_how_long(samples: Path, tmp_path: Path, repmedsam: Repmedsam) -> None:
+def test_the_report_states_what_ran_where_and_how_long(samples: Path, tmp_path: Path, repmedsam: Repmedsam) -> None:
     (tmp_path / "in").mkdir()
     write_npz(tmp_path / "in" / "2D.npz", imgs=good_image(), boxes=good_box())
     repmedsam("predict", "-i", tmp_path / "in", "-o", tmp_path / "out", "--threads", 1)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["threads"] == 1
     assert report["engine"]["name"] == "openvino"
-    assert report["engine"]["precision"] == {"pictures": choose_precision("auto", find_weights(), False).precision}
+    assert report["engine"]["precision"] == {
+        "pictures": choose_precision("auto", find_weights(), volumes=False).precision
+    }
     assert len(report["weights"]) == 64
     assert report["processor"]
     case = report["cases"][0]

@@ -1,4 +1,4 @@
-"""The pipeline's promises, with a network that can be seen through: its mask is the box it is given."""
+"""The pipeline's promises, with a network of known result: its mask is the box that prompts it."""
 
 from pathlib import Path
 
@@ -132,7 +132,7 @@ def test_with_focus_masks_lie_where_they_do_without(data: st.DataObject, height:
     np.testing.assert_array_equal(segs == 1, wanted)
 
 
-def test_the_decoder_looks_around_the_box_of_a_volume_whatever_the_slice() -> None:
+def test_the_roi_is_around_the_box_of_the_volume_in_every_slice() -> None:
     engine = BoxEngine(focus=True)
     segment(make_case(volume(5), [[50, 60, 0, 149, 159, 4]], True), engine, Stopwatch())
     around = rois_around(np.array([[50, 60, 149, 159]], np.float32))

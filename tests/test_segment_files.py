@@ -90,7 +90,7 @@ def test_a_ct_phantom_through_the_network_lands_on_itself(tmp_path: Path, repmed
     assert "1 of 1 boxes" in result.out
 
 
-def test_the_network_sees_the_same_however_the_file_is_stored(tmp_path: Path, repmedsam: Repmedsam) -> None:
+def test_the_network_gets_the_same_slices_however_the_file_is_stored(tmp_path: Path, repmedsam: Repmedsam) -> None:
     voxels, _, box = ct_phantom()
     affine = np.diag([-0.8, -0.8, 5, 1])
     image = nib.Nifti1Image(voxels.T, affine)
@@ -198,7 +198,7 @@ def test_kinds_in_their_own_kind_and_one_bad_input_stops_no_other(tmp_path: Path
 
 
 @pytest.mark.usefixtures("filled")
-def test_numbers_of_labels_with_gaps_are_told(tmp_path: Path, repmedsam: Repmedsam) -> None:
+def test_numbers_of_labels_with_gaps_are_a_warning(tmp_path: Path, repmedsam: Repmedsam) -> None:
     image = write_nifti(tmp_path / "i.nii", np.arange(120, dtype=np.int16).reshape(4, 5, 6))
     labels = np.zeros((4, 5, 6), np.uint8)
     labels[0, :2, :2], labels[1:3, 3:, 3:] = 2, 7

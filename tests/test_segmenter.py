@@ -38,7 +38,7 @@ def test_box_after_box_gives_the_masks_of_all_at_once(segmenter: Segmenter, samp
         assert not (mask < (labels == label)).any()  # others may lie over it
 
 
-def test_a_box_that_marks_nothing_is_empty_and_told_of(segmenter: Segmenter) -> None:
+def test_a_box_that_marks_nothing_is_empty_with_a_warning(segmenter: Segmenter) -> None:
     boxes = [*good_box().tolist(), [500, 500, 600, 600]]
     with pytest.warns(UserWarning, match="box 2"):
         assert segmenter.segment(good_image(), boxes).max() == 1

@@ -79,7 +79,7 @@ def test_labels_and_boxes_land_on_the_same_voxels(affine: F64, data: st.DataObje
     inside = slices[z0 : z1 + 1, y0 : y1 + 1, x0 : x1 + 1]
     assert set(inside.ravel().tolist()) == set(of_box.ravel().tolist())
 
-    labels = np.isin(slices, inside).astype(np.uint8)  # a mask that fills the box, as the network sees it
+    labels = np.isin(slices, inside).astype(np.uint8)  # a mask that fills the box, in the network's frame
     np.testing.assert_array_equal(order.voxels(labels), np.isin(scan.voxels, of_box))
     spacing = order.spacing(scan.spacing)
     assert spacing is not None

@@ -65,7 +65,7 @@ def test_samples_hold_their_promises(seed: int, size: int, focus: bool, samples:
 def test_boxes_hold_their_objects_before_jitter(focus: bool, seed: int, samples: Path) -> None:
     """Whatever was flipped, cropped or turned: image, mask and box stay in step."""
     still = Augmentation(tight_box=1, loose_box=0, volume_box=0)
-    prompted = TrainingSet(find_cases(samples), seed, still, focus).batch(0, 2, 256, 8).prompted
+    prompted = TrainingSet(find_cases(samples), seed, still, focus=focus).batch(0, 2, 256, 8).prompted
     side = prompted.masks.shape[-1]
     boxes, windows = torch.from_numpy(prompted.boxes), torch.from_numpy(prompted.rois)
     placed = inside_rois(boxes, windows, side).numpy()
@@ -86,7 +86,7 @@ def test_volumes_are_prompted_as_in_inference(samples: Path) -> None:
     case = read_training_case(path)
     smaller = 0
     for seed in range(20):
-        sample = draw_sample(case, np.random.default_rng(seed), 256, 1, augmentation, True)
+        sample = draw_sample(case, np.random.default_rng(seed), 256, 1, augmentation, focus=True)
         assert sample is not None
         around = rois_around(sample.prompted.boxes)
         assert (around[:, :2] >= sample.prompted.rois[:, :2] - 1e-2).all()
@@ -348,9 +348,9 @@ def test_no_group_is_in_both_parts(seed: int, tmp_path_factory: pytest.TempPathF
     patients = {f"2DBox_CT_a_{i:02}": f"patient {i // 3}" for i in range(30)}
     (folder / "groups.csv").write_text("case,group\n" + "".join(f"{c},{g}\n" for c, g in patients.items()))
     trained_on, held_out = split(folder, seed)
-    seen, unseen = ({patients[path.stem] for path in part} for part in (trained_on, held_out))
-    assert len(unseen) == 2
-    assert not seen & unseen
+    of_training, of_validation = ({patients[path.stem] for path in part} for part in (trained_on, held_out))
+    assert len(of_validation) == 2
+    assert not of_training & of_validation
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ class Job:
 
 
 def cases_to_run(job: Job) -> list[Path]:
-    """The cases of the input folder in order of name, after making sure that the run can start.
+    """Return the cases of the input folder in order of name, after making sure that the run can start.
 
     Raises:
         UsageError: no such folder, nothing in it, or results that would be lost.
@@ -70,7 +70,7 @@ def run(job: Job, paths: list[Path], pool: EnginePool, at_once: int = 1) -> Iter
         sweep(target)
         if job.resume and target.exists():
             return CaseReport(path.name, "skipped")
-        with pool.engine(is_volume_name(path.name)) as engine:
+        with pool.engine(volumes=is_volume_name(path.name)) as engine:
             return do_case(path, target, engine, job.overlays)
 
     if at_once == 1:  # in this thread: an interruption stops it at once

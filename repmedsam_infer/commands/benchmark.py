@@ -73,7 +73,7 @@ def benchmark(
     paths: Sequence[Path], variants: Sequence[Variant], rounds: int, threads: int, weights: Weights,
     show: Callable[[str], None],
 ) -> list[Times]:  # fmt: skip
-    """Times of every case and variant, shown as they come.
+    """Yield times of every case and variant, shown as they come.
 
     Raises:
         CaseReadError: a case cannot be read.
@@ -82,7 +82,7 @@ def benchmark(
     """
     kinds = {is_volume_name(path.name) for path in paths}
     engines = {
-        (variant, volumes): load_engine(variant.engine, weights, threads, variant.precision, volumes)
+        (variant, volumes): load_engine(variant.engine, weights, threads, variant.precision, volumes=volumes)
         for variant in variants
         for volumes in kinds
     }
@@ -117,7 +117,7 @@ def benchmark_folder(
     output: Path | None,
     progress: Callable[[str], None],
 ) -> str:
-    """The Markdown table of `benchmark` on the cases of `folder`, or on drawn ones; every time goes to `output`.
+    """Return the Markdown table of `benchmark` on the cases of `folder`, or on drawn ones; every time goes to `output`.
 
     Options as of `repmedsam benchmark`.
 
@@ -139,7 +139,7 @@ def benchmark_folder(
 
 
 def run_cold(times: Times, folder: Path, out: Path, variant: Variant, threads: int, weights: Weights) -> None:
-    """A whole process for one case, from start to exit."""
+    """Return a whole process for one case, from start to exit."""
     command = [sys.executable, "-c", ONE_RUN, str(folder), str(out), *variant, str(threads), str(weights.folder)]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own program)
@@ -151,7 +151,7 @@ def run_cold(times: Times, folder: Path, out: Path, variant: Variant, threads: i
 
 
 def run_warm(times: Times, path: Path, target: Path, engine: Engine) -> None:
-    """The case alone, its network loaded and used before."""
+    """Return the case alone, its network loaded and used before."""
     if not times.warm_seconds:
         do_case(path, target, engine)  # the first time buffers are made
     report: CaseReport = do_case(path, target, engine)
@@ -164,7 +164,7 @@ def run_warm(times: Times, path: Path, target: Path, engine: Engine) -> None:
 
 
 def cases_of(folder: Path | None, scratch: Path) -> list[Path]:
-    """The npz files of a folder, or drawn ones in `scratch`.
+    """Return the npz files of a folder, or drawn ones in `scratch`.
 
     Raises:
         UsageError: the folder holds none.

@@ -44,7 +44,7 @@ class Converted:
 
 
 def make_cases(
-    inputs: Sequence[Path], folder: Path, boxes: BoxSource, reading: Reading, overwrite: bool = False
+    inputs: Sequence[Path], folder: Path, boxes: BoxSource, reading: Reading, *, overwrite: bool = False
 ) -> list[Converted]:
     """Write a case for each input: imgs, boxes, for volumes spacing, and gts where boxes come from label maps.
 
@@ -77,7 +77,7 @@ def show_converted(made: Sequence[Converted]) -> bool:
 
 
 def make_case_file(path: Path, folder: Path, boxes: BoxSource, reading: Reading, taken: set[str]) -> Converted:
-    """Raises CaseError where it cannot be read, its name is taken, or it cannot be written."""
+    """Raise CaseError where it cannot be read, its name is taken, or it cannot be written."""
     scan = reading.scan(path)
     view = view_of(scan)
     target = folder / case_name(path, scan, view)
@@ -105,7 +105,7 @@ def case_name(path: Path, scan: Scan, view: View) -> str:
 
 
 def labels_of_boxes(path: Path, scan: Scan) -> NDArray[Any]:
-    """A label map on the scan's voxels, its labels numbered as their boxes are: from 1, without gaps."""
+    """Return a label map on the scan's voxels, its labels numbered as their boxes are: from 1, without gaps."""
     label_map = read_scan(path)
     return renumbered(on_grid_of(scan, label_map, whole_labels(label_map)))
 
@@ -116,7 +116,7 @@ def whole(boxes: NDArray[np.float64]) -> NDArray[Any]:
     return rounded.astype(np.int64) if (rounded == boxes).all() else boxes
 
 
-def put_back(segs_path: Path, original: Path, output: Path, reading: Reading, stored_order: bool = False) -> None:
+def put_back(segs_path: Path, original: Path, output: Path, reading: Reading, *, stored_order: bool = False) -> None:
     """Write the segmentation of a case as a label map of the original that the case was made of.
 
     stored_order: the case was not made here, its slices are in the original's own order.

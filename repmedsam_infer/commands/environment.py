@@ -27,7 +27,7 @@ def describe(weights_folder: Path | None) -> dict[str, Any]:
             "fitted": asdict(found.calibration()),
         }
         auto: dict[str, dict[str, str]] | None = {
-            kind: choose_precision("auto", found, volumes)._asdict()
+            kind: choose_precision("auto", found, volumes=volumes)._asdict()
             for kind, volumes in (("pictures", False), ("volumes", True))
         }
     except SetupError as error:
@@ -63,7 +63,7 @@ def prepare(folder: Path, weights: Path | None) -> list[str]:
     from repmedsam_infer.engines.openvino import load_networks
 
     found, cache = find_weights(weights), CompiledNetworks(folder)
-    precisions = sorted({choose_precision("auto", found, volumes).precision for volumes in (False, True)})
+    precisions = sorted({choose_precision("auto", found, volumes=volumes).precision for volumes in (False, True)})
     try:
         for precision in precisions:
             load_networks(found, available_threads(), precision, streams=1, cache=cache, keep=True)

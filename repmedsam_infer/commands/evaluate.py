@@ -30,7 +30,7 @@ def evaluate_folder(
 
     """
     cases = []
-    for case in evaluate(segs, gts, challenge, baselines):
+    for case in evaluate(segs, gts, challenge=challenge, baselines=baselines):
         cases.append(case)
         if case.error:
             warn(f"warning: {case.error}; {'it is not scored' if math.isnan(case.score.dsc) else 'it scores 0'}")

@@ -45,9 +45,9 @@ def predict(
     jobs = min(jobs, threads, len(paths))
     cv2.setNumThreads(max(1, threads // jobs))
     found = find_weights(weights)
-    pool = EnginePool(lambda volumes: load_engines(engine, found, threads, precision, volumes, jobs))
+    pool = EnginePool(lambda volumes: load_engines(engine, found, threads, precision, volumes=volumes, jobs=jobs))
     for volumes in sorted({is_volume_name(path.name) for path in paths}):
-        pool.engines(volumes)
+        pool.engines(volumes=volumes)
     load_seconds = round(time.perf_counter() - start, 4)
     reports: list[CaseReport] = []
     try:

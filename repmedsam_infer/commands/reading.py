@@ -22,7 +22,7 @@ class Reading:
     series: str | None = None
 
     def scan(self, path: Path) -> Scan:
-        """Raises what read_scan does."""
+        """Raise what read_scan does."""
         scan = read_scan(path, self.series)
         return replace(scan, modality=self.modality) if self.modality else scan
 

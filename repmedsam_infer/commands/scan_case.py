@@ -51,7 +51,7 @@ def view_of(scan: Scan) -> View:
 def make_scan_case(
     name: str, scan: Scan, corners: NDArray[np.float64], window: Window | str | None
 ) -> tuple[Case, View]:
-    """What to segment, and the way back. Boxes are checked, and named in warnings, as the user gave them: in voxels.
+    """Return what to segment, and the way back. Boxes are checked, and named in warnings, as given: in voxels.
 
     Args:
         name: what messages call it.
@@ -67,7 +67,7 @@ def make_scan_case(
     grey, notes = to_grey(scan, window)
     boxes, of_boxes = check_boxes(name, corners, scan.shape)
     spacing = view.order.spacing(scan.spacing) if view.is_volume else None
-    case = make_case(name, view.images(grey), view.boxes(boxes.corners), view.is_volume, spacing)
+    case = make_case(name, view.images(grey), view.boxes(boxes.corners), is_volume=view.is_volume, raw_spacing=spacing)
     labels = boxes.labels[case.boxes.labels - 1]
     warnings = tuple(dict.fromkeys((*scan.warnings, *notes, *of_boxes, *case.warnings)))
     return replace(case, boxes=Boxes(case.boxes.corners, labels, boxes.count), warnings=warnings), view

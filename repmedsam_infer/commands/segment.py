@@ -77,7 +77,7 @@ def targets_of(job: FileJob) -> list[Path]:
 
 
 def own_ending(path: Path) -> str:
-    """The ending that a result has which goes beside others of its input's kind."""
+    """Return the ending that a result has which goes beside others of its input's kind."""
     ending = ending_of(path)
     if path.is_dir() or ending in DICOM:
         return ".dcm"
@@ -158,7 +158,7 @@ def do_file(job: FileJob, path: Path, target: Path, segmenter: Segmenter, unable
 
 
 def renumbered(names: list[str]) -> list[str]:
-    """A warning where boxes were taken from labels whose numbers have gaps: results are numbered by box."""
+    """Return a warning where boxes were taken from labels whose numbers have gaps: results are numbered by box."""
     odd = [f"{name} is {i} in the result" for i, name in enumerate(names, 1) if name.startswith("label ")]
     if odd and any(name != f"label {i}" for i, name in enumerate(names, 1)):
         return [f"labels are numbered in order of the boxes: {', '.join(odd[:8])}{', ...' if len(odd) > 8 else ''}"]

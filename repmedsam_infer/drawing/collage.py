@@ -95,7 +95,7 @@ def fitted(case: Case, segs: Segmentation) -> NDArray[np.uint8]:
 
 
 def round_corners(drawing: NDArray[np.uint8], radius: int = 8) -> NDArray[np.uint8]:
-    """The drawing with its corners fading into the background."""
+    """Return the drawing with its corners fading into the background."""
     height, width = drawing.shape[:2]
     fine = np.zeros((height * 4, width * 4), np.uint8)
     r, right, bottom = radius * 4, width * 4 - 1, height * 4 - 1

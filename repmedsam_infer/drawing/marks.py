@@ -19,7 +19,7 @@ Place = tuple[int, int, int, int]  # left, top, right, bottom; ends exclusive
 Size = tuple[int, int]  # width, height
 
 GOLDEN_ANGLE = 137.508  # degrees of hue between one label and the next
-LEAST_LUMA = 150  # of a label's colour: blue has to be seen on black
+LEAST_LUMA = 150  # of a label's colour: blue has to show on black
 WHITE: Color = (255, 255, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 TEXT_SCALE = 0.45  # about 12 pixels of height
@@ -93,8 +93,9 @@ def draw_plane(
 
 
 def outlines_of(mask: U8, corner: tuple[int, int], scale: tuple[float, float]) -> list[NDArray[np.int32]]:
-    """Closed outlines, each (P, 1, 2) x y in 1 / 2**SHIFT of a canvas pixel, of a 0-1 mask whose pixel (0, 0) is the
-    image's `corner`.
+    """Outline a 0-1 mask whose pixel (0, 0) is the image's `corner`.
+
+    Returns closed lines, each (P, 1, 2) x y in 1 / 2**SHIFT of a canvas pixel.
     """
     fine_x, fine_y = (min(max(math.ceil(s), 1), MOST_FINE) for s in scale)
     if fine_x > 1 or fine_y > 1:
@@ -106,7 +107,7 @@ def outlines_of(mask: U8, corner: tuple[int, int], scale: tuple[float, float]) -
 
 
 def brackets(box: NDArray[np.float64], scale: tuple[float, float]) -> list[NDArray[np.int32]]:
-    """The four corners of an inclusive box, as open lines."""
+    """Return the four corners of an inclusive box, as open lines."""
     x_min, y_min, x_max, y_max = box + np.array([0, 0, 1, 1])
     arm = min((x_max - x_min) * scale[0], (y_max - y_min) * scale[1]) * 0.25
     arm_x, arm_y = arm / scale[0], arm / scale[1]
@@ -202,7 +203,7 @@ def draw_text(
 
 
 def draw_scale(canvas: Canvas, mm: float | None) -> None:
-    """A scale bar, lower left: mm are those of one image pixel across, None where they are not known."""
+    """Draw a scale bar, lower left: mm are those of one image pixel across, None where they are not known."""
     unit, step = ("px", 1.0) if mm is None else ("mm", mm)
     length = round_length(canvas.size[0] / 4 / canvas.scale[0] * step)
     width = round(length / step * canvas.scale[0])
@@ -215,13 +216,13 @@ def draw_scale(canvas: Canvas, mm: float | None) -> None:
 
 
 def round_length(length: float) -> float:
-    """The largest of 1, 2, 5, 10, 20, 50, ... (and 0.5, 0.2, ...) up to `length`."""
+    """Return the largest of 1, 2, 5, 10, 20, 50, ... (and 0.5, 0.2, ...) up to `length`."""
     power = 10.0 ** math.floor(math.log10(length))
     return max(step * power for step in STEPS if step * power <= length * (1 + 1e-9))
 
 
 def label_color(label: int) -> Color:
-    """A bright RGB colour, far from its neighbours'."""
+    """Return a bright RGB colour, far from its neighbours'."""
     hue = label * GOLDEN_ANGLE % 360 / 60
     ramp = np.clip(np.abs((hue + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1) * 200 + 55
     luma = float(ramp @ np.array([0.299, 0.587, 0.114]))

@@ -59,7 +59,7 @@ def draw_grid(case: Case, segs: Segmentation, longest: int) -> U8:
 
 
 def draw_three(case: Case, segs: Segmentation, size: Size) -> U8:
-    """A slice, and right of it a reformat along y over one along x, in exactly `size`."""
+    """Return a slice, and right of it a reformat along y over one along x, in exactly `size`."""
     profiles = find_profiles(case, segs)
     region = find_region(case, profiles)
     planes = [Plane(axis, choose_planes(profile, 1)[0], region) for axis, profile in enumerate(profiles)]
@@ -81,7 +81,7 @@ def draw_three(case: Case, segs: Segmentation, size: Size) -> U8:
 
 
 def draw_tile(case: Case, segs: Segmentation, plane: Plane, room: Size) -> Canvas | None:
-    """The plane as large as fits into `room`, its aspect being the body's; None where it is too thin to see."""
+    """Return the plane as large as fits into `room`, its aspect being the body's; None where it is too thin to see."""
     down, across = (axis for axis in range(3) if axis != plane.axis)
     mm = np.ones(3) if case.spacing is None else case.spacing
     image, labels, boxes, here = cut(case, segs, widened(plane, case.shape, mm, room))
@@ -100,7 +100,7 @@ def draw_tile(case: Case, segs: Segmentation, plane: Plane, room: Size) -> Canva
 
 
 def widened(plane: Plane, shape: tuple[int, ...], mm: NDArray[np.float64], room: Size) -> Plane:
-    """The plane with more shown along one of its sides, to fill the room, as far as the volume goes."""
+    """Return the plane with more shown along one of its sides, to fill the room, as far as the volume goes."""
     down, across = (axis for axis in range(3) if axis != plane.axis)
     shown = [(side.stop - side.start) * size for side, size in zip(plane.region, mm.tolist(), strict=True)]
     axis, length = across, shown[down] * room[0] / room[1]
@@ -168,7 +168,7 @@ def box_profiles(case: Case) -> list[NDArray[np.int64]]:
 
 
 def find_region(case: Case, profiles: list[NDArray[np.int64]]) -> tuple[slice, slice, slice]:
-    """What holds all labels and boxes, and some of what is around them."""
+    """Return what holds all labels and boxes, and some of what is around them."""
     ranges = []
     for axis, (profile, side) in enumerate(zip(profiles, case.shape, strict=True)):
         where = np.flatnonzero(profile.any(axis=0)).tolist()
@@ -206,7 +206,7 @@ def choose_planes(profile: NDArray[np.int64], count: int) -> list[int]:
 
 
 def middle_of_best(gains: NDArray[np.float64]) -> int:
-    """The middle one of the planes that gain most."""
+    """Return the middle one of the planes that gain most."""
     best = np.flatnonzero(gains >= gains.max() - 1e-9)
     return int(best[len(best) // 2])
 

@@ -31,7 +31,7 @@ class Calibration:
     smallest_part: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raises ValueError for what is out of range."""
+        """Raise ValueError for what is out of range."""
         limits = {"slice_smoothing": (0.0, 0.5), "smallest_part": (0.0, 1.0)}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -50,5 +50,5 @@ class Calibration:
         return cls(**{field.name: float(metadata[field.name]) for field in fields(cls) if field.name in metadata})
 
     def metadata(self) -> dict[str, str]:
-        """What `from_metadata` reads."""
+        """Return what `from_metadata` reads."""
         return {field.name: f"{getattr(self, field.name):g}" for field in fields(self)}

@@ -37,7 +37,7 @@ class CompiledNetworks:
         return self.folder / f"{key[:32]}.blob"
 
     def read(self, *identity: str) -> memoryview | None:
-        """The compiled network, if there is an undamaged one."""
+        """Return the compiled network, if there is an undamaged one."""
         path = self.path(*identity)
         try:
             content = mapped(path) if path is not None else None
@@ -62,7 +62,7 @@ def checksum(blob: bytes | memoryview) -> bytes:
 
 
 def mapped(path: Path) -> memoryview:
-    """The file's content, in memory that the system can take back."""
+    """Return the file's content, in memory that the system can take back."""
     with path.open("rb") as file:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 

@@ -11,7 +11,7 @@ from repmedsam_infer.errors import UsageError
 EngineName = Literal["openvino", "torch"]
 
 
-def load_engine(name: str, weights: Weights, threads: int, precision: str = "auto", volumes: bool = False) -> Engine:
+def load_engine(name: str, weights: Weights, threads: int, precision: str = "auto", *, volumes: bool = False) -> Engine:
     """Load the network into an engine that uses `threads` threads, for pictures or for volumes; either can do both.
 
     Raises:
@@ -19,11 +19,11 @@ def load_engine(name: str, weights: Weights, threads: int, precision: str = "aut
         SetupError: the engine is not installed, or its weights are missing or damaged.
 
     """
-    return load_engines(name, weights, threads, precision, volumes, jobs=1)[0]
+    return load_engines(name, weights, threads, precision, volumes=volumes, jobs=1)[0]
 
 
 def load_engines(
-    name: str, weights: Weights, threads: int, precision: str, volumes: bool, jobs: int
+    name: str, weights: Weights, threads: int, precision: str, *, volumes: bool, jobs: int
 ) -> Sequence[Engine]:
     """`jobs` engines that share their networks and `threads` threads, to be used at the same time.
 
@@ -34,7 +34,7 @@ def load_engines(
         UsageError, SetupError: as `load_engine` does; or the engine can do but one job at a time.
 
     """
-    choice = check_engine(name, weights, precision, volumes)
+    choice = check_engine(name, weights, precision, volumes=volumes)
     # Imported here: an engine costs a second of start-up, and only one is used.
     if name == "openvino":
         from repmedsam_infer.engines.openvino import load_openvino
@@ -47,8 +47,8 @@ def load_engines(
     return [load(weights, threads)]
 
 
-def check_engine(name: str, weights: Weights, precision: str, volumes: bool) -> Choice:
-    """The precision of that engine, which is not loaded yet.
+def check_engine(name: str, weights: Weights, precision: str, *, volumes: bool) -> Choice:
+    """Return the precision of that engine, which is not loaded yet.
 
     Raises:
         UsageError: there is no engine of this name, or it cannot run in this precision.
@@ -59,4 +59,4 @@ def check_engine(name: str, weights: Weights, precision: str, volumes: bool) -> 
         raise UsageError(f"there is no engine '{name}'; choose one of: {', '.join(get_args(EngineName))}")
     if name == "torch" and precision not in ("auto", "fp32"):
         raise UsageError("the engine 'torch' is the reference and runs in fp32 only")
-    return choose_precision(precision, weights, volumes)
+    return choose_precision(precision, weights, volumes=volumes)

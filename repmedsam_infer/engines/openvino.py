@@ -85,9 +85,9 @@ def load_openvino(
 
 
 def load_networks(
-    weights: Weights, threads: int, precision: Precision, streams: int, cache: CompiledNetworks, keep: bool
+    weights: Weights, threads: int, precision: Precision, streams: int, cache: CompiledNetworks, *, keep: bool
 ) -> Networks:
-    """The networks from `cache` where they are there, else compiled; with `keep` they are added to it.
+    """Return the networks from `cache` where they are there, else compiled; with `keep` they are added to it.
 
     Raises:
         UsageError, SetupError: as `load_openvino`.
@@ -135,12 +135,12 @@ def load_networks(
 
 
 def numbers_of(graph: str) -> str:
-    """The file that the constants of a graph lie in."""
+    """Return the file that the constants of a graph lie in."""
     return f"{graph}.bin" if graph == ENCODERS["int8"] else STORE
 
 
 def warmed_up(network: Any) -> Any:
-    """The network, after one inference for a single box: kernels are made at the first one, and here there is time."""
+    """Run the network for a single box and return it: its kernels are made at the first run, and here there is time."""
     network.create_infer_request().infer(
         [np.zeros([1 if side.is_dynamic else side.get_length() for side in port.partial_shape], np.float32)
          for port in network.inputs]

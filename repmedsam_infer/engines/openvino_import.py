@@ -8,7 +8,7 @@ CONVERTER = "openvino.tools.ovc"  # who needs it imports it by itself
 
 
 def import_openvino() -> ModuleType:
-    """The module. The converter is as if it were not installed while it is imported.
+    """Return the module. The converter is as if it were not installed while it is imported.
 
     Raises:
         ImportError: it is not installed.

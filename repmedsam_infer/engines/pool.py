@@ -46,10 +46,10 @@ class EnginePool:
 
     @classmethod
     def holding(cls, engines: Mapping[bool, Sequence[Engine]]) -> "EnginePool":
-        """A pool of engines that are loaded: `engines[True]` for volumes, `engines[False]` for pictures."""
+        """Return a pool of engines that are loaded: `engines[True]` for volumes, `engines[False]` for pictures."""
         return cls(lambda volumes: engines[volumes])
 
-    def engines(self, volumes: bool) -> Sequence[Engine]:
+    def engines(self, *, volumes: bool) -> Sequence[Engine]:
         """Those for volumes or for pictures, loaded if they are not yet."""
         with self.lock:
             if volumes not in self.loaded:
@@ -58,9 +58,9 @@ class EnginePool:
             return self.loaded[volumes]
 
     @contextmanager
-    def engine(self, volumes: bool) -> Iterator[Engine]:
+    def engine(self, *, volumes: bool) -> Iterator[Engine]:
         """One of them, for as long as the block lasts."""
-        self.engines(volumes)
+        self.engines(volumes=volumes)
         with self.lenders[volumes].lend() as engine:
             yield engine
 

@@ -18,7 +18,7 @@ class Choice(NamedTuple):
     why: str
 
 
-def choose_precision(wanted: str, weights: Weights, volumes: bool) -> Choice:
+def choose_precision(wanted: str, weights: Weights, *, volumes: bool) -> Choice:
     """`wanted`, or for auto the fastest on this processor whose masks are as accurate (weights/MODEL_CARD.md).
 
     Volumes and pictures differ: an int8 encoder takes longer to load, and pays from a few slices on.
@@ -44,7 +44,7 @@ def choose_precision(wanted: str, weights: Weights, volumes: bool) -> Choice:
 
 
 def unquantized(precision: Precision) -> Literal["fp32", "bf16"]:
-    """The arithmetic of all that is not int8: the decoder, and what the int8 encoder leaves out."""
+    """Return the arithmetic of all that is not int8: the decoder, and what the int8 encoder leaves out."""
     if precision == "int8":
         return "bf16" if "bf16" in fast_formats() else "fp32"
     return precision

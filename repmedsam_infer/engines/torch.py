@@ -62,7 +62,7 @@ class TorchEngine:
 
 
 def load(weights: Weights, threads: int) -> TorchEngine:
-    """The engine with weights that were exported.
+    """Return the engine with weights that were exported.
 
     Raises:
         SetupError: torch is not installed, or the weights are missing or damaged.

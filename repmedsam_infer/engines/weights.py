@@ -75,7 +75,7 @@ class Weights:
         return sorted(name for name in self.sums if (self.folder / name).is_file())
 
     def metadata(self) -> dict[str, str]:
-        """What the weight file says of itself, read from its header alone: starting should not take its 55 MB.
+        """Return what the weight file says of itself, read from its header alone: starting should not take its 55 MB.
 
         Raises:
             SetupError: the file is missing, or is no safetensors file.
@@ -90,7 +90,7 @@ class Weights:
             raise SetupError(f"{path} is damaged: {error}; fetch the weights again") from error
 
     def calibration(self) -> Calibration:
-        """What was fitted to these weights.
+        """Return what was fitted to these weights.
 
         Raises:
             SetupError: as `metadata`; or they hold what is out of range.
@@ -103,8 +103,9 @@ class Weights:
 
 
 def read_tensors(path: Path) -> "tuple[dict[str, Tensor], dict[str, str]]":
-    """The network's tensors of a safetensors file by name, as they are stored, and its metadata; what belongs to the
-    graphs of OpenVINO is left out. Needs torch.
+    """Read the network's tensors of a safetensors file by name, as they are stored, and its metadata.
+
+    What belongs to the graphs of OpenVINO is left out. Needs torch.
 
     Raises:
         OSError, safetensors.SafetensorError: it cannot be read, or is no safetensors file.
@@ -118,12 +119,12 @@ def read_tensors(path: Path) -> "tuple[dict[str, Tensor], dict[str, str]]":
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a safetensors file says of itself, read from its header alone. Raises as `read_header`."""
+    """Return what a safetensors file says of itself, read from its header alone. Raises as `read_header`."""
     return {str(key): str(value) for key, value in read_header(path).get(METADATA, {}).items()}
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The JSON at the beginning of a safetensors file: name -> dtype, shape, data_offsets; METADATA -> texts.
+    """Return the JSON at the beginning of a safetensors file: name -> dtype, shape, data_offsets; METADATA -> texts.
 
     Raises:
         OSError: it cannot be read.
@@ -146,7 +147,7 @@ def data_start(path: Path) -> int:
 
 
 def find_weights(folder: Path | None = None) -> Weights:
-    """The weights in `folder`, else in $REPMEDSAM_WEIGHTS, else those that came with the package.
+    """Return the weights in `folder`, else in $REPMEDSAM_WEIGHTS, else those that came with the package.
 
     Raises:
         SetupError: there are none.

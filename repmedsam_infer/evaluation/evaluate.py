@@ -46,7 +46,7 @@ class CaseScore:
     objects: tuple[SizedScore, ...] = ()
 
 
-def evaluate(segs: Path, gts: Path, challenge: bool, baselines: bool) -> Iterator[CaseScore]:
+def evaluate(segs: Path, gts: Path, *, challenge: bool, baselines: bool) -> Iterator[CaseScore]:
     """Score every ground truth of `gts` against the segmentation of the same name in `segs`; a missing or unreadable
     segmentation scores 0, an unreadable ground truth is not scored; both have an error.
 
@@ -57,10 +57,10 @@ def evaluate(segs: Path, gts: Path, challenge: bool, baselines: bool) -> Iterato
     if not segs.is_dir():
         raise UsageError(f"the folder {segs} does not exist")
     for path in find_cases(gts):
-        yield evaluate_case(path, segs / path.name, challenge, baselines)
+        yield evaluate_case(path, segs / path.name, challenge=challenge, baselines=baselines)
 
 
-def evaluate_case(gt_path: Path, seg_path: Path, challenge: bool, baselines: bool) -> CaseScore:
+def evaluate_case(gt_path: Path, seg_path: Path, *, challenge: bool, baselines: bool) -> CaseScore:
     try:
         gt, spacing = read_ground_truth(gt_path)
     except CaseReadError as problem:  # nothing to score, and no reason to leave the others unscored
@@ -79,12 +79,12 @@ def evaluate_case(gt_path: Path, seg_path: Path, challenge: bool, baselines: boo
         boxes = tight_boxes(gt)
         for kind in BASELINES:
             filled = fill_boxes(gt.shape, boxes, kind)
-            by_baseline[kind] = score_labels(gt, filled, spacing, challenge)
+            by_baseline[kind] = score_labels(gt, filled, spacing, challenge=challenge)
     labels = len(np.unique(gt)) - 1
-    scores = object_scores(gt, seg, spacing, challenge)
+    scores = object_scores(gt, seg, spacing, challenge=challenge)
     sizes = frame_sizes(find_extents(gt), gt.shape)
     objects = tuple(SizedScore(float(sizes[label - 1]), *one) for label, one in scores.items())
-    score = mean_of_objects(scores, challenge)
+    score = mean_of_objects(scores, challenge=challenge)
     return CaseScore(gt_path.name, modality_of(gt_path.name), labels, score, by_baseline, error, objects)
 
 
@@ -105,22 +105,22 @@ def read_ground_truth(path: Path) -> tuple[NDArray[Any], tuple[float, ...]]:
 
 
 def score_labels(
-    gt: NDArray[np.integer], seg: NDArray[np.integer], spacing: tuple[float, ...], challenge: bool
+    gt: NDArray[np.integer], seg: NDArray[np.integer], spacing: tuple[float, ...], *, challenge: bool
 ) -> Score:
     """Mean over the labels 1..max of the ground truth; a label that is in neither does not count."""
-    return mean_of_objects(object_scores(gt, seg, spacing, challenge), challenge)
+    return mean_of_objects(object_scores(gt, seg, spacing, challenge=challenge), challenge=challenge)
 
 
 def object_scores(
-    gt: NDArray[np.integer], seg: NDArray[np.integer], spacing: tuple[float, ...], challenge: bool
+    gt: NDArray[np.integer], seg: NDArray[np.integer], spacing: tuple[float, ...], *, challenge: bool
 ) -> dict[int, ObjectScore]:
     """By label, as of `score_objects`; with `challenge` the NSD of a picture is that of a volume of one slice."""
     flat = challenge and gt.ndim == 2
     return score_objects(gt, seg, spacing, nsd_of_flat_volume if flat else None)
 
 
-def mean_of_objects(scores: dict[int, ObjectScore], challenge: bool) -> Score:
-    """The score of a case; NaN where it has no object."""
+def mean_of_objects(scores: dict[int, ObjectScore], *, challenge: bool) -> Score:
+    """Return the score of a case; NaN where it has no object."""
     if not scores:
         return Score(math.nan, math.nan)
     dscs, nsds = zip(*scores.values(), strict=True)
@@ -138,7 +138,7 @@ def mean_score(scores: list[Score]) -> Score:
 
 
 def table(cases: list[CaseScore]) -> list[dict[str, str]]:
-    """A row a modality, then `mean` over modalities, then `all cases`; columns of baselines where there are any."""
+    """Return a row a modality, then `mean` over modalities, then `all cases`; with columns of baselines if scored."""
     modalities = sorted({case.modality for case in cases})
     methods = ["score", *cases[0].baselines] if cases else ["score"]
 
@@ -164,7 +164,7 @@ def table(cases: list[CaseScore]) -> list[dict[str, str]]:
 
 
 def write_csv(path: Path, cases: list[CaseScore]) -> None:
-    """A row a case.
+    """Return a row a case.
 
     Raises:
         OSError: it could not be written.

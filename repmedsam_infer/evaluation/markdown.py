@@ -2,6 +2,6 @@
 
 
 def markdown(rows: list[dict[str, str]]) -> str:
-    """A Markdown table of rows with the same keys: the first column to the left, the others to the right."""
+    """Return a Markdown table of rows with the same keys: the first column to the left, the others to the right."""
     lines = ["| " + " | ".join(rows[0]) + " |", "| --- |" + " ---: |" * (len(rows[0]) - 1)]
     return "\n".join(lines + ["| " + " | ".join(row.values()) + " |" for row in rows])

@@ -99,7 +99,7 @@ def corner_points(points: Points) -> Points:
 
 
 def longest_distance(points: Points, mm: NDArray[np.float64]) -> float:
-    """The longest distance between surface points of the pixels or voxels at (P, A) `points`, `mm` along each axis."""
+    """Return the longest distance between surfaces of the pixels or voxels at (P, A) `points`, `mm` along each axis."""
     steps = np.diag(mm) / 2
     sides = (points[:, None] * mm + np.concatenate([steps, -steps])[None]).reshape(-1, len(mm))
     one = farthest(sides, sides.mean(axis=0))
@@ -119,5 +119,5 @@ def longest_distance(points: Points, mm: NDArray[np.float64]) -> float:
 
 
 def farthest(places: NDArray[np.float64], of: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The place of (P, A) that is farthest from the place `of`, (A,)."""
+    """Return the place of (P, A) that is farthest from the place `of`, (A,)."""
     return places[((places - of) ** 2).sum(axis=1).argmax()]

@@ -50,9 +50,7 @@ def nsd(gt: Mask, seg: Mask, spacing: tuple[float, ...], tolerance: float = TOLE
 
 
 def nsd_of_flat_volume(gt: Mask, seg: Mask) -> float:
-    """What the challenge computes for a picture: the NSD of an (H, W, 1) volume of spacing 1, where every pixel is
-    surface.
-    """
+    """Compute NSD as the challenge does for a picture: of an (H, W, 1) volume of spacing 1, all surface."""
     return nsd(gt[..., None], seg[..., None], (1.0, 1.0, 1.0))
 
 
@@ -86,7 +84,7 @@ def element_sizes(spacing: tuple[float, ...]) -> Floats:
 
 @functools.cache
 def element_normals(axes: int) -> Floats:
-    """Normal vectors of the segments (2 axes) or triangles (3 axes) of every neighbour code, at spacing 1.
+    """Return normal vectors of the segments (2 axes) or triangles (3 axes) of every neighbour code, at spacing 1.
 
     Their norms are lengths or areas; their signs have no meaning. The surface crosses each edge between a set and an
     unset corner in its middle. On a face whose only two set corners are diagonal, it cuts off singly the two corners of
@@ -115,7 +113,7 @@ def element_normals(axes: int) -> Floats:
 
 
 def square_faces(axes: int) -> Iterator[list[Point]]:
-    """The square itself, or the cube's 6 faces: 4 corners each, in the same sense of rotation seen from outside."""
+    """Return the square itself, or the cube's 6 faces: 4 corners each, all counter-clockwise or all clockwise."""
     square: list[Point] = [(0, 0), (1, 0), (1, 1), (0, 1)]
     if axes == 2:
         yield square
@@ -138,7 +136,7 @@ def face_segments(face: list[Point], inside: set[Point]) -> Iterator[tuple[Point
 
 
 def polygons(following: dict[Point, Point]) -> Iterator[list[Point]]:
-    """Closed polygons of segments, given as each start's end; a segment begins where one of another face ends.
+    """Return closed polygons of segments, given as each start's end; a segment begins where one of another face ends.
 
     Empties `following`.
     """

@@ -28,7 +28,7 @@ def frame_sizes(extents: Extents, shape: tuple[int, ...]) -> NDArray[np.float64]
 
 
 def size_table(objects: Iterable[SizedScore]) -> list[dict[str, str]]:
-    """A row a size: how many objects of the ground truth, and the means of their DSC and NSD."""
+    """Return a row a size: how many objects of the ground truth, and the means of their DSC and NSD."""
     there = [one for one in objects if one.size > 0]
     rows = []
     for low, high in zip((0, *SIZES), (*SIZES, FRAME_SIZE + 1), strict=True):

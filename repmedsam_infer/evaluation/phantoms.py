@@ -50,7 +50,7 @@ Phantom = tuple[U8, Labels, tuple[float, float, float] | None]
 
 
 def draw_dermoscopy(rng: Rng) -> Phantom:
-    """A pigmented lesion on skin, with hairs."""
+    """Draw a pigmented lesion on skin, with hairs."""
     shape = (448, 600)
     gts = stack_labels(shape, [blob(shape, (220, 300), 95, rng, 0.6)])
     image = colour(shape, (226, 178, 156)) + 14 * texture(shape, 24, rng)[..., None]
@@ -64,7 +64,7 @@ def draw_dermoscopy(rng: Rng) -> Phantom:
 
 
 def draw_endoscopy(rng: Rng) -> Phantom:
-    """A pink polyp, with a highlight and a shadow beside it, in a folded tube that darkens towards its middle."""
+    """Draw a pink polyp, with a highlight and a shadow beside it, in a folded tube that darkens towards its middle."""
     shape = (400, 480)
     gts = stack_labels(shape, [blob(shape, (235, 190), 78, rng, 0.35)])
     distance = radius(shape, (150, 330), (260, 320))
@@ -83,7 +83,7 @@ def draw_endoscopy(rng: Rng) -> Phantom:
 
 
 def draw_fundus(rng: Rng) -> Phantom:
-    """A bright optic disc with a paler cup on a red retina, whose vessels leave it, fork and grow thinner."""
+    """Draw a bright optic disc with a paler cup on a red retina, whose vessels leave it, fork and grow thinner."""
     shape = (512, 512)
     gts = stack_labels(shape, [blob(shape, (250, 340), 46, rng, 0.08)])
     field = soft(radius(shape, (256, 256), (245, 245)) < 1, 2)[..., None]
@@ -98,8 +98,8 @@ def draw_fundus(rng: Rng) -> Phantom:
     vessels = np.zeros(shape, np.float32)
     for bend in (-1.7, -1.1, 1.1, 1.7, -2.6, 2.6):
         draw_vessel(vessels, (344.0, 250.0), bend, 4.0, 2, rng)
-    seen = 0.5 - 0.25 * inside  # on the disc, vessels are paler
-    depth = seen * np.asarray(cv2.GaussianBlur(vessels, (0, 0), 1.0), np.float64)[..., None]
+    visible = 0.5 - 0.25 * inside  # on the disc, vessels are paler
+    depth = visible * np.asarray(cv2.GaussianBlur(vessels, (0, 0), 1.0), np.float64)[..., None]
     image = image * (1 - depth) + colour(shape, (96, 22, 18)) * depth
     return to_uint8(image * field + rng.normal(0, 2, (*shape, 3)) * field), gts, None
 
@@ -107,13 +107,15 @@ def draw_fundus(rng: Rng) -> Phantom:
 def draw_vessel(
     canvas: NDArray[np.float32], start: tuple[float, float], angle: float, width: float, forks: int, rng: Rng
 ) -> None:
-    """A line that bends towards the horizontal from `start` (x, y), thins out, and forks; 1 on it."""
+    """Draw a line that bends towards the horizontal from `start` (x, y), thins out, and forks; 1 on it."""
     x, y = start
     for step in range(60):
         ends = [(x, y), (x + 4 * np.cos(angle), y + 4 * np.sin(angle))]
         x, y = ends[1]
         points = [np.round(np.array(ends) * 8).astype(np.int32)]  # in eighths of a pixel
-        cv2.polylines(canvas, points, False, 1.0, max(1, round(width)), cv2.LINE_AA, 3)
+        cv2.polylines(
+            canvas, points, isClosed=False, color=1.0, thickness=max(1, round(width)), lineType=cv2.LINE_AA, shift=3
+        )
         target = np.pi * np.sign(angle) if abs(angle) > np.pi / 2 - 0.6 else 0.0
         angle += 0.012 * (target - angle) + 0.03 * rng.normal()
         width *= 0.985
@@ -140,7 +142,7 @@ def draw_microscopy(rng: Rng) -> Phantom:
 
 
 def draw_ultrasound(rng: Rng) -> Phantom:
-    """A dark cyst and a bright nodule in speckle."""
+    """Draw a dark cyst and a bright nodule in speckle."""
     shape = (256, 256)
     gts = stack_labels(shape, [blob(shape, (110, 95), 34, rng, 0.7), blob(shape, (165, 180), 24, rng, 0.4)])
     echo = 0.5 + 0.12 * texture(shape, 20, rng)
@@ -163,7 +165,7 @@ def draw_xray(rng: Rng) -> Phantom:
 
 
 def draw_ct(rng: Rng) -> Phantom:
-    """A trunk with liver, two kidneys, aorta and spine, in an abdominal window."""
+    """Draw a trunk with liver, two kidneys, aorta and spine, in an abdominal window."""
     shape = (24, 192, 256)
     liver = ball(shape, (12, 90, 85), (10, 42, 48), rng, 0.15)
     left, right = (
@@ -181,7 +183,7 @@ def draw_ct(rng: Rng) -> Phantom:
 
 
 def draw_mr(rng: Rng) -> Phantom:
-    """A head with a bright tumour and two dark ventricles."""
+    """Draw a head with a bright tumour and two dark ventricles."""
     shape = (28, 176, 160)
     brain = ball(shape, (14, 88, 80), (13, 68, 56), rng)
     tumour = ball(shape, (15, 70, 108), (7, 17, 15), rng, 0.15)
@@ -217,7 +219,7 @@ def radius(shape: tuple[int, int], centre: tuple[float, float], half_sides: tupl
 def blob(
     shape: tuple[int, int], centre: tuple[float, float], size: float, rng: Rng, roughness: float
 ) -> NDArray[np.bool_]:
-    """A disc of radius `size` whose outline waves by about `roughness` of it."""
+    """Draw a disc of radius `size` whose outline waves by about `roughness` of it."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     angle = np.arctan2(y - centre[0], x - centre[1])
     outline = np.ones(shape)
@@ -233,7 +235,7 @@ def ball(
     rng: Rng,
     roughness: float = 0.03,
 ) -> NDArray[np.bool_]:
-    """An ellipsoid whose surface is uneven by about `roughness` of its size."""
+    """Draw an ellipsoid whose surface is uneven by about `roughness` of its size."""
     axes = np.mgrid[: shape[0], : shape[1], : shape[2]]
     squares = [((a - c) / h) ** 2 for a, c, h in zip(axes, centre, half_sides, strict=True)]
     return np.sqrt(sum(squares)) < 1 + roughness * texture(shape[1:], 10, rng)

@@ -56,7 +56,7 @@ def read_scan(path: Path, series: str | None = None) -> Scan:
 
 
 def kind_of(path: Path) -> str:
-    """The ending that says how to read a file, whether the file has it or not.
+    """Return the ending that says how to read a file, whether the file has it or not.
 
     Raises:
         CaseReadError: the file is not there, or its kind is not known.
@@ -85,7 +85,7 @@ def kind_of(path: Path) -> str:
 
 
 def check_holds(path: Path, scan: Scan) -> None:
-    """That the format of `path` can hold a label map of the scan, known before one is made.
+    """Check that the format of `path` can hold a label map of the scan, known before one is made.
 
     Raises:
         CaseWriteError: it cannot.

@@ -10,7 +10,7 @@ FLAT = 1e-4  # of a right-angled box's volume: less than that, and the axes lie 
 
 
 def check_affine(name: str, affine: NDArray[np.float64]) -> None:
-    """That a (4, 4) affine is finite and has an inverse.
+    """Check that a (4, 4) affine is finite and has an inverse.
 
     Raises:
         CaseReadError: it is not; the sentence says what it is.

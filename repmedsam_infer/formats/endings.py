@@ -11,7 +11,7 @@ OUTPUTS = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".dcm", ".npz")  # of lab
 
 
 def ending_of(path: Path) -> str:
-    """The ending in small letters, of those above; empty if it is none of them."""
+    """Return the ending in small letters, of those above; empty if it is none of them."""
     name = path.name.lower()
     return next((ending for ending in (*NIFTI, *ITK, *PICTURE, *DICOM, ".npz") if name.endswith(ending)), "")
 
@@ -22,6 +22,6 @@ def with_names(paths: Sequence[Path]) -> list[Path]:
 
 
 def name_of(path: Path) -> str:
-    """The file's name without its ending; whole where the ending is not known."""
+    """Return the file's name without its ending; whole where the ending is not known."""
     ending = ending_of(path)
     return path.name[: -len(ending)] if ending and len(path.name) > len(ending) else path.name

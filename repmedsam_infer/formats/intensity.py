@@ -31,7 +31,7 @@ SAMPLE = 1 << 24  # voxels that percentiles are taken of; of more, evenly many
 
 
 def parse_window(text: str) -> Window | str:
-    """A name of WINDOWS, PERCENTILES, or LEVEL,WIDTH.
+    """Return a name of WINDOWS, PERCENTILES, or LEVEL,WIDTH.
 
     Raises:
         UsageError: it is none of these.
@@ -101,7 +101,7 @@ def check_finite(scan: Scan) -> None:
 
 
 def header_window(scan: Scan) -> tuple[Window, list[str]]:
-    """The window that a CT's file proposes, else soft tissue and a warning."""
+    """Return the window that a CT's file proposes, else soft tissue and a warning."""
     if scan.window is not None:
         return scan.window, []
     return WINDOWS[DEFAULT], [

@@ -76,7 +76,7 @@ def read_itk(path: Path) -> Scan:
 
 
 def check_other_file(path: Path) -> None:
-    """That a header which leaves its voxels to another file names one beside it: it could name any of the machine's."""
+    """Check that a header whose voxels are in another file names one beside it: it could name any of the machine's."""
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
     for named in OTHER_FILE.findall(head.split(b"\n\n")[0] if head.startswith(b"NRRD") else head):
@@ -94,7 +94,7 @@ def check_other_file(path: Path) -> None:
 
 
 def check_information(name: str, reader: Any, sitk: Any) -> None:
-    """What the header declares, before it is believed.
+    """Return what the header declares, before it is believed.
 
     Raises:
         CaseReadError: it is not one picture or volume that can be held.
@@ -123,7 +123,7 @@ def check_information(name: str, reader: Any, sitk: Any) -> None:
 
 
 def reason_of(error: RuntimeError) -> str:
-    """The last line of an ITK error, without its address."""
+    """Return the last line of an ITK error, without its address."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return re.sub(r"^.*?(?:ERROR:|\):)\s*", "", lines[-1]) if lines else type(error).__name__
 

@@ -18,7 +18,7 @@ GRID_TOLERANCE = 0.1  # of a voxel's shortest side: how far a voxel may lie from
 
 
 def whole_labels(label_map: Scan) -> NDArray[np.uint16]:
-    """The labels of a label map, (H, W) or (D, H, W).
+    """Return the labels of a label map, (H, W) or (D, H, W).
 
     Raises:
         CaseReadError: they are colours, fractions, negative or too large.

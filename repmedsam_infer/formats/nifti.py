@@ -80,7 +80,7 @@ def read_nifti(path: Path) -> Scan:
 
 @contextlib.contextmanager
 def open_plain_or_gzip(path: Path) -> Iterator[IO[bytes]]:
-    """The file's content; what it begins with, not its name, says whether it is gzipped."""
+    """Return the file's content; what it begins with, not its name, says whether it is gzipped."""
     with path.open("rb") as file:
         is_gzip = file.read(2) == GZIP_MARK
         file.seek(0)

@@ -21,7 +21,7 @@ UNLIKE = 0.1  # of a voxel: how far sform and qform may be apart without a word
 
 
 def read_header(name: str, stream: IO[bytes]) -> Any:
-    """The header as nibabel has it, of either version.
+    """Return the header as nibabel has it, of either version.
 
     Raises:
         CaseReadError: it is no header of a single NIfTI file.

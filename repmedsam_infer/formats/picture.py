@@ -22,7 +22,7 @@ LEVEL = 3  # of compression
 
 
 def read_picture(path: Path) -> Scan:
-    """Read a picture as a person sees it: turned as its EXIF orientation says, its palette's colours, no transparency.
+    """Read a picture as viewers show it: turned as its EXIF orientation says, its palette's colours, no transparency.
 
     A TIFF of several pages is a volume where all are of one size and type and nothing says that they are other than
     slices.
@@ -57,7 +57,7 @@ def read_picture(path: Path) -> Scan:
 
 
 def check_pages(name: str, header: PictureHeader) -> None:
-    """That it is one picture or one volume, and not too large."""
+    """Check that it is one picture or one volume, and not too large."""
     height, width = header.sizes[0]
     if height < 1 or width < 1:
         raise CaseReadError(f"{name}: its header declares {width} x {height} pixels: it is damaged")
@@ -117,7 +117,7 @@ def rgb_or_grey(page: NDArray[Any], warnings: list[str]) -> NDArray[Any]:
 
 
 def upright(page: NDArray[Any], header: PictureHeader) -> NDArray[Any]:
-    """Turned as its EXIF orientation says. OpenCV does that itself for TIFF, whatever it is told."""
+    """Turn a page as its EXIF orientation says. OpenCV does that itself for TIFF."""
     if header.orientation == UPRIGHT or header.kind == "TIFF":
         return page
     # Odd steps of EXIF's: 2 4 5 7 are mirrored, 5 to 8 have rows and columns swapped.

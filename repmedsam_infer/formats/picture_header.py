@@ -1,4 +1,4 @@
-"""What a PNG, JPEG, TIFF or BMP file says of itself: sizes, before a decoder believes them, pages, which way is up."""
+"""Headers of PNG, JPEG, TIFF and BMP files: sizes, checked before anything is decoded, pages and orientation."""
 
 import re
 import struct
@@ -29,7 +29,7 @@ class PictureHeader:
 
 
 def read_header(name: str, content: bytes) -> PictureHeader:
-    """Raises CaseReadError where it is none of these formats, or damaged."""
+    """Raise CaseReadError where it is none of these formats, or damaged."""
     try:
         if content.startswith(PNG_START):
             return _png(content)
@@ -73,7 +73,7 @@ def _jpeg_orientation(content: bytes) -> int:
 
 
 def _exif_orientation(content: bytes) -> int:
-    """Upright where the block is damaged: it is about taste, and viewers do the same."""
+    """Upright where the block is damaged, as in viewers."""
     try:
         directories = list(_directories(content, 1))
     except (struct.error, CaseReadError):
@@ -103,7 +103,7 @@ def _tiff(name: str, content: bytes) -> PictureHeader:
 
 
 def _not_slices(description: str) -> str:
-    """What of ImageJ's or OME's description says that pages are other than slices."""
+    """Return what of ImageJ's or OME's description says that pages are other than slices."""
     words = {"channels": "channels", "frames": "frames", "SizeC": "channels", "SizeT": "times"}
     for key, value in re.findall(r"\b(channels|frames|SizeC|SizeT)=\"?(\d{1,6})", description):
         if int(value) > 1:
@@ -118,9 +118,9 @@ def _directories(content: bytes, most: int) -> list[dict[int, int | bytes]]:
     word, size = ("Q", 8) if is_big else ("I", 4)
     (offset,) = struct.unpack_from(order + word, content, 8 if is_big else 4)
     found: list[dict[int, int | bytes]] = []
-    seen = set()
-    while offset and offset not in seen and len(found) < most:
-        seen.add(offset)
+    offsets = set()
+    while offset and offset not in offsets and len(found) < most:
+        offsets.add(offset)
         (count,) = struct.unpack_from(order + ("Q" if is_big else "H"), content, offset)
         if count > MAX_TAGS:
             raise CaseReadError(f"a page with {count} tags")

@@ -38,7 +38,7 @@ class SliceOrder:
         return np.flip(voxels.transpose((*self.order, *further)), self._reversed)
 
     def voxels(self, slices: NDArray[Any]) -> NDArray[Any]:
-        """What `slices` turned, turned back."""
+        """Return what `slices` turned, turned back."""
         further = tuple(range(len(self.order), slices.ndim))
         back = tuple(np.argsort(self.order).tolist())
         return np.ascontiguousarray(np.flip(slices, self._reversed).transpose((*back, *further)))
@@ -79,8 +79,9 @@ def slice_order_of(scan: Scan) -> SliceOrder:
 
 
 def slice_axis(scan: Scan) -> int:
-    """The axis (0 x, 1 y, 2 z) along which slices lie: the one that the format fixes; else the one of a single voxel,
-    or of clearly the largest spacing; else z.
+    """Find the axis (0 x, 1 y, 2 z) along which slices lie.
+
+    It is the one that the format fixes; else the one of a single voxel, or of clearly the largest spacing; else z.
     """
     if scan.slice_axis is not None:
         return scan.slice_axis

@@ -50,7 +50,7 @@ class NpzFile:
         return key in self.members
 
     def read(self, key: str) -> NDArray[Any]:
-        """The array `key`, whole and of its own dtype.
+        """Return the array `key`, whole and of its own dtype.
 
         Raises:
             CaseReadError: there is no such array, or it is damaged, pickled, too large, or not what it declares.

@@ -19,7 +19,7 @@ LARGEST = 0xFFFFFFFF - (1 << 16)  # beyond, sizes need zip's 64-bit extension
 
 
 def zipped(name: str, *contents: bytes | memoryview) -> list[bytes]:
-    """A zip archive of one member, the `contents` one after another: its parts, to be written one after another."""
+    """Zip `contents`, one after another, as one member; returns the archive in parts, to be written in this order."""
     size = sum(len(content) for content in contents)
     if size > LARGEST:
         return [large_zip(name, *contents)]
@@ -38,7 +38,7 @@ def zipped(name: str, *contents: bytes | memoryview) -> list[bytes]:
 
 
 def large_zip(name: str, *contents: bytes | memoryview) -> bytes:
-    """The same by zipfile, which knows the 64-bit extension."""
+    """Write the same by zipfile, which has the 64-bit extension."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive:
         member = zipfile.ZipInfo(name)

@@ -19,7 +19,7 @@ OUTER = (-5.0, -0.6)  # and between which as around: from just outside the ellip
 SHARPNESS = 3.0
 FIRST_SCALE = 3.0
 EVIDENCE = 4  # maps that the refinement takes besides the features
-CONFIDENT = 4.0  # logits are divided by this and cut off at three times it before they are seen
+CONFIDENT = 4.0  # logits are divided by this and clipped at three times it
 
 
 class Contrast(nn.Module):

@@ -37,7 +37,7 @@ class Resampling(NamedTuple):
 
 
 def resamplings(rois: Tensor, grid: int, side: int) -> list[Resampling]:
-    """What `sample_rois` needs for (N, 4) rois in units of the image's sides, one a level of a pyramid whose coarsest
+    """Prepare `sample_rois` for (N, 4) rois in units of the image's sides: one item a level of a pyramid whose coarsest
     is `side` wide and high: the embedding is sampled at `grid` positions a side, middle at twice, fine and finest at
     four times that.
     """

@@ -36,16 +36,16 @@ class HighRes(nn.Module):
         nn.init.zeros_(self.widen.weight)  # at first it changes nothing
 
     def pack(self, coarse: Tensor, middle: Tensor, fine: Tensor, finest: Tensor) -> Tensor:
-        """The encoder's features at strides 16, 8, 4 and 2 -> one packed embedding (M, PACKED_CHANNELS, h, w)."""
+        """Pack the encoder's features at strides 16, 8, 4 and 2 into one embedding (M, PACKED_CHANNELS, h, w)."""
         projected = (coarse, self.middle(middle), self.fine(fine), self.finest(finest))
         return torch.cat([functional.pixel_unshuffle(x, fold) for x, fold in zip(projected, FOLDS, strict=True)], 1)
 
     def skips(self, pyramid: Pyramid) -> tuple[Tensor, Tensor]:
-        """What is added at twice and at four times the decoder's grid, where fine and finest have one size."""
+        """Return what is added at twice and at four times the decoder's grid, where fine and finest have one size."""
         return pyramid.middle, pyramid.fine + self.widen(pyramid.finest)
 
 
 def unpack(packed: Tensor) -> Pyramid:
-    """What `HighRes.pack` packed."""
+    """Return what `HighRes.pack` packed."""
     parts = packed.split([COARSE, 4 * MIDDLE, 16 * FINE, 64 * FINEST], 1)
     return Pyramid(*(functional.pixel_shuffle(x, fold) for x, fold in zip(parts, FOLDS, strict=True)))

@@ -32,7 +32,7 @@ class RandomFourierPosition(nn.Module):
         return torch.cat([angles.sin(), angles.cos()], -1)
 
     def grid(self, height: int, width: int) -> Tensor:
-        """Encoding of the cell centres of a grid: (height * width, 2 * features), rows first."""
+        """Return encoding of the cell centres of a grid: (height * width, 2 * features), rows first."""
         device = self.positional_encoding_gaussian_matrix.device
         y = (torch.arange(height, device=device, dtype=torch.float32) + 0.5) / height
         x = (torch.arange(width, device=device, dtype=torch.float32) + 0.5) / width
@@ -65,11 +65,11 @@ class PromptEncoder(nn.Module):
         return corners + torch.stack(kinds, 1)
 
     def no_mask(self) -> Tensor:
-        """The dense prompt where no mask is given: (1, C, 1, 1)."""
+        """Return the dense prompt where no mask is given: (1, C, 1, 1)."""
         return self.no_mask_embed.get_parameter("weight")[:, :, None, None]
 
     def mask(self, logits: Tensor) -> Tensor:
-        """The dense prompt of masks: (N, 1, 4G, 4G) logits -> (N, C, G, G)."""
+        """Return the dense prompt of masks: (N, 1, 4G, 4G) logits -> (N, C, G, G)."""
         return self.mask_downscaling(logits)
 
 

@@ -16,7 +16,7 @@ class Fusible(Protocol):
 
 
 def reparameterize(model: M) -> M:
-    """A copy of `model` in eval mode with every layer that has a `fuse()` replaced by its result: the same function."""
+    """Copy `model`, in eval mode, with every layer that has a `fuse()` replaced by its result: the same function."""
     fused = copy.deepcopy(model).eval()
     fuse_children(fused)
     return fused

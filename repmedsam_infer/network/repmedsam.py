@@ -29,7 +29,7 @@ class RepMedSAM(nn.Module):
     (contrast.py, refine.py). Both are stored with the weights, as `settings`.
     """
 
-    def __init__(self, grid: Grid = 16, focus: bool = False) -> None:
+    def __init__(self, grid: Grid = 16, *, focus: bool = False) -> None:
         super().__init__()
         if grid not in get_args(Grid):
             raise ValueError(f"grid must be one of {get_args(Grid)}, not {grid}")
@@ -48,11 +48,11 @@ class RepMedSAM(nn.Module):
 
     @classmethod
     def from_settings(cls, settings: dict[str, str]) -> "RepMedSAM":
-        """Raises ValueError where the settings are of no network of ours."""
+        """Raise ValueError where the settings are of no network of ours."""
         grid, focus = settings.get("grid", ""), settings.get("focus", "")
         if grid not in map(str, get_args(Grid)) or focus not in ("true", "false"):
             raise ValueError(f"not the settings of a RepMedSAM network: {settings}")
-        return cls(int(grid), focus == "true")  # type: ignore[arg-type]
+        return cls(int(grid), focus=focus == "true")  # type: ignore[arg-type]
 
     @property
     def embedding_shape(self) -> tuple[int, int, int]:
@@ -110,16 +110,16 @@ class RepMedSAM(nn.Module):
     def decode_prompts(
         self, embedding: Tensor, prompts: tuple[Tensor, ...], image_index: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """The rest of `decode`: what becomes of `prompts` and an embedding."""
+        """Return the rest of `decode`: what becomes of `prompts` and an embedding."""
         if self.high_res is None or self.contrast is None:
             return decode_frame(self.prompt_encoder, self.mask_decoder, embedding, prompts[0], image_index)
         box_tokens, prior, *matrices = prompts
         resampled = [Resampling(*pair) for pair in zip(matrices[::2], matrices[1::2], strict=True)]
-        seen = sample_rois(unpack(embedding), resampled, image_index)
+        sampled = sample_rois(unpack(embedding), resampled, image_index)
         image_pe = self.prompt_encoder.pe_layer.grid(self.grid, self.grid)
-        mask_of = partial(self.contrast, finest=seen.finest, prior=prior)
-        prompted = seen.coarse + self.prompt_encoder.mask(prior)
-        return self.mask_decoder(prompted, image_pe, box_tokens, self.high_res.skips(seen), mask_of)
+        mask_of = partial(self.contrast, finest=sampled.finest, prior=prior)
+        prompted = sampled.coarse + self.prompt_encoder.mask(prior)
+        return self.mask_decoder(prompted, image_pe, box_tokens, self.high_res.skips(sampled), mask_of)
 
     def forward(self, images: Tensor, boxes: Tensor, image_index: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """`decode` of `encode`."""

@@ -43,7 +43,7 @@ class Conv2dBN(nn.Module):
 
     @torch.no_grad()
     def fuse(self) -> nn.Conv2d:
-        """The one convolution with bias that equals this pair in eval mode."""
+        """Return the one convolution with bias that equals this pair in eval mode."""
         weight, bias = fold_batch_norm(self.c.weight, torch.zeros_like(self.bn.bias), self.bn)
         return conv_like(self.c, weight, bias)
 
@@ -102,7 +102,7 @@ class ChannelMixer(nn.Module):
 class RepViTBlock(nn.Module):
     """(B, C_in, H, W) -> (B, C, H / stride, W / stride); `stride` None keeps both the width and the resolution."""
 
-    def __init__(self, in_channels: int, channels: int, stride: int | None, squeeze_excite: bool) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int | None, *, squeeze_excite: bool) -> None:
         super().__init__()
         gate = SqueezeExcite(in_channels) if squeeze_excite else nn.Identity()
         if stride is None:
@@ -141,8 +141,12 @@ class RepViT(nn.Module):
         return self.pyramid(images)[-1]
 
     def pyramid(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the stem's first half gives (B, 40, H / 2, W / 2), the first stage (B, 80, H / 4, W / 4), the second
-        (B, 160, H / 8, W / 8), and the embedding.
+        """Compute features of four scales.
+
+        Returns:
+            Of the stem's first half (B, 40, H / 2, W / 2), the first stage (B, 80, H / 4, W / 4), the second stage
+            (B, 160, H / 8, W / 8), and the embedding.
+
         """
         half, activation, quarter = self.features[0].children()
         finest = activation(half(images))
@@ -159,7 +163,7 @@ class RepViT(nn.Module):
 
 
 def neck(channels: int) -> nn.Sequential:
-    """The last stage to the embedding, as SAM has it: (B, channels, H, W) -> (B, 256, H, W)."""
+    """Return the last stage to the embedding, as SAM has it: (B, channels, H, W) -> (B, 256, H, W)."""
     return nn.Sequential(
         nn.Conv2d(channels, EMBEDDING_CHANNELS, 1, bias=False),
         LayerNorm2d(EMBEDDING_CHANNELS),
@@ -176,7 +180,7 @@ def fold_batch_norm(weight: Tensor, bias: Tensor, bn: nn.BatchNorm2d) -> tuple[T
 
 
 def conv_like(conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    """A convolution of `conv`'s geometry with the given weight and a bias."""
+    """Return a convolution of `conv`'s geometry with the given weight and a bias."""
     out = nn.utils.skip_init(
         nn.Conv2d,
         conv.in_channels,

@@ -55,8 +55,8 @@ class LookAtImage(Attention):
         queries = self.split(self.q_proj(q)) * self.scale
         asked = (queries @ self.by_head(self.k_proj.weight)).flatten(1, 2)  # (N, heads * T, C)
         attention = (asked @ k.transpose(1, 2)).softmax(-1)  # (N, heads * T, P)
-        seen = (attention @ v).unflatten(1, (self.heads, -1))  # (N, heads, T, C)
-        return self.out_proj(self.join(seen @ self.by_head(self.v_proj.weight).transpose(1, 2)) + self.v_proj.bias)
+        attended = (attention @ v).unflatten(1, (self.heads, -1))  # (N, heads, T, C)
+        return self.out_proj(self.join(attended @ self.by_head(self.v_proj.weight).transpose(1, 2)) + self.v_proj.bias)
 
 
 class TellImage(Attention):
@@ -88,7 +88,7 @@ class MLP(nn.Module):
 class TwoWayBlock(nn.Module):
     """Self-attention of the tokens, tokens to image, MLP on the tokens, image to tokens."""
 
-    def __init__(self, channels: int, heads: int, hidden: int, first: bool) -> None:
+    def __init__(self, channels: int, heads: int, hidden: int, *, first: bool) -> None:
         super().__init__()
         self.first = first
         self.self_attn = Attention(channels, heads)
@@ -129,5 +129,5 @@ class TwoWayTransformer(nn.Module):
         token_pe = tokens
         for layer in self.layers:
             tokens, image = layer(tokens, image, token_pe, image_pe)
-        seen = self.final_attn_token_to_image(tokens + token_pe, image + image_pe, image)
-        return self.norm_final_attn(tokens + seen), image
+        attended = self.final_attn_token_to_image(tokens + token_pe, image + image_pe, image)
+        return self.norm_final_attn(tokens + attended), image

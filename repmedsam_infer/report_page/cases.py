@@ -50,8 +50,8 @@ class CaseRow:
     data: dict[str, str | int | float]
 
 
-def case_row(number: int, result: Result, scored: bool) -> CaseRow:
-    """A case as the page shows it. number: its place, from 1; scored: whether any case of the run has scores."""
+def case_row(number: int, result: Result, *, scored: bool) -> CaseRow:
+    """Return a case as the page shows it. number: its place, from 1; scored: whether any case of the run has scores."""
     report = result.report
     count = len(result.objects) if report.status != "failed" else None
     data = {
@@ -79,7 +79,7 @@ def case_row(number: int, result: Result, scored: bool) -> CaseRow:
         stages=stages_bar(report.stages, 120, 6) if report.stages else None,
         dsc=result.dsc,
         nsd=result.nsd,
-        objects=objects_table(result, scored) if result.objects else None,
+        objects=objects_table(result, scored=scored) if result.objects else None,
         small=data_address(result.pictures[0]) if result.pictures else "",
         large=data_address(result.pictures[-1]) if result.pictures else "",
         data={name: value for name, value in data.items() if value is not None},

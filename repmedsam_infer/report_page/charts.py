@@ -82,7 +82,7 @@ def stages_bar(stages: dict[str, float], width: int, height: int) -> Bar:
 
 
 def strip(group: list[tuple[int, Result]]) -> Strip:
-    """The scores of cases, each with its number on the page. Cases without a score are left out."""
+    """Return the scores of cases, each with its number on the page. Cases without a score are left out."""
     dots = []
     for number, result in group:
         if result.dsc is not None:

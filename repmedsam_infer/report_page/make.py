@@ -48,7 +48,7 @@ def follow(results: Iterable[Result], total: int) -> Iterable[Result]:
 
 
 def find_scoring() -> tuple[ScoreObjects | None, str]:
-    """What scores objects; or None, and what to install."""
+    """Return what scores objects; or None, and what to install."""
     try:
         from repmedsam_infer.evaluation.object_scores import score_objects
     except ImportError as error:

@@ -33,7 +33,7 @@ class ObjectsTable:
     left_out: int
 
 
-def objects_table(result: Result, scored: bool) -> ObjectsTable:
+def objects_table(result: Result, *, scored: bool) -> ObjectsTable:
     """At most MOST_ROWS objects: of more, those with the lowest DSC, or else the largest. In the order of labels."""
     is_volume, in_mm = len(result.shape) == 3, result.spacing is not None
     shown = result.objects
@@ -43,18 +43,21 @@ def objects_table(result: Result, scored: bool) -> ObjectsTable:
     return ObjectsTable(
         total=f"{count} object{'s' if count > 1 else ''}: {total_text(result)}",
         score_heads=["DSC", "NSD"] if scored else [],
-        size_heads=size_heads(is_volume, in_mm),
-        rows=[ObjectRow(one.label, score_texts(one, scored), size_texts(one, is_volume, in_mm)) for one in shown],
+        size_heads=size_heads(is_volume=is_volume, in_mm=in_mm),
+        rows=[
+            ObjectRow(one.label, score_texts(one, scored=scored), size_texts(one, is_volume=is_volume, in_mm=in_mm))
+            for one in shown
+        ],
         left_out=count - len(shown),
     )
 
 
 def importance(one: ObjectResult) -> tuple[float, float]:
-    """A key to sort by: the lowest DSC first, then the largest object."""
+    """Return a key to sort by: the lowest DSC first, then the largest object."""
     return 2.0 if one.dsc is None else one.dsc, -one.measure.count if one.measure else 0.0
 
 
-def size_heads(is_volume: bool, in_mm: bool) -> list[str]:
+def size_heads(*, is_volume: bool, in_mm: bool) -> list[str]:
     if is_volume:
         sizes = ["Volume (ml)", "Volume (mm³)", "Voxels"] if in_mm else ["Voxels"]
         return [*sizes, "Diameter", "Diameter in a slice", "Slices"]
@@ -62,12 +65,12 @@ def size_heads(is_volume: bool, in_mm: bool) -> list[str]:
     return [*sizes, "Diameter"]
 
 
-def score_texts(one: ObjectResult, scored: bool) -> list[str]:
+def score_texts(one: ObjectResult, *, scored: bool) -> list[str]:
     return ["" if score is None else f"{score:.4f}" for score in (one.dsc, one.nsd)] if scored else []
 
 
-def size_texts(one: ObjectResult, is_volume: bool, in_mm: bool) -> list[str]:
-    """A text for each of `size_heads`; nothing where the mask is empty."""
+def size_texts(one: ObjectResult, *, is_volume: bool, in_mm: bool) -> list[str]:
+    """Return a text for each of `size_heads`; nothing where the mask is empty."""
     measure, unit = one.measure, " mm" if in_mm else " px"
     if measure is None:
         return []

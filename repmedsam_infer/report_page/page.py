@@ -69,7 +69,7 @@ def write_page(path: Path, title: str, run: Run, results: list[Result], notes: l
 
 
 def page(title: str, run: Run, results: list[Result], notes: list[str]) -> str:
-    """The page's HTML: failed cases first, then by DSC where there is one, else by name."""
+    """Return the page's HTML: failed cases first, then by DSC where there is one, else by name."""
     ordered = sorted(
         results, key=lambda r: (r.report.status != "failed", 2.0 if r.dsc is None else r.dsc, r.report.case)
     )
@@ -88,7 +88,7 @@ def page(title: str, run: Run, results: list[Result], notes: list[str]) -> str:
             setting=known_setting(run.setting) if run.setting else None,
             kinds=kinds(ordered),
             statuses={status: word for status, word in STATUS_WORDS.items() if status in statuses},
-            cases=[case_row(number, result, scored) for number, result in enumerate(ordered, 1)],
+            cases=[case_row(number, result, scored=scored) for number, result in enumerate(ordered, 1)],
             scored=scored,
         )
     )
@@ -112,9 +112,9 @@ def templates() -> "Environment":
 
 
 def visible(value: Any) -> Any:
-    """A value as a template writes it: nothing for None, markup of ours as it is, else text.
+    """Return a value as a template writes it: nothing for None, markup of ours as it is, else text.
 
-    Characters of the text that cannot be seen, that change its direction or that are none are replaced.
+    Characters of the text that are invisible, that change its direction or that are none are replaced.
     """
     if value is None:
         return ""
@@ -128,12 +128,12 @@ def visible(value: Any) -> Any:
 
 
 def digest(content: str) -> str:
-    """The SHA-256 of a style or script in the form that a Content-Security-Policy has it."""
+    """Return the SHA-256 of a style or script in the form that a Content-Security-Policy has it."""
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
 
 
 def figures(results: list[Result]) -> list[Figure]:
-    """What came out, in numbers."""
+    """Return what came out, in numbers."""
     failed = sum(result.report.status == "failed" for result in results)
     found = [
         Figure(len(results) - failed, "cases segmented"),
@@ -150,7 +150,7 @@ def figures(results: list[Result]) -> list[Figure]:
 
 
 def known_seconds(results: list[Result]) -> list[float]:
-    """The seconds of each case that did not fail and whose time is known."""
+    """Return the seconds of each case that did not fail and whose time is known."""
     return [r.report.seconds for r in results if r.report.status != "failed" and r.report.seconds]
 
 
@@ -183,7 +183,7 @@ def engine_text(engine: Any) -> str | None:
 
 
 def kinds(ordered: list[Result]) -> list[Kind]:
-    """The modalities by name. ordered: the cases in the order of the page, which numbers them from 1."""
+    """Return the modalities by name. ordered: the cases in the order of the page, which numbers them from 1."""
     found = []
     for name in sorted({result.modality for result in ordered}):
         numbered = [(number, result) for number, result in enumerate(ordered, 1) if result.modality == name]

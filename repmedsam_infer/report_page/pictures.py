@@ -20,14 +20,14 @@ SHRINK = 0.75
 
 
 def draw_pictures(case: Case, segs: NDArray[Any], cases: int) -> tuple[bytes, bytes]:
-    """The small and the large picture of one of so many `cases`."""
+    """Return the small and the large picture of one of so many `cases`."""
     budget = ALL_BYTES / cases
     small = budget * SMALL_SHARE
     return picture(case, segs, small, SMALL_SIDES), picture(case, segs, budget - small, LARGE_SIDES)
 
 
 def picture(case: Case, segs: NDArray[Any], limit: float, sides: tuple[int, int]) -> bytes:
-    """A JPEG of at most about `limit` bytes, as large as that allows."""
+    """Return a JPEG of at most about `limit` bytes, as large as that allows."""
     side = round(min(max(math.sqrt(limit / BYTES_A_PIXEL), sides[0]), sides[1]))
     return compress(draw_overlay(case, segs, side), limit)
 

@@ -34,7 +34,7 @@ class Folders:
     gts: Path | None = None
 
     def check(self) -> None:
-        """Raises UsageError where one of them is not there."""
+        """Raise UsageError where one of them is not there."""
         for folder in filter(None, (self.segs, self.cases, self.gts)):
             if not folder.is_dir():
                 raise UsageError(f"the folder {folder} does not exist")
@@ -97,7 +97,7 @@ def mean(values: list[float | None]) -> float | None:
 
 
 def read_run(segs: Path) -> Run:
-    """What the run says of itself; nothing where it left no report.json.
+    """Return what the run says of itself; nothing where it left no report.json.
 
     Raises:
         UsageError: the file is not what predict writes.
@@ -119,7 +119,7 @@ def read_run(segs: Path) -> Run:
 
 
 def read_case_report(raw: Any) -> CaseReport:
-    """Raises KeyError, TypeError, ValueError or AttributeError where it is not one."""
+    """Raise KeyError, TypeError, ValueError or AttributeError where it is not one."""
     status = raw["status"]
     if status not in STATUSES:
         raise ValueError(f"status {status!r}")
@@ -163,7 +163,7 @@ def collect(
     score_objects: ScoreObjects | None,
     draw: Callable[[Case, NDArray[Any]], tuple[bytes, ...]],
 ) -> Iterator[Result]:
-    """The result of each case; one whose files cannot be read says so.
+    """Return the result of each case; one whose files cannot be read says so.
 
     Args:
         score_objects: None where scores cannot be computed here.
@@ -193,7 +193,7 @@ def read_files(
     score_objects: ScoreObjects | None,
     draw: Callable[[Case, NDArray[Any]], tuple[bytes, ...]],
 ) -> None:
-    """Fill in what the files of a case tell.
+    """Fill in what the files of a case hold.
 
     Raises:
         CaseReadError: one of them cannot be read, or they do not go together.
@@ -219,7 +219,7 @@ def read_files(
 
 
 def read_truth(folders: Folders, name: str, shape: tuple[int, ...]) -> NDArray[Any] | None:
-    """The case's ground truth, or None where there is none."""
+    """Return the case's ground truth, or None where there is none."""
     path = (folders.gts or folders.cases) / name
     if folders.gts is not None and not path.exists():
         return None
@@ -230,7 +230,7 @@ def read_truth(folders: Folders, name: str, shape: tuple[int, ...]) -> NDArray[A
 
 
 def read_labels(path: Path, key: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """A label map of the image's shape.
+    """Return a label map of the image's shape.
 
     Raises:
         CaseReadError: it cannot be read, or is not one.

@@ -14,7 +14,7 @@ def processor() -> str:
 
 
 def processor_identity() -> tuple[str, ...]:
-    """What compiled code depends on: the processor, and the instructions that it or a hypervisor allows."""
+    """Return what compiled code depends on: the processor, and the instructions that it or a hypervisor allows."""
     entries = first_processor()
     if not entries:
         return platform.system(), platform.machine(), platform.processor()
@@ -22,7 +22,7 @@ def processor_identity() -> tuple[str, ...]:
 
 
 def fast_formats() -> set[str]:
-    """Number formats that this processor multiplies in faster than in fp32: `int8`, `bf16`.
+    """Return number formats that this processor multiplies in faster than in fp32: `int8`, `bf16`.
 
     AVX-512 BF16 alone is not enough on Intel's: without AMX an encoding takes 1.65 times as long as in fp32, on AMD's
     half as long. None where the system does not state it (Windows, macOS).
@@ -38,7 +38,7 @@ def fast_formats() -> set[str]:
 
 
 def first_processor() -> dict[str, str]:
-    """What /proc/cpuinfo states of the first of them; the others are not read. Empty where there is none."""
+    """Return what /proc/cpuinfo states of the first of them; the others are not read. Empty where there is none."""
     try:
         with CPUINFO.open() as file:
             pairs = [line.partition(":")[::2] for line in itertools.takewhile(str.strip, file)]

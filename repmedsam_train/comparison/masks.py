@@ -70,7 +70,7 @@ def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 
 
 def agreement_table(objects: list[ObjectAgreement]) -> list[dict[str, str]]:
-    """A row a data set, then pictures, volumes, and all."""
+    """Return a row a data set, then pictures, volumes, and all."""
     groups = {name: [one for one in objects if one.dataset == name] for name in sorted({o.dataset for o in objects})}
     groups["pictures"] = [one for one in objects if not is_volume_name(one.case)]
     groups["volumes"] = [one for one in objects if is_volume_name(one.case)]

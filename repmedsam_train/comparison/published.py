@@ -26,7 +26,7 @@ STATISTICS = ("pixel_mean", "pixel_std")  # SAM's image normalisation, not part 
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The state dict of a .pth or .safetensors file, whatever it is wrapped in.
+    """Return the state dict of a .pth or .safetensors file, whatever it is wrapped in.
 
     Raises:
         UsageError: the file is missing, not a checkpoint, or holds anything but tensors (nothing in it is executed).
@@ -67,7 +67,7 @@ def kind_of(state: Mapping[str, Tensor]) -> Kind | None:
 
 
 def import_checkpoint(path: Path, kind: Kind | None = None) -> tuple[Kind, nn.Module]:
-    """The network that a published checkpoint holds: LiteMedSAM for its own, RepMedSAM for the others.
+    """Return the network that a published checkpoint holds: LiteMedSAM for its own, RepMedSAM for the others.
 
     RepMedSAM comes in training form, at grid 16 for RepViT-SAM and 64 for Rep-MedSAM, as their authors run them; of
     Rep-MedSAM, whose encoder is another one, only the heads are taken, and the encoder is left untrained.

@@ -60,7 +60,7 @@ class Variant:
 
 
 def variants(weights: Weights, threads: int) -> list[Variant]:
-    """The baseline's, the paper's two, and ours."""
+    """Return the baseline's, the paper's two, and ours."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     network = RepMedSAM(PAPER_GRID)
@@ -110,7 +110,7 @@ def compare_speed(
 
 
 def cut(case: Case, depth: int) -> Case:
-    """A volume's middle `depth` slices, its boxes with them."""
+    """Return a volume's middle `depth` slices, its boxes with them."""
     if not case.is_volume or len(case.imgs) <= depth:
         return case
     first = (len(case.imgs) - depth) // 2

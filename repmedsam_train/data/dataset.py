@@ -43,7 +43,7 @@ class TrainingSet:
 
     A case is drawn with probability proportional to how many cases its modality has to the power of `balance`, times
     what `emphasis` says of the modality, and within the modality to the square root of its data set's: rare modalities
-    are seen more often than their share, common ones still more often than rare.
+    are drawn more often than their share, common ones still more often than rare.
     A volume counts as VISITS cases, as it has many slices (paper section 3.2). Cases stay in memory once read.
     """
 
@@ -52,6 +52,7 @@ class TrainingSet:
         paths: list[Path],
         seed: int = 0,
         augmentation: Augmentation | None = None,
+        *,
         focus: bool = True,
         balance: float = 0.5,
         emphasis: Mapping[str, float] = MappingProxyType({}),
@@ -69,7 +70,7 @@ class TrainingSet:
         return self.cases[index]
 
     def real_case(self, rng: np.random.Generator) -> TrainingCase:
-        """A random case; of a mammogram at times with skin or dense tissue in place of what is marked."""
+        """Return a random case; of a mammogram at times with skin or dense tissue in place of what is marked."""
         index = int(rng.choice(len(self.paths), p=self.probabilities))
         case = self.case(index)
         if modality_of(self.paths[index].name) != "Mammography":
@@ -83,7 +84,7 @@ class TrainingSet:
         samples: list[Sample] = []
         while len(samples) < batch_size:
             case = training_case(*draw_case(rng)) if rng.random() < drawn else self.real_case(rng)
-            sample = draw_sample(case, rng, size, boxes_per_image, self.augmentation, self.focus)
+            sample = draw_sample(case, rng, size, boxes_per_image, self.augmentation, focus=self.focus)
             if sample is not None:
                 samples.append(sample)
         parts = [s.prompted for s in samples]
@@ -102,7 +103,7 @@ class TrainingSet:
 def draw_probabilities(
     paths: list[Path], balance: float = 0.5, emphasis: Mapping[str, float] = MappingProxyType({})
 ) -> NDArray[np.float64]:
-    """What `TrainingSet` says of how often each case is drawn.
+    """Return what `TrainingSet` says of how often each case is drawn.
 
     Raises:
         UsageError: `emphasis` names a modality that no case is of.

@@ -20,11 +20,11 @@ MOST_OBJECTS = 12
 def draw_case(rng: Rng) -> tuple[U8, NDArray[np.uint8]]:
     """Images (1, SIDE, SIDE, 3) uint8 and gts (1, SIDE, SIDE) uint8; later labels cover earlier ones."""
     grey = rng.random() < 0.6
-    image: NDArray[np.floating] = surface(rng, grey)
+    image: NDArray[np.floating] = surface(rng, grey=grey)
     gts = np.zeros((SIDE, SIDE), np.uint8)
     many = rng.random() < 0.4
     largest = 0.12 if many else 0.35
-    kinds = [surface(rng, grey) for _ in range(2 if many else 3)]  # objects of a kind look alike
+    kinds = [surface(rng, grey=grey) for _ in range(2 if many else 3)]  # objects of a kind look alike
     for label in range(1, int(rng.integers(4, MOST_OBJECTS + 1) if many else rng.integers(1, 5)) + 1):
         mask = shape(rng, SIDE * np.exp(rng.uniform(np.log(0.03), np.log(largest))))
         softness = rng.uniform(0.4, 2.0)
@@ -66,7 +66,7 @@ def fill(mask: U8, points: NDArray[np.float64], value: int) -> None:
     cv2.fillPoly(mask, [(points * 16).round().astype(np.int32)], (value,), shift=4)
 
 
-def surface(rng: Rng, grey: bool) -> F32:
+def surface(rng: Rng, *, grey: bool) -> F32:
     """(SIDE, SIDE, 3): a level, a slow change over the image, and texture of a random grain and strength."""
     level = np.full(3, rng.uniform(20, 235)) if grey else rng.uniform(20, 235, 3)
     slow = noise(rng, 2) * rng.uniform(0, 25)

@@ -133,7 +133,7 @@ def dense_regions(image: U8, rng: np.random.Generator) -> U8:
 
 
 def around(centre: int, reach: int) -> slice:
-    """The places up to `reach` from `centre`, from 0 on."""
+    """Return the places up to `reach` from `centre`, from 0 on."""
     return slice(max(0, centre - reach), centre + reach + 1)
 
 
@@ -149,7 +149,7 @@ def breast_of(grey: U8) -> U8:
 
 
 def largest_part(mask: U8) -> U8:
-    """The largest of a mask's connected parts; the mask itself where it is empty."""
+    """Return the largest of a mask's connected parts; the mask itself where it is empty."""
     count, parts, stats, _ = cv2.connectedComponentsWithStats(mask)
     if count < 2:
         return mask

@@ -32,7 +32,7 @@ class TrainingCase:
 
     imgs: U8
     gts: NDArray[np.integer]
-    slices: dict[int, NDArray[np.intp]]  # for each label, the slices where it can be seen
+    slices: dict[int, NDArray[np.intp]]  # for each label, the slices where it is
     extents: dict[int, tuple[int, int, int, int]]  # for each label, x_min y_min x_max y_max over the volume
     layers: dict[int, int]  # of each label, how far up it is painted (boxes.py)
 
@@ -83,9 +83,10 @@ def draw_sample(
     size: int,
     boxes_per_image: int,
     augmentation: Augmentation,
+    *,
     focus: bool,
 ) -> Sample | None:
-    """A random crop of a random slice with up to `boxes_per_image` of its objects; None where it holds none.
+    """Return a random crop of a random slice with up to `boxes_per_image` of its objects; None where it holds none.
 
     With `focus` the masks cover the ROIs of the boxes, else the whole frame.
     """

@@ -88,7 +88,7 @@ class Replaying:
 def calibrate(
     engine: Engine, cases: Path, show: Callable[[Tried], None], per_dataset: int = PER_DATASET
 ) -> Calibration:
-    """The values that score best on up to `per_dataset` cases of each data set (the names before their numbers).
+    """Return the values that score best on up to `per_dataset` cases of each data set (the names before their numbers).
 
     Values of which there are no cases to fit them to, pictures or volumes, stay neutral. `show` gets every value tried.
 

@@ -99,7 +99,7 @@ def export(
 def to_openvino(
     module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[tuple[str, tuple[int, ...]]]
 ) -> openvino.Model:
-    """The traced module with its weights as fp16; -1 marks a side of any length."""
+    """Return the traced module with its weights as fp16; -1 marks a side of any length."""
     with torch.inference_mode():
         converted = convert_model(module.eval(), example_input=example, input=[shape for _, shape in inputs])
     for port, (name, _) in zip(converted.inputs, inputs, strict=True):
@@ -122,7 +122,7 @@ def store_weights_as_fp16(converted: openvino.Model) -> None:
                     user.replace_source_output(widened.output(0))
 
 
-def write_sums(folder: Path, int8: bool) -> None:
+def write_sums(folder: Path, *, int8: bool) -> None:
     """SHA256SUMS of every weight file, in the format of sha256sum."""
     graphs = [ENCODERS["fp32"], PROMPTS, DECODER, *([ENCODERS["int8"]] if int8 else [])]
     names = {f"{graph}.xml" for graph in graphs} | {numbers_of(graph) for graph in graphs}

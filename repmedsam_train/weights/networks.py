@@ -18,17 +18,18 @@ Network = RepMedSAM | LiteMedSAM
 
 
 def untrained(recipe: Recipe) -> Network:
-    return LiteMedSAM() if recipe.network == "litemedsam" else RepMedSAM(recipe.grid, recipe.focus)
+    return LiteMedSAM() if recipe.network == "litemedsam" else RepMedSAM(recipe.grid, focus=recipe.focus)
 
 
 def network_of(settings: Mapping[str, str]) -> Network:
-    """An untrained network of the make that a weight file's metadata state. Raises ValueError where there is none."""
+    """Make an untrained network as a weight file's metadata state. Raises ValueError where they state none."""
     return LiteMedSAM() if settings == LiteMedSAM.settings else RepMedSAM.from_settings(dict(settings))
 
 
 def load_trained(path: Path) -> Network:
-    """The network of a safetensors file, in eval mode: in training form as `finetune` leaves it, or in inference form
-    as it is shipped or averaged.
+    """Load the network of a safetensors file, in eval mode.
+
+    It is in training form, as `finetune` leaves it, or in inference form, as it is shipped or averaged.
 
     Raises:
         UsageError: the file cannot be read, or is not of a network of ours.
@@ -46,7 +47,7 @@ def load_trained(path: Path) -> Network:
 
 
 def average(paths: Sequence[Path], kept: Sequence[str] = ()) -> RepMedSAM:
-    """The plain mean of weights, in inference form: where runs go on from one another, it often is better than any.
+    """Average weights, in inference form: where runs go on from one another, the plain mean is often better than any.
 
     What normalisation makes of a layer is averaged, not its parts.
 

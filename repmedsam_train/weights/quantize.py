@@ -38,7 +38,7 @@ CASES = 6  # of each data set
 
 
 def quantized(encoder: openvino.Model, images: Sequence[F32]) -> openvino.Model:
-    """The encoder with 8-bit weights and activations whose ranges are those of `images`, (3, 256, 256) in [0, 1]."""
+    """Quantise weights and activations of the encoder to 8 bits, in the ranges of `images`, (3, 256, 256) in [0, 1]."""
     kept = [
         operation.get_friendly_name()
         for operation in encoder.get_ordered_ops()

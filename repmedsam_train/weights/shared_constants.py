@@ -76,7 +76,7 @@ def store_parameters_as_fp16(graph: openvino.Model, parameters: Mapping[bytes, s
 
 
 def serialised(graph: openvino.Model) -> tuple["ET.ElementTree[ET.Element]", bytes]:
-    """The graph as OpenVINO writes it: XML, and the bytes that its constants' offsets count in."""
+    """Return the graph as OpenVINO writes it: XML, and the bytes that its constants' offsets count in."""
     with tempfile.TemporaryDirectory(prefix="repmedsam-") as scratch:
         path = Path(scratch) / "graph.xml"
         openvino.save_model(graph, path, compress_to_fp16=False)
@@ -84,7 +84,7 @@ def serialised(graph: openvino.Model) -> tuple["ET.ElementTree[ET.Element]", byt
 
 
 def constants_of(tree: "ET.ElementTree[ET.Element]") -> list[ET.Element]:
-    """The elements that say where a constant's bytes are."""
+    """Return the elements that say where a constant's bytes are."""
     found = [layer.find("data") for layer in tree.iter("layer") if layer.get("type") == "Const"]
     return [data for data in found if data is not None]
 

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from repmedsam_infer.errors import UsageError
 
 SHOWN = 5  # keys named in an error
-COUNTERS = "num_batches_tracked"  # batches that a normalisation has seen; it computes nothing, and files may lack it
+COUNTERS = (
+    "num_batches_tracked"  # batches that a normalisation has averaged; it is not computed with, and files may lack it
+)
 
 
 def load_state(

@@ -15,7 +15,7 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class Entry:
 
 
 def read_boxes(path: Path, scan: Scan, case_name: str) -> NamedBoxes:
-    """The boxes of `case_name` in a JSON or CSV file, in voxel indices of `scan`.
+    """Return the boxes of `case_name` in a JSON or CSV file, in voxel indices of `scan`.
 
     Raises:
         CaseReadError: the file is not what this module's docstring says, has nothing on this case, or a box is
@@ -160,7 +160,7 @@ def _of_case(file: str, cases: Any, case_name: str) -> Any:
 
 
 def _is_case(name: str, case_name: str) -> bool:
-    """A case may be called by its file's name, or by that without its ending."""
+    """Return a case may be called by its file's name, or by that without its ending."""
     return name_of(Path(name)) == name_of(Path(case_name))
 
 
@@ -169,15 +169,8 @@ def read_csv(file: str, text: str, case_name: str, numbers: int) -> list[Entry]:
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise CaseReadError(f"{file}: is not valid CSV ({error})") from error
-    header = [column.strip().lower() for column in rows[0]] if rows else []
     needed = CORNERS[numbers]
-    missing = [column for column in needed if column not in header]
-    if missing:
-        hint = "; columns are parted by commas" if len(header) == 1 and (";" in header[0] or "\t" in header[0]) else ""
-        raise CaseReadError(f"{file}: the column {missing[0]} is missing (needed: {', '.join(needed)}){hint}")
-    odd = [column for column in header if column not in CSV_COLUMNS or header.count(column) > 1]
-    if odd:
-        raise CaseReadError(f"{file}: the column '{odd[0]}' is unknown or there twice")
+    header = _csv_header(file, rows, needed)
     entries: list[Entry] = []
     cases: dict[str, None] = {}
     for line, row in enumerate(rows[1:], 2):
@@ -200,6 +193,19 @@ def read_csv(file: str, text: str, case_name: str, numbers: int) -> list[Entry]:
         found = ", ".join(list(cases)[:8]) + (", ..." if len(cases) > 8 else "")
         raise CaseReadError(f"{file}: has no boxes for {case_name} (it has some for: {found})")
     return entries
+
+
+def _csv_header(file: str, rows: list[list[str]], needed: Sequence[str]) -> list[str]:
+    """Return the names of the columns, all of them known."""
+    header = [column.strip().lower() for column in rows[0]] if rows else []
+    missing = [column for column in needed if column not in header]
+    if missing:
+        hint = "; columns are parted by commas" if len(header) == 1 and (";" in header[0] or "\t" in header[0]) else ""
+        raise CaseReadError(f"{file}: the column {missing[0]} is missing (needed: {', '.join(needed)}){hint}")
+    odd = [column for column in header if column not in CSV_COLUMNS or header.count(column) > 1]
+    if odd:
+        raise CaseReadError(f"{file}: the column '{odd[0]}' is unknown or there twice")
+    return header
 
 
 def _csv_number(file: str, where: str, column: str, value: str) -> float:
@@ -233,7 +239,7 @@ def _entry(file: str, where: str, row: list[Any], name: str, space: str, numbers
 
 
 def boxes_from_labels(path: Path, scan: Scan) -> NamedBoxes:
-    """The tight box around each label of a label map, in order of labels; called "label 3" and so on.
+    """Return the tight box around each label of a label map, in order of labels; called "label 3" and so on.
 
     Args:
         path: of any format that read_scan reads; or a DICOM SEG, whose segments' names are kept.

@@ -28,7 +28,7 @@ class BoxSource:
     typed: tuple[NDArray[np.float64], ...] = ()
 
     def boxes_on(self, path: Path, scan: Scan) -> NamedBoxes:
-        """The boxes on the scan that was read from `path`, in its voxels.
+        """Return the boxes on the scan that was read from `path`, in its voxels.
 
         Raises:
             CaseReadError: there are none, or they cannot be on this scan.
@@ -44,7 +44,7 @@ class BoxSource:
         return NamedBoxes(np.stack(corners), [f"object {i}" for i in range(1, len(corners) + 1)])
 
     def labels_of(self, path: Path) -> Path:
-        """The label map of the image at `path`.
+        """Return the label map of the image at `path`.
 
         Raises:
             CaseReadError: none in the folder is called as the image is, or several are.
@@ -100,7 +100,7 @@ def parse_box(text: str) -> NDArray[np.float64]:
 
 
 def in_space_of(scan: Scan, box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A box of as many numbers as the scan needs; a volume of one slice takes a picture's."""
+    """Return a box of as many numbers as the scan needs; a volume of one slice takes a picture's."""
     if scan.is_volume and len(box) == 4 and scan.shape[0] == 1:
         return np.array([*box[:2], 0, *box[2:], 0])
     if len(box) != 2 * len(scan.shape):

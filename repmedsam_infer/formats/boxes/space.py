@@ -19,7 +19,7 @@ FAR_OUTSIDE = 0.25  # of a side: a box in pixels that reaches further beyond the
 
 
 def to_voxels(what: str, box: F64, space: str, scan: Scan) -> F64:
-    """A box in voxel indices, (4,) or (6,), ends inclusive.
+    """Return a box in voxel indices, (4,) or (6,), ends inclusive.
 
     Args:
         what: the box, for messages.

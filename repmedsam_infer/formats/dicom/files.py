@@ -86,7 +86,7 @@ def tolerant(notes: list[str]) -> Iterator[None]:
 
 
 def find_images(path: Path, series: str | None, notes: list[str]) -> list[DicomFile]:
-    """The files of one series, each with its whole header; in order of name.
+    """Return the files of one series, each with its whole header; in order of name.
 
     Args:
         path: a file, or a folder (its files, not those of folders in it).
@@ -150,7 +150,7 @@ class NotDicomError(CaseReadError):
 
 
 def reason_of(error: Exception) -> str:
-    """What an error of pydicom's says, in one line."""
+    """Return what an error of pydicom's says, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 

@@ -32,7 +32,7 @@ class DicomFrame:
         return self.file if self.is_only else f"frame {self.index + 1}"
 
     def find(self, keyword: str, group: str = "") -> Any:
-        """The value of `keyword`, with the frame in the functional group `group`, shared, or in the header; or None.
+        """Return the value of `keyword`: of the frame in the group `group`, shared, or in the header; or None.
 
         Raises:
             CaseReadError: it is there and cannot be read.
@@ -79,7 +79,7 @@ class DicomFrame:
         return numbers
 
     def whole(self, keyword: str, default: int | None = None) -> int:
-        """A whole number that all frames of the file share.
+        """Return a whole number that all frames of the file share.
 
         Raises:
             CaseReadError: it is missing and has no default, or is no whole number.
@@ -96,7 +96,7 @@ class DicomFrame:
 
 
 def frames_of(file: DicomFile) -> list[DicomFrame]:
-    """The frames of a file, in its order.
+    """Return the frames of a file, in its order.
 
     Raises:
         CaseReadError: their number makes no sense.

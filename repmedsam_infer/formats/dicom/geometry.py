@@ -38,7 +38,7 @@ class SlicePosition:
 
 
 def stack_planes(name: str, planes: Sequence[SlicePosition]) -> tuple[list[int], F64]:
-    """The order of two or more planes along their normal, and the affine of voxels (column, row, slice, 1) to mm LPS.
+    """Order two or more planes along their normal, and find the affine of voxels (column, row, slice, 1) to mm LPS.
 
     The normal is the right-handed one, columns x rows. A voxel's position is that of its plane's header to within
     SHIFT_TOLERANCE and GAP_TOLERANCE, and exactly where the header is even.
@@ -182,7 +182,7 @@ def check_even(name: str, ordered: Sequence[SlicePosition], along: F64, first: f
 
 
 def _distinct(values: Sequence[F64], tolerance: F64) -> list[NDArray[np.intp]]:
-    """Indices of values that are the same to within a tolerance; no more than the first MAX_GROUPS of such groups."""
+    """Group the indices of values that are the same to within a tolerance; at most MAX_GROUPS groups are returned."""
     stacked, groups = np.stack(values), list[NDArray[np.intp]]()
     left = np.arange(len(values))
     while len(left) and len(groups) < MAX_GROUPS:

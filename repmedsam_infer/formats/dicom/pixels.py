@@ -54,11 +54,7 @@ def read_voxels(name: str, frames: Sequence[DicomFrame], paths: dict[str, Path])
     rescalings = [Rescaling(frame) for frame in frames] if not is_coloured else []
     dtype = np.dtype(np.uint8) if is_coloured else smallest_type(rescalings)
     shape = (len(frames), rows, columns, *([3] if is_coloured else []))
-    if math.prod(shape) * dtype.itemsize > MAX_ARRAY_BYTES:
-        raise CaseReadError(
-            f"{name}: declares {len(frames)} x {rows} x {columns} pixels, "
-            f"{math.prod(shape) * dtype.itemsize / 2**30:,.1f} GiB; the limit is {MAX_ARRAY_BYTES / 2**30:.0f} GiB"
-        )
+    check_memory(name, shape, dtype)
     places = {(frame.file, frame.index): z for z, frame in enumerate(frames)}
     files = {frame.file: frame for frame in frames}
     for frame in files.values():
@@ -87,9 +83,25 @@ def read_voxels(name: str, frames: Sequence[DicomFrame], paths: dict[str, Path])
         file, index = min(missing)
         raise CaseReadError(f"{file}: ends before frame {index + 1}: it is cut off; copy it again")
     if padding and lowest < math.inf:
-        for z, bits in padding.items():
-            voxels[z][np.unpackbits(bits, count=rows * columns).reshape(rows, columns).astype(bool)] = lowest
+        fill_padding(voxels, padding, lowest)
     return voxels
+
+
+def check_memory(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Check that the voxels fit below the limit of an array."""
+    size = math.prod(shape) * dtype.itemsize
+    if size > MAX_ARRAY_BYTES:
+        raise CaseReadError(
+            f"{name}: declares {' x '.join(map(str, shape[:3]))} pixels, {size / 2**30:,.1f} GiB; "
+            f"the limit is {MAX_ARRAY_BYTES / 2**30:.0f} GiB"
+        )
+
+
+def fill_padding(voxels: NDArray[Any], padding: dict[int, NDArray[np.uint8]], value: float) -> None:
+    """Set the padded pixels of each slice, bit-packed, to `value`."""
+    rows, columns = voxels.shape[1:3]
+    for z, bits in padding.items():
+        voxels[z][np.unpackbits(bits, count=rows * columns).reshape(rows, columns).astype(bool)] = value
 
 
 def check_size(name: str, frames: Sequence[DicomFrame]) -> tuple[int, int]:
@@ -126,7 +138,7 @@ def check_colours(name: str, frames: Sequence[DicomFrame]) -> bool:
 
 
 def check_syntax(frame: DicomFrame) -> None:
-    """That the file's pixels can be decoded here.
+    """Check that the file's pixels can be decoded here.
 
     Raises:
         CaseReadError: they cannot; the sentence names the transfer syntax and what to install.
@@ -194,7 +206,7 @@ def decoded_frames(frame: DicomFrame, path: Path) -> Iterator[NDArray[Any]]:
 
 
 def check_codestreams(frame: DicomFrame, path: Path) -> None:
-    """That compressed frames are as large as the header says."""
+    """Check that compressed frames are as large as the header says."""
     from pydicom import dcmread
     from pydicom.encaps import generate_frames
 
@@ -212,7 +224,7 @@ def check_codestreams(frame: DicomFrame, path: Path) -> None:
 
 
 def check_bits(frame: DicomFrame, path: Path) -> None:
-    """That pixels of one bit are all there: pydicom takes missing ones for zeros."""
+    """Check that pixels of one bit are all there: pydicom takes missing ones for zeros."""
     from pydicom import dcmread
 
     bits = frame.whole("Rows") * frame.whole("Columns") * (frame.whole("NumberOfFrames", 1) or 1)

@@ -73,7 +73,7 @@ class Rescaling:
         return (self.invert(values) if self.is_inverted else values), padded
 
     def invert(self, value: Any) -> Any:
-        """A value, or an array of them, seen from the other end of the range."""
+        """Return a value, or an array of them, mirrored in the range."""
         return self.low + self.high - value
 
 

@@ -81,7 +81,7 @@ def write_seg(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[str]
 
 
 def _encode(name: str, labels: NDArray[Any], scan: Scan, source: DicomSource, segments: list[Any]) -> memoryview:
-    """The file's bytes."""
+    """Return the file's bytes."""
     from highdicom import UID
     from highdicom.seg import Segmentation, SegmentationTypeValues
 
@@ -119,7 +119,7 @@ def _encode(name: str, labels: NDArray[Any], scan: Scan, source: DicomSource, se
 
 
 def _complete(name: str, header: "Dataset") -> "Dataset":
-    """A copy of an image's header with everything that a SEG takes from it: anonymizing often leaves gaps."""
+    """Return a copy of an image's header with everything that a SEG takes from it: anonymizing often leaves gaps."""
     from highdicom import PatientSexValues
     from pydicom.valuerep import DA, TM
 
@@ -180,6 +180,6 @@ def _segments(present: NDArray[np.intp], names: Sequence[str] | None) -> list[An
 
 
 def segment_name(name: str) -> str:
-    """What of a name DICOM can hold: no control characters, no backslash, at most MAX_NAME characters."""
+    """Return what of a name DICOM can hold: no control characters, no backslash, at most MAX_NAME characters."""
     printable = "".join(character if character.isprintable() else " " for character in name)
     return printable.replace("\\", "/").strip()[:MAX_NAME].strip()

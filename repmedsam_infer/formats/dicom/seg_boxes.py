@@ -67,7 +67,7 @@ def _names(frame: DicomFrame) -> dict[int, str]:
 
 
 def _least(frame: DicomFrame) -> float:
-    """The smallest stored value that is inside: half of the whole, in a SEG of fractions."""
+    """Return the smallest stored value that is inside: half of the whole, in a SEG of fractions."""
     if frame.find("SegmentationType") == "FRACTIONAL":
         return max(frame.whole("MaximumFractionalValue", 255) / 2, 1)
     return 1

@@ -155,7 +155,7 @@ def _array(numbers: tuple[float, ...]) -> NDArray[np.float64]:
 
 
 def _window(frame: DicomFrame) -> tuple[float, float] | None:
-    """The first (level, width) that the header proposes, as it is for the voxels."""
+    """Return the first (level, width) that the header proposes, as it is for the voxels."""
     group = "FrameVOILUTSequence"
     level, width = frame.numbers("WindowCenter", 1, group), frame.numbers("WindowWidth", 1, group)
     if level is None or width is None or width[0] <= 0:

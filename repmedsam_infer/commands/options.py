@@ -1,0 +1,24 @@
+"""Options that several commands share. Nothing heavy is imported here: `--help` needs them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FILES = "Pictures or volumes: files, or folders of one DICOM series."
+BOXES_FROM = "Label map whose labels are boxed; a folder of them for several inputs."
+WINDOW = (
+    "LEVEL,WIDTH, or abdomen, soft-tissue, mediastinum, lung, brain, bone, percentiles; without it what suits the file."
+)
+
+Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")]
+Weights = Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")]
+Overlay = Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw every result, as PNG, here.")]
+Boxes = Annotated[Path | None, typer.Option(help="JSON or CSV file of boxes (docs/files.md).")]
+Box = Annotated[
+    list[str] | None,
+    typer.Option(metavar="X0,Y0,[Z0,]X1,Y1[,Z1]", help="A box in voxels, ends inclusive; may be repeated."),
+]
+Window = Annotated[str | None, typer.Option(help=WINDOW)]
+Modality = Annotated[str | None, typer.Option(help="CT, MR, PET, ..., where the files do not state it.")]
+Series = Annotated[str | None, typer.Option(help="Of a DICOM folder with several: UID or number.")]
