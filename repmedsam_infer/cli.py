@@ -7,18 +7,7 @@ from typing import Annotated
 import typer
 
 from repmedsam_infer import __version__
-from repmedsam_infer.commands.options import (
-    BOXES_FROM,
-    FILES,
-    Box,
-    Boxes,
-    Modality,
-    Overlay,
-    Series,
-    Threads,
-    Weights,
-    Window,
-)
+from repmedsam_infer.commands import options as opt
 from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, RepMedSAMError, UsageError
 
 EXIT_CODES = "Exit codes: 0 all well; 1 some case failed; 2 wrong usage; 3 weights or environment."
@@ -39,17 +28,16 @@ app = typer.Typer(
 def predict_command(
     inputs: Annotated[Path, typer.Option("--inputs", "-i", help="Folder of npz cases (imgs, boxes).")],
     outputs: Annotated[Path, typer.Option("--outputs", "-o", help="Folder for the segmentations and reports.")],
-    engine: Annotated[str, typer.Option(help="What runs the network: openvino, or torch (an extra).")] = "openvino",
-    precision: Annotated[
-        str, typer.Option(help="Of the encoder: fp32, bf16, int8, or auto: the fastest that is as accurate.")
-    ] = "auto",
-    threads: Threads = 0,
+    engine: opt.Engine = "openvino",
+    precision: opt.Precision = "auto",
+    threads: opt.Threads = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Cases at a time; they share the threads.")] = 1,
-    weights: Weights = None,
+    weights: opt.Weights = None,
+    zoom: opt.Zoom = "auto",
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Skip cases whose results are already there.")] = False,
-    overlay: Overlay = None,
+    overlay: opt.Overlay = None,
 ) -> None:
     """Segment every case of a folder.
 
@@ -62,32 +50,35 @@ def predict_command(
         raise UsageError("--overwrite and --resume exclude each other")
     from repmedsam_infer.batch.run import Job
     from repmedsam_infer.commands.predict import predict
+    from repmedsam_infer.preprocess import check_zoom
 
-    code = predict(Job(inputs, outputs, overwrite, resume, overlay), engine, precision, threads, jobs, weights)
+    job = Job(inputs, outputs, overwrite, resume, overlay, check_zoom(zoom))
+    code = predict(job, engine, precision, threads, jobs, weights)
     if code:
         raise typer.Exit(code)
 
 
 @app.command("segment")
 def segment_command(
-    inputs: Annotated[list[Path], typer.Argument(help=FILES, show_default=False)],
+    inputs: Annotated[list[Path], typer.Argument(help=opt.FILES, show_default=False)],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Label map to write, its ending says how; or a folder for several.")
     ],
-    boxes: Boxes = None,
-    boxes_from: Annotated[Path | None, typer.Option(metavar="LABELS", help=BOXES_FROM)] = None,
-    box: Box = None,
-    window: Window = None,
-    modality: Modality = None,
-    series: Series = None,
+    boxes: opt.Boxes = None,
+    boxes_from: Annotated[Path | None, typer.Option(metavar="LABELS", help=opt.BOXES_FROM)] = None,
+    box: opt.Box = None,
+    window: opt.Window = None,
+    modality: opt.Modality = None,
+    series: opt.Series = None,
     ending: Annotated[
         str, typer.Option("--format", help="Ending of label maps in a folder (.nii.gz, ...), if not the input's kind.")
     ] = "",
-    overlay: Overlay = None,
-    engine: Annotated[str, typer.Option(help="As in predict.")] = "openvino",
-    precision: Annotated[str, typer.Option(help="As in predict.")] = "auto",
-    threads: Threads = 0,
-    weights: Weights = None,
+    overlay: opt.Overlay = None,
+    engine: opt.Engine = "openvino",
+    precision: opt.Precision = "auto",
+    threads: opt.Threads = 0,
+    weights: opt.Weights = None,
+    zoom: opt.Zoom = "auto",
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
 ) -> None:
@@ -101,10 +92,12 @@ def segment_command(
     from repmedsam_infer.commands.segment import FileJob, segment_files
     from repmedsam_infer.formats.boxes.source import box_source
     from repmedsam_infer.formats.endings import with_names
+    from repmedsam_infer.preprocess import check_zoom
 
     inputs = with_names(inputs)
     source = box_source(boxes, boxes_from, box or [], inputs)
-    job = FileJob(inputs, output, source, make_reading(window, modality, series), ending, overlay, overwrite)
+    reading = make_reading(window, modality, series)
+    job = FileJob(inputs, output, source, reading, ending, overlay, overwrite, check_zoom(zoom))
     code = segment_files(job, engine, precision, threads, weights)
     if code:
         raise typer.Exit(code)
@@ -112,16 +105,16 @@ def segment_command(
 
 @app.command()
 def convert(
-    inputs: Annotated[list[Path], typer.Argument(help=f"{FILES} With --like: the npz of one result.")],
+    inputs: Annotated[list[Path], typer.Argument(help=f"{opt.FILES} With --like: the npz of one result.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for cases; with --like: the label map.")],
-    boxes: Boxes = None,
+    boxes: opt.Boxes = None,
     boxes_from: Annotated[
-        Path | None, typer.Option(metavar="LABELS", help=f"{BOXES_FROM} They become ground truth (gts), too.")
+        Path | None, typer.Option(metavar="LABELS", help=f"{opt.BOXES_FROM} They become ground truth (gts), too.")
     ] = None,
-    box: Box = None,
-    window: Window = None,
-    modality: Modality = None,
-    series: Series = None,
+    box: opt.Box = None,
+    window: opt.Window = None,
+    modality: opt.Modality = None,
+    series: opt.Series = None,
     like: Annotated[
         Path | None, typer.Option(metavar="ORIGINAL", help="Put a result back in the place of its original.")
     ] = None,
@@ -221,8 +214,8 @@ def benchmark(
     engine: Annotated[list[str] | None, typer.Option(help="As in predict; several are compared.")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="As in predict; several are compared.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured; medians are shown.")] = 3,
-    threads: Threads = 0,
-    weights: Weights = None,
+    threads: opt.Threads = 0,
+    weights: opt.Weights = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="JSON", help="Every single time.")] = None,
 ) -> None:
     """Seconds a case: of a whole process (cold), in a loaded one (warm), by stage, as a Markdown table.
@@ -251,7 +244,7 @@ def samples(folder: Annotated[Path, typer.Argument(help="Where to put them.")]) 
 @app.command()
 def prepare(
     folder: Annotated[Path, typer.Argument(help="Where to put the compiled networks.")],
-    weights: Weights = None,
+    weights: opt.Weights = None,
 ) -> None:
     """Compile the networks for this processor, so that every later start is quicker.
 
@@ -266,7 +259,7 @@ def prepare(
 
 
 @app.command()
-def info(weights: Weights = None) -> None:
+def info(weights: opt.Weights = None) -> None:
     """Versions, engines, weights and machine, as JSON."""
     import json
 

@@ -9,34 +9,39 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.case import Segmentation
 from repmedsam_infer.decoder_roi import interpolated
-from repmedsam_infer.preprocess import Frame
+from repmedsam_infer.preprocess import View
 
 F32 = NDArray[np.float32]
 
 
-def roi_mask(low_res_logits: F32, roi: F32, frame: Frame, rows: slice, columns: slice) -> NDArray[np.bool_]:
-    """(4G, 4G) logits over a (4,) roi of the frame -> mask of these rows and columns of the image.
+def roi_logits(low_res_logits: F32, roi: F32, view: View, rows: slice, columns: slice) -> F32:
+    """(4G, 4G) logits over a (4,) roi of a view's frame -> logits of these rows and columns of the image.
 
-    Each pixel takes the logit at its centre (bilinear), thresholded at 0.
+    Each pixel takes the logit at its centre (bilinear).
     """
-    left, top, right, bottom = (roi / frame.scale).tolist()  # in image pixels
+    left, top, right, bottom = view.edges(roi)
     side = low_res_logits.shape[0]
     x, y = np.arange(columns.start, columns.stop) + 0.5, np.arange(rows.start, rows.stop) + 0.5
     across = interpolated(low_res_logits.T, (x - left) / (right - left) * side)
-    return interpolated(across.T, (y - top) / (bottom - top) * side) > 0
+    return interpolated(across.T, (y - top) / (bottom - top) * side)
 
 
-def frame_logits(low_res_logits: F32, frame: Frame) -> F32:
+def roi_mask(low_res_logits: F32, roi: F32, view: View, rows: slice, columns: slice) -> NDArray[np.bool_]:
+    """`roi_logits`, thresholded at 0."""
+    return roi_logits(low_res_logits, roi, view, rows, columns) > 0
+
+
+def frame_logits(low_res_logits: F32, view: View) -> F32:
     """(4G, 4G) -> (new_height, new_width): upsampled to the frame where smaller (bilinear), padding cropped."""
     logits = low_res_logits
-    if logits.shape[0] != frame.size:
-        logits = np.asarray(cv2.resize(logits, (frame.size, frame.size), interpolation=cv2.INTER_LINEAR), np.float32)
-    return logits[: frame.new_height, : frame.new_width]
+    if logits.shape[0] != view.size:
+        logits = np.asarray(cv2.resize(logits, (view.size, view.size), interpolation=cv2.INTER_LINEAR), np.float32)
+    return logits[: view.new_height, : view.new_width]
 
 
-def image_mask(logits: F32, frame: Frame) -> NDArray[np.bool_]:
+def image_mask(logits: F32, view: View) -> NDArray[np.bool_]:
     """(new_height, new_width) logits -> (H, W) mask: resized to the image (bilinear), thresholded at 0."""
-    return cv2.resize(logits, (frame.width, frame.height), interpolation=cv2.INTER_LINEAR) > 0
+    return cv2.resize(logits, (view.width, view.height), interpolation=cv2.INTER_LINEAR) > 0
 
 
 def paint(segs: Segmentation, mask: NDArray[np.bool_], label: int) -> None:

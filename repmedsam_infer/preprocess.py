@@ -1,27 +1,53 @@
-"""Images and boxes into the network's 256 x 256 frame (challenge baseline; paper section 2.1).
+"""Images and boxes into the network's 256 x 256 frame (challenge baseline; paper section 2.1), whole or in close views.
 
-`Frame` is the one piece of geometry: it maps images and boxes in, and postprocess.py maps masks out by it.
+`View` is the one piece of geometry: it maps images and boxes in, and postprocess.py maps masks out by it. Every slice
+has its whole view. In a large picture a small box is a few pixels of that: it gets a close view besides.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from repmedsam_infer.errors import UsageError
 
 FRAME_SIZE = 256
 LAST_EDGE = np.array([0, 0, 1, 1], np.float32)  # from an inclusive last pixel to the edge behind it
 ROUNDING = 1e-3  # pixels that float32 may be off by
 SMALLEST_RANGE = 1e-8  # what a constant image is divided by
 
+# Close views, chosen on half of the full-resolution pictures (docs/experiments.md).
+Levels = tuple[float, float]  # grey levels that become 0 and 1
+Zoom = Literal["auto", "off", "full"]
+ZOOMS: tuple[Zoom, ...] = ("auto", "off", "full")
+VIEW_SIDE = 8.0  # of a close view, in longer sides of its largest box: less context costs more than finer pixels gain
+HALF_IMAGE = 0.5  # of the image's longer side: close views are not larger, unless a box needs it
+LEAST_SIDE = 4.0  # of a close view, in longer sides of its largest box, where half the image is less than VIEW_SIDE
+SMALLEST_VIEW = 48  # image pixels
+LARGEST_BOX = 56  # frame pixels of the whole view: larger boxes are shown finely enough there
+CLOSE_WEIGHT = 0.6  # of the close view's logits in the mean of both
+SMALLER = 2.0  # a view is shared by boxes whose own ones would be up to this many times smaller
+AROUND = 1.0  # of a box's side: what a view shows on each side of it
+MOST_VIEWS = {"auto": 4, "off": 0, "full": 16}
+ENCODING = 16  # decodings of a box that take as long
+SEEDS = 64  # boxes that a view is tried around
+
 
 @dataclass(frozen=True)
-class Frame:
-    """Where an image of (height, width) pixels lies in a size x size frame: top left, longest side filling it."""
+class View:
+    """A rectangle of a slice in a size x size frame: top left, its longest side filling the frame.
+
+    height, width: of the rectangle, in image pixels.
+    left, top: the rectangle's first column and row; 0 and 0 where it is the whole slice.
+    """
 
     height: int
     width: int
     size: int = FRAME_SIZE
+    left: int = 0
+    top: int = 0
 
     @property
     def scale(self) -> float:
@@ -36,13 +62,23 @@ class Frame:
     def new_width(self) -> int:
         return max(1, int(self.width * self.scale + 0.5))
 
-    def place_image(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(H, W, 3) or (H, W) uint8 -> (3, size, size) float32: resized, min-max normalised to [0, 1], zero-padded.
+    def resized(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Cut the view out of an (H, W[, 3]) image and resize its longest side to `size`."""
+        crop = image[self.top : self.top + self.height, self.left : self.left + self.width]
+        return np.asarray(cv2.resize(crop, (self.new_width, self.new_height), interpolation=cv2.INTER_AREA), np.uint8)
 
-        The range is that of the resized image over all channels, before padding.
+    def levels(self, image: NDArray[np.uint8]) -> Levels:
+        """Return the lowest and the highest value of the resized view, over all channels."""
+        resized = self.resized(image)
+        return float(resized.min()), float(resized.max())
+
+    def place_image(self, image: NDArray[np.uint8], levels: Levels | None = None) -> NDArray[np.float32]:
+        """(H, W, 3) or (H, W) uint8 -> (3, size, size) float32: the view resized, min-max normalised, zero-padded.
+
+        `levels` become 0 and 1: those of the whole view for a close one, else the view's own. Between them is [0, 1].
         """
-        resized = cv2.resize(image, (self.new_width, self.new_height), interpolation=cv2.INTER_AREA)
-        low, high = float(resized.min()), float(resized.max())
+        resized = self.resized(image)
+        low, high = (float(resized.min()), float(resized.max())) if levels is None else levels
         normalised = (resized.astype(np.float32) - low) / max(high - low, SMALLEST_RANGE)
         placed = np.zeros((3, self.size, self.size), np.float32)
         # A grey image broadcasts over the three channels.
@@ -55,11 +91,79 @@ class Frame:
         The pixels first..last cover first..last + 1, and it is this extent that is scaled. (The baseline scales the
         indices, which makes the box of an enlarged image too small at its right and bottom by up to a pixel of it.)
         """
-        return (np.asarray(boxes, np.float32) + LAST_EDGE) * np.float32(self.scale) - LAST_EDGE
+        corner = np.array([self.left, self.top] * 2, np.float32)
+        return (np.asarray(boxes, np.float32) - corner + LAST_EDGE) * np.float32(self.scale) - LAST_EDGE
 
     def pixels(self, box: NDArray[np.float32]) -> tuple[slice, slice]:
         """Rows and columns of the image that a box (4,) in frame pixels touches."""
         low = np.floor(box[:2] / self.scale + ROUNDING).astype(int)
         high = np.ceil((box[2:] + 1) / self.scale - ROUNDING).astype(int)
         (left, top), (right, bottom) = np.maximum(low, 0), np.minimum(high, (self.width, self.height))
-        return slice(int(top), int(bottom)), slice(int(left), int(right))
+        return slice(int(top) + self.top, int(bottom) + self.top), slice(int(left) + self.left, int(right) + self.left)
+
+    def edges(self, roi: NDArray[np.float32]) -> list[float]:
+        """Left, top, right and bottom edge, in image pixels, of a (4,) roi in frame pixels."""
+        left, top, right, bottom = (roi / self.scale).tolist()
+        return [left + self.left, top + self.top, right + self.left, bottom + self.top]
+
+
+def check_zoom(text: str) -> Zoom:
+    """Return one of ZOOMS. Raises UsageError where it is none."""
+    for zoom in ZOOMS:
+        if zoom == text:
+            return zoom
+    raise UsageError(f"the zoom {text!r} is unknown; {', '.join(ZOOMS)} are possible")
+
+
+def close_views(boxes: NDArray[np.float32], whole: View, zoom: Zoom) -> list[tuple[View, NDArray[np.intp]]]:
+    """Close views of a picture, each with the indices of the boxes that are decoded on it, too.
+
+    Boxes near each other share a view. With `auto` a case takes at most twice as long as without: views that show most
+    boxes come first, and the other boxes have the whole view alone.
+
+    Args:
+        boxes: (N, 4) inclusive, in image pixels, inside the image.
+        whole: the whole view.
+        zoom: `full` allows more views, whatever they cost; `off` none.
+
+    """
+    longest = max(whole.height, whole.width)
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) + 1
+    wanted = np.clip(HALF_IMAGE * longest, np.maximum(LEAST_SIDE * sides, SMALLEST_VIEW), VIEW_SIDE * sides)
+    wanted = np.maximum(wanted, SMALLEST_VIEW)
+    waiting = np.flatnonzero((sides * whole.scale < LARGEST_BOX) & (wanted < longest))
+    budget = ENCODING + len(boxes) if zoom == "auto" else np.inf
+    views: list[tuple[View, NDArray[np.intp]]] = []
+    while len(waiting) and len(views) < MOST_VIEWS[zoom]:
+        seeds = waiting[:: -(-len(waiting) // SEEDS)]
+        tried = [view_around(boxes[seed], float(wanted[seed]), whole) for seed in seeds]
+        shown = [shown_on(view, boxes, wanted, waiting, whole) for view in tried]
+        best = max(range(len(seeds)), key=lambda i: len(shown[i]))
+        budget -= ENCODING + len(shown[best])
+        if budget < 0:
+            break
+        views.append((tried[best], shown[best]))
+        waiting = np.setdiff1d(waiting, shown[best])
+    return views
+
+
+def view_around(box: NDArray[np.float32], side: float, whole: View) -> View:
+    """Return the square of `side` image pixels around a (4,) box, moved and cut to lie in the image."""
+    width, height = min(round(side), whole.width), min(round(side), whole.height)
+    x, y = ((box[:2] + box[2:] + 1) / 2).tolist()
+    left = min(max(round(x - width / 2), 0), whole.width - width)
+    top = min(max(round(y - height / 2), 0), whole.height - height)
+    return View(height, width, whole.size, left, top)
+
+
+def shown_on(
+    view: View, boxes: NDArray[np.float32], wanted: NDArray[np.float32], waiting: NDArray[np.intp], whole: View
+) -> NDArray[np.intp]:
+    """Those of the `waiting` boxes that a view shows with enough around them, and not much smaller than their own."""
+    low, high = boxes[waiting, :2], boxes[waiting, 2:] + 1
+    around = AROUND * (high - low).max(axis=1, keepdims=True)
+    first, last = np.array([view.left, view.top]), np.array([view.left + view.width, view.top + view.height])
+    inside = (np.maximum(low - around, 0) >= first) & (np.minimum(high + around, (whole.width, whole.height)) <= last)
+    side = max(view.width, view.height)
+    of_size = (wanted[waiting] <= side + 1) & (wanted[waiting] * SMALLER >= side)
+    return waiting[inside.all(axis=1) & of_size]

@@ -15,12 +15,13 @@ from repmedsam_infer.engines.load import EngineName, check_engine, load_engine
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import find_weights
 from repmedsam_infer.errors import UsageError
-from repmedsam_infer.preprocess import Frame
-from repmedsam_infer.segment import decode, object_mask, segment
+from repmedsam_infer.preprocess import Levels, View, Zoom, check_zoom
+from repmedsam_infer.segment import decode_picture, object_mask, segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_infer.system.threads import available_threads
 
 AXES_OF_3D_BOX = 6
+MOST_EMBEDDINGS = 16  # of one image that are kept
 IMAGE = "image"  # what messages call an array that has no file
 
 
@@ -37,14 +38,20 @@ class Segmenter:
     """
 
     def __init__(
-        self, *, engine: EngineName = "openvino", precision: str = "auto", threads: int = 0, weights: Path | None = None
+        self,
+        *,
+        engine: EngineName = "openvino",
+        precision: str = "auto",
+        threads: int = 0,
+        weights: Path | None = None,
+        zoom: Zoom = "auto",
     ) -> None:
         """Options as of `repmedsam predict`; `threads` 0 means all that this process may use.
 
         The network is loaded with the first picture, and that for volumes with the first volume.
 
         Raises:
-            UsageError: there is no such engine or precision.
+            UsageError: there is no such engine, precision or zoom.
             SetupError: the weights are missing; with the first image: they are damaged, or the engine is not installed.
 
         """
@@ -53,7 +60,8 @@ class Segmenter:
         self.weights = find_weights(weights)
         check_engine(engine, self.weights, precision, volumes=False)
         self.pool = EnginePool(lambda volumes: [load_engine(engine, self.weights, threads, precision, volumes=volumes)])
-        self.shown: tuple[Frame, NDArray[np.float32]] | None = None
+        self.zoom = check_zoom(zoom)
+        self.shown: tuple[NDArray[np.uint8], dict[View, NDArray[np.float32]]] | None = None
 
     def engine(self, *, volumes: bool) -> Engine:
         """Return the engine for pictures or for volumes, loaded when it is first asked for."""
@@ -63,7 +71,7 @@ class Segmenter:
         """Labels of a case, as `segment` gives them, and on `watch` what took how long."""
         with watch("load"):
             engine = self.engine(volumes=case.is_volume)
-        return segment(case, engine, watch)
+        return segment(case, engine, watch, self.zoom)
 
     def segment(self, image: NDArray[Any], boxes: ArrayLike) -> Segmentation:
         """Labels of the image's shape: i + 1 where the mask of box i is, smaller boxes on top, 0 elsewhere.
@@ -88,15 +96,26 @@ class Segmenter:
         return self.segment_case(case, Stopwatch())
 
     def set_image(self, image: NDArray[Any]) -> None:
-        """Encode a picture (H, W) or (H, W, 3), for `masks`.
+        """Encode a picture (H, W) or (H, W, 3), for `masks`; close views of small boxes are encoded there, each once.
 
         Raises:
             CaseReadError: as in `segment`.
 
         """
+        self.shown = None  # where this one is refused, the one before is not kept by mistake
         picture = check_images(IMAGE, np.asarray(image), is_volume=False)
-        frame = Frame(*picture.shape[:2])
-        self.shown = frame, self.engine(volumes=False).encode(frame.place_image(picture))
+        self.shown = picture, {}
+        self.embedding(View(*picture.shape[:2]), None)
+
+    def embedding(self, view: View, levels: Levels | None) -> NDArray[np.float32]:
+        """Return the embedding of a view of the image that was set, encoded once."""
+        assert self.shown is not None
+        picture, embeddings = self.shown
+        if view not in embeddings:
+            if len(embeddings) >= MOST_EMBEDDINGS:
+                del embeddings[list(embeddings)[1]]  # the oldest but for the whole view
+            embeddings[view] = self.engine(volumes=False).encode(view.place_image(picture, levels))
+        return embeddings[view]
 
     def masks(self, boxes: ArrayLike) -> NDArray[np.bool_]:
         """(N, H, W) masks of (N, 4) boxes on the image that was set; they may overlap. A box that marks nothing has an
@@ -109,18 +128,17 @@ class Segmenter:
         """
         if self.shown is None:
             raise UsageError("call set_image before masks")
-        frame, embedding = self.shown
+        picture, _ = self.shown
+        height, width = picture.shape[:2]
         engine = self.engine(volumes=False)
-        usable, warned = check_boxes(IMAGE, np.asarray(boxes), (frame.height, frame.width))
+        usable, warned = check_boxes(IMAGE, np.asarray(boxes), (height, width))
         warn_of(warned)
-        masks = np.zeros((usable.count, frame.height, frame.width), bool)
+        masks = np.zeros((usable.count, height, width), bool)
         if len(usable.labels):
-            clip_boxes = frame.place_boxes(usable.corners.astype(np.float32))
-            decoded = (
-                decode(embedding, clip_boxes, clip_boxes, engine).low_res_logits + engine.calibration.picture_offset
-            )
-            for logits, clip_box, label in zip(decoded, clip_boxes, usable.labels.tolist(), strict=True):
-                rows, columns, mask = object_mask(logits, clip_box, frame, focus=engine.focus)
+            corners = usable.corners.astype(np.float32)
+            decodings = decode_picture(picture, corners, engine, Stopwatch(), self.zoom, self.embedding)
+            for one, label in zip(decodings, usable.labels.tolist(), strict=True):
+                rows, columns, mask = object_mask(one, focus=engine.focus)
                 masks[label - 1, rows, columns] = mask
         return masks
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from repmedsam_infer.decoder_roi import rois_around
 from repmedsam_infer.evaluation.metrics import dsc
-from repmedsam_infer.preprocess import Frame
+from repmedsam_infer.preprocess import View
 from repmedsam_train.comparison.ceiling import WAYS, ceilings, signed_distance, table, through_logits
 
 
@@ -21,15 +21,15 @@ def disc(height: int, width: int, radius: float) -> np.ndarray[tuple[int, int], 
 @given(height=st.integers(120, 700), width=st.integers(120, 700))
 def test_a_large_disc_passes_nearly_whole(height: int, width: int) -> None:
     gt = disc(height, width, min(height, width) / 3)
-    frame = Frame(height, width)
-    assert dsc(gt, through_logits(gt, frame, 256)) > 0.98
-    assert dsc(gt, through_logits(gt, frame, 64)) > 0.95
+    view = View(height, width)
+    assert dsc(gt, through_logits(gt, view, 256)) > 0.98
+    assert dsc(gt, through_logits(gt, view, 64)) > 0.95
 
 
 def test_finer_logits_are_never_much_worse() -> None:
     for radius in (3, 5, 10, 40):
         gt = disc(300, 256, radius)
-        scores = [dsc(gt, through_logits(gt, Frame(300, 256), side)) for cover, side in WAYS if cover == "frame"]
+        scores = [dsc(gt, through_logits(gt, View(300, 256), side)) for cover, side in WAYS if cover == "frame"]
         assert scores[1] > scores[0] - 0.02
         assert scores[2] > scores[1] - 0.02
 
@@ -38,9 +38,9 @@ def test_finer_logits_are_never_much_worse() -> None:
 def test_through_a_window_small_objects_pass_as_well_as_large_ones(radius: float) -> None:
     gt = disc(300, 256, radius)
     ys, xs = np.nonzero(gt)
-    frame = Frame(300, 256)
-    box = frame.place_boxes(np.array([[xs.min(), ys.min(), xs.max(), ys.max()]], np.float32))
-    assert dsc(gt, through_logits(gt, frame, 64, rois_around(box)[0])) > 0.97
+    view = View(300, 256)
+    box = view.place_boxes(np.array([[xs.min(), ys.min(), xs.max(), ys.max()]], np.float32))
+    assert dsc(gt, through_logits(gt, view, 64, rois_around(box)[0])) > 0.97
 
 
 def test_the_signed_distance_changes_sign_at_the_border() -> None:

@@ -12,6 +12,7 @@ from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.io.atomic import sweep
+from repmedsam_infer.preprocess import Zoom
 from repmedsam_infer.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 
@@ -25,6 +26,7 @@ class Job:
     overwrite: bool = False
     resume: bool = False
     overlays: Path | None = None
+    zoom: Zoom = "auto"
 
 
 def cases_to_run(job: Job) -> list[Path]:
@@ -71,7 +73,7 @@ def run(job: Job, paths: list[Path], pool: EnginePool, at_once: int = 1) -> Iter
         if job.resume and target.exists():
             return CaseReport(path.name, "skipped")
         with pool.engine(volumes=is_volume_name(path.name)) as engine:
-            return do_case(path, target, engine, job.overlays)
+            return do_case(path, target, engine, job.overlays, job.zoom)
 
     if at_once == 1:  # in this thread: an interruption stops it at once
         yield from map(do, paths)
@@ -83,7 +85,7 @@ def run(job: Job, paths: list[Path], pool: EnginePool, at_once: int = 1) -> Iter
         threads.shutdown(cancel_futures=True)  # those begun are finished, and none is torn
 
 
-def do_case(path: Path, target: Path, engine: Engine, overlays: Path | None = None) -> CaseReport:
+def do_case(path: Path, target: Path, engine: Engine, overlays: Path | None = None, zoom: Zoom = "auto") -> CaseReport:
     """Read, segment and write one case; never raises but for KeyboardInterrupt and its like."""
     watch = Stopwatch()
     report = CaseReport(path.name, "ok", stages=watch.seconds)
@@ -92,7 +94,7 @@ def do_case(path: Path, target: Path, engine: Engine, overlays: Path | None = No
             case = read_case(path)
         report.boxes = case.boxes.count
         report.warnings += case.warnings
-        segs = segment(case, engine, watch)
+        segs = segment(case, engine, watch, zoom)
         report.encodings = watch.calls.get("encode", 0)
         with watch("write"):
             write_segmentation(target, segs)

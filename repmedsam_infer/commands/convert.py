@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.batch.progress import complain
 from repmedsam_infer.batch.run import make_writable_folder
 from repmedsam_infer.commands.reading import Reading
-from repmedsam_infer.commands.scan_case import View, view_of
+from repmedsam_infer.commands.scan_case import CaseLayout, layout_of
 from repmedsam_infer.errors import CaseReadError, CaseWriteError, RepMedSAMError, UsageError
 from repmedsam_infer.formats import check_holds, read_scan, write_labels
 from repmedsam_infer.formats.boxes.source import BoxSource
@@ -79,18 +79,18 @@ def show_converted(made: Sequence[Converted]) -> bool:
 def make_case_file(path: Path, folder: Path, boxes: BoxSource, reading: Reading, taken: set[str]) -> Converted:
     """Raise CaseError where it cannot be read, its name is taken, or it cannot be written."""
     scan = reading.scan(path)
-    view = view_of(scan)
-    target = folder / case_name(path, scan, view)
+    layout = layout_of(scan)
+    target = folder / case_name(path, scan, layout)
     if target.name in taken:
         raise CaseWriteError(f"{path.name}: {target.name} is already in {folder}: use --overwrite, or another folder")
     named = boxes.boxes_on(path, scan)
     grey, notes = to_grey(scan, reading.window)
-    arrays: dict[str, NDArray[Any]] = {"imgs": view.images(grey), "boxes": whole(view.boxes(named.corners))}
-    spacing = view.order.spacing(scan.spacing)
-    if view.is_volume and spacing is not None:
+    arrays: dict[str, NDArray[Any]] = {"imgs": layout.images(grey), "boxes": whole(layout.boxes(named.corners))}
+    spacing = layout.order.spacing(scan.spacing)
+    if layout.is_volume and spacing is not None:
         arrays["spacing"] = spacing
     if boxes.labels is not None:
-        arrays["gts"] = view.images(labels_of_boxes(boxes.labels_of(path), scan))
+        arrays["gts"] = layout.images(labels_of_boxes(boxes.labels_of(path), scan))
     try:
         write_npz(target, **arrays)
     except OSError as error:
@@ -98,10 +98,10 @@ def make_case_file(path: Path, folder: Path, boxes: BoxSource, reading: Reading,
     return Converted(path.name, target, (*scan.warnings, *notes))
 
 
-def case_name(path: Path, scan: Scan, view: View) -> str:
+def case_name(path: Path, scan: Scan, layout: CaseLayout) -> str:
     """As the challenge names cases: 3DBox_CT_liver.npz."""
     modality = re.sub(r"\W", "", MODALITIES.get(scan.modality, scan.modality)) or UNKNOWN
-    return f"{'3D' if view.is_volume else '2D'}Box_{modality}_{name_of(path)}.npz"
+    return f"{'3D' if layout.is_volume else '2D'}Box_{modality}_{name_of(path)}.npz"
 
 
 def labels_of_boxes(path: Path, scan: Scan) -> NDArray[Any]:
@@ -136,13 +136,13 @@ def put_back(segs_path: Path, original: Path, output: Path, reading: Reading, *,
         segs = npz.read("segs")
     if segs.dtype.kind not in "iu" or segs.size == 0 or segs.min() < 0 or segs.max() > np.iinfo(np.uint16).max:
         raise CaseReadError(f"{segs_path.name}: segs is not a label map of whole numbers from 0 to 65535")
-    view = view_of(scan)
-    expected = scan.shape if stored_order else view.shape
+    layout = layout_of(scan)
+    expected = scan.shape if stored_order else layout.shape
     if segs.shape != expected:
         raise CaseReadError(
             f"{segs_path.name}: segs has shape {segs.shape}, and a case of {original.name} has {expected}: "
             "it is of another image" + ("" if stored_order else ", or not of a case that repmedsam convert made")
         )
-    labels = np.ascontiguousarray(segs) if stored_order else view.labels(segs)
+    labels = np.ascontiguousarray(segs) if stored_order else layout.labels(segs)
     make_writable_folder(output.parent)
     write_labels(output, labels.astype(np.uint8 if labels.max() <= 255 else np.uint16), scan)

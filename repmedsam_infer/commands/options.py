@@ -11,6 +11,16 @@ WINDOW = (
     "LEVEL,WIDTH, or abdomen, soft-tissue, mediastinum, lung, brain, bone, percentiles; without it what suits the file."
 )
 
+Engine = Annotated[str, typer.Option(help="What runs the network: openvino, or torch (an extra).")]
+Precision = Annotated[
+    str, typer.Option(help="Of the encoder: fp32, bf16, int8, or auto: the fastest that is as accurate.")
+]
+Zoom = Annotated[
+    str,
+    typer.Option(
+        help="Close views of small boxes on pictures: auto, at most twice the time; off; or full, all of them."
+    ),
+]
 Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")]
 Weights = Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")]
 Overlay = Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw every result, as PNG, here.")]

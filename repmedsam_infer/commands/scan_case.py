@@ -16,8 +16,8 @@ IN_PLANE = [0, 1, 3, 4]  # of a box of six
 
 
 @dataclass(frozen=True)
-class View:
-    """How a scan is given to the network: its axes in slice order; a volume of one slice as a picture."""
+class CaseLayout:
+    """How a scan is laid out as a case: its axes in slice order; a volume of one slice as a picture."""
 
     order: SliceOrder
     is_volume: bool
@@ -43,14 +43,14 @@ class View:
         return turned if self.is_volume or len(turned) == 2 else turned[1:]
 
 
-def view_of(scan: Scan) -> View:
+def layout_of(scan: Scan) -> CaseLayout:
     order = slice_order_of(scan)
-    return View(order, scan.is_volume and scan.shape[order.order[0]] > 1)
+    return CaseLayout(order, scan.is_volume and scan.shape[order.order[0]] > 1)
 
 
 def make_scan_case(
     name: str, scan: Scan, corners: NDArray[np.float64], window: Window | str | None
-) -> tuple[Case, View]:
+) -> tuple[Case, CaseLayout]:
     """Return what to segment, and the way back. Boxes are checked, and named in warnings, as given: in voxels.
 
     Args:
@@ -63,11 +63,13 @@ def make_scan_case(
         CaseReadError: values that cannot be shown, or boxes that are none.
 
     """
-    view = view_of(scan)
+    layout = layout_of(scan)
     grey, notes = to_grey(scan, window)
     boxes, of_boxes = check_boxes(name, corners, scan.shape)
-    spacing = view.order.spacing(scan.spacing) if view.is_volume else None
-    case = make_case(name, view.images(grey), view.boxes(boxes.corners), is_volume=view.is_volume, raw_spacing=spacing)
+    spacing = layout.order.spacing(scan.spacing) if layout.is_volume else None
+    case = make_case(
+        name, layout.images(grey), layout.boxes(boxes.corners), is_volume=layout.is_volume, raw_spacing=spacing
+    )
     labels = boxes.labels[case.boxes.labels - 1]
     warnings = tuple(dict.fromkeys((*scan.warnings, *notes, *of_boxes, *case.warnings)))
-    return replace(case, boxes=Boxes(case.boxes.corners, labels, boxes.count), warnings=warnings), view
+    return replace(case, boxes=Boxes(case.boxes.corners, labels, boxes.count), warnings=warnings), layout

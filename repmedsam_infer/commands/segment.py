@@ -19,6 +19,7 @@ from repmedsam_infer.formats import check_holds, write_labels
 from repmedsam_infer.formats.boxes.source import BoxSource
 from repmedsam_infer.formats.endings import DICOM, NIFTI, OUTPUTS, PICTURE, ending_of, name_of
 from repmedsam_infer.io.atomic import sweep
+from repmedsam_infer.preprocess import Zoom
 from repmedsam_infer.segmenter import Segmenter
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_infer.system.threads import available_threads
@@ -38,6 +39,7 @@ class FileJob:
     ending: str = ""
     overlays: Path | None = None
     overwrite: bool = False
+    zoom: Zoom = "auto"
 
 
 def targets_of(job: FileJob) -> list[Path]:
@@ -100,7 +102,13 @@ def segment_files(
     targets = targets_of(job)
     started = now()
     threads = threads or available_threads()
-    segmenter = Segmenter(engine=engine, precision=precision, threads=threads, weights=weights)  # type: ignore[arg-type]
+    segmenter = Segmenter(
+        engine=engine,  # type: ignore[arg-type]
+        precision=precision,
+        threads=threads,
+        weights=weights,
+        zoom=job.zoom,
+    )
     reports: list[CaseReport] = []
     unable: list[SetupError] = []
     try:
@@ -138,13 +146,13 @@ def do_file(job: FileJob, path: Path, target: Path, segmenter: Segmenter, unable
                 check_holds(target, scan)
                 boxes = job.boxes.boxes_on(path, scan)
             with watch("prepare"):
-                case, view = make_scan_case(path.name, scan, boxes.corners, job.reading.window)
+                case, layout = make_scan_case(path.name, scan, boxes.corners, job.reading.window)
             report.boxes = case.boxes.count
             report.warnings += [*case.warnings, *renumbered(boxes.names)]
             segs = segmenter.segment_case(case, watch)
             report.encodings = watch.calls.get("encode", 0)
             with watch("write"):
-                write_labels(target, view.labels(segs), scan, boxes.names)
+                write_labels(target, layout.labels(segs), scan, boxes.names)
             report.labels = len(case.boxes.labels)
             if job.overlays is not None:
                 from repmedsam_infer.drawing.overlay import write_overlay

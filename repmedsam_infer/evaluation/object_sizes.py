@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import Extents
-from repmedsam_infer.preprocess import FRAME_SIZE, Frame
+from repmedsam_infer.preprocess import FRAME_SIZE, View
 
 SIZES = (8, 16, 32, 64)  # borders between groups of objects, in frame pixels
 
@@ -24,7 +24,7 @@ class SizedScore:
 def frame_sizes(extents: Extents, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """(N,) sizes of the labels of an (H, W) or (D, H, W) map; 0 of those that are not there."""
     sides = np.maximum(extents.high[:, -2:] - extents.low[:, -2:] + 1, 0)
-    return np.sqrt(sides.prod(axis=1)) * Frame(*shape[-2:]).scale
+    return np.sqrt(sides.prod(axis=1)) * View(*shape[-2:]).scale
 
 
 def size_table(objects: Iterable[SizedScore]) -> list[dict[str, str]]:

@@ -21,7 +21,7 @@ from repmedsam_infer.evaluation.evaluate import read_ground_truth
 from repmedsam_infer.evaluation.metrics import dsc, nsd
 from repmedsam_infer.evaluation.object_sizes import SIZES, frame_sizes
 from repmedsam_infer.postprocess import frame_logits, image_mask, roi_mask
-from repmedsam_infer.preprocess import FRAME_SIZE, Frame
+from repmedsam_infer.preprocess import FRAME_SIZE, View
 
 # Logits' sides are four times the decoder's grid.
 WAYS = (("frame", 64), ("frame", 128), ("frame", 256), ("roi", 64), ("roi", 128))
@@ -47,42 +47,42 @@ def ceilings(folder: Path) -> Iterator[ObjectCeiling]:
     """
     for path in find_cases(folder):
         gts, spacing = read_ground_truth(path)
-        frame = Frame(*gts.shape[-2:])
+        view = View(*gts.shape[-2:])
         axes, sizes = gts.ndim, frame_sizes(find_extents(gts), gts.shape)
         for label, box in enumerate(tight_boxes(gts), 1):
             if box[-1] < 0:
                 continue
             gt = gts == label
-            clip_box = frame.place_boxes(box[None, [0, 1, axes, axes + 1]].astype(np.float32))
+            clip_box = view.place_boxes(box[None, [0, 1, axes, axes + 1]].astype(np.float32))
             scores = {}
             for cover, side in WAYS:
                 roi = rois_around(clip_box)[0] if cover == "roi" else None
-                seg = through_logits(gt, frame, side, roi)
+                seg = through_logits(gt, view, side, roi)
                 scores[cover, side] = (dsc(gt, seg), nsd(gt, seg, spacing))
             yield ObjectCeiling(path.name, modality_of(path.name), float(sizes[label - 1]), scores)
 
 
 def through_logits(
-    gt: NDArray[np.bool_], frame: Frame, side: int, roi: NDArray[np.float32] | None = None
+    gt: NDArray[np.bool_], view: View, side: int, roi: NDArray[np.float32] | None = None
 ) -> NDArray[np.bool_]:
     """(H, W) or (D, H, W) mask as it would come out of side x side logits over an ROI, or over the whole frame."""
     if gt.ndim == 3:
-        return np.stack([through_logits(one, frame, side, roi) if one.any() else one for one in gt])
+        return np.stack([through_logits(one, view, side, roi) if one.any() else one for one in gt])
     distance = signed_distance(gt)
     if roi is not None:
-        left, top, right, bottom = (roi / frame.scale).tolist()
+        left, top, right, bottom = (roi / view.scale).tolist()
         cells = (np.arange(side) + 0.5) / side
-        down = resampling(top + (bottom - top) * cells, frame.height)
-        across = resampling(left + (right - left) * cells, frame.width)
+        down = resampling(top + (bottom - top) * cells, view.height)
+        across = resampling(left + (right - left) * cells, view.width)
         logits = np.asarray(down @ distance @ across.T, np.float32)
-        return roi_mask(logits, roi, frame, slice(0, frame.height), slice(0, frame.width))
+        return roi_mask(logits, roi, view, slice(0, view.height), slice(0, view.width))
     # Placed in the frame as an image is; beyond it, far outside of the object.
     placed = np.full((FRAME_SIZE, FRAME_SIZE), float(distance.min()), np.float32)
-    size = (frame.new_width, frame.new_height)
-    interpolation = cv2.INTER_AREA if frame.scale < 1 else cv2.INTER_LINEAR
-    placed[: frame.new_height, : frame.new_width] = cv2.resize(distance, size, interpolation=interpolation)
+    size = (view.new_width, view.new_height)
+    interpolation = cv2.INTER_AREA if view.scale < 1 else cv2.INTER_LINEAR
+    placed[: view.new_height, : view.new_width] = cv2.resize(distance, size, interpolation=interpolation)
     low_res = np.asarray(cv2.resize(placed, (side, side), interpolation=cv2.INTER_AREA), np.float32)
-    return image_mask(frame_logits(low_res, frame), frame)
+    return image_mask(frame_logits(low_res, view), view)
 
 
 def signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:

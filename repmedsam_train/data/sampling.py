@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import bottom_to_top
 from repmedsam_infer.decoder_roi import rois_around, whole_frame
-from repmedsam_infer.preprocess import FRAME_SIZE, LAST_EDGE, Frame
+from repmedsam_infer.preprocess import FRAME_SIZE, LAST_EDGE, View
 from repmedsam_infer.segment import VolumeBox
 from repmedsam_train.data.augmentation import (
     Augmentation,
@@ -131,9 +131,9 @@ def draw_sample(
         augmentation = replace(augmentation, rotation=0)
     image, masks, box_array = vary_geometry(image, np.stack(objects + covers), np.array(boxes), rng, augmentation)
     image = vary_intensity(image, rng, augmentation)
-    frame = Frame(image.shape[0], image.shape[1])
-    jittered = jitter_boxes(frame.place_boxes(box_array.astype(np.float32)), rng, augmentation)
-    clip_boxes = np.clip(jittered, -LAST_EDGE, np.array([frame.new_width, frame.new_height] * 2) - LAST_EDGE)
+    view = View(image.shape[0], image.shape[1])
+    jittered = jitter_boxes(view.place_boxes(box_array.astype(np.float32)), rng, augmentation)
+    clip_boxes = np.clip(jittered, -LAST_EDGE, np.array([view.new_width, view.new_height] * 2) - LAST_EDGE)
     clip_boxes = clip_boxes.astype(np.float32)
     prompts = [
         clip_box if spanned is None else VolumeBox(0, *spanned, clip_box).section(z)
@@ -141,15 +141,15 @@ def draw_sample(
     ]
     rois = rois_around(clip_boxes) if focus else whole_frame(len(clip_boxes))
     side = FOCUSED_SIDE if focus else FRAME_SIZE
-    in_rois = [mask_in_roi(roi, mask, frame, side) for roi, mask in zip([*rois, *rois], masks, strict=True)]
+    in_rois = [mask_in_roi(roi, mask, view, side) for roi, mask in zip([*rois, *rois], masks, strict=True)]
     targets, covered = np.stack(in_rois[: len(clip_boxes)]), np.stack(in_rois[len(clip_boxes) :])
-    placed = Frame(image.shape[0], image.shape[1], size).place_image(image)
+    placed = View(image.shape[0], image.shape[1], size).place_image(image)
     return Sample(placed, Prompted(np.stack(prompts), rois, targets, covered))
 
 
-def mask_in_roi(roi: F32, mask: U8, frame: Frame, side: int) -> U8:
+def mask_in_roi(roi: F32, mask: U8, view: View, side: int) -> U8:
     """(H, W) mask of an image -> (side, side): what an ROI of the frame shows of it, 0 beyond the image."""
-    left, top, right, bottom = (roi / frame.scale).tolist()
+    left, top, right, bottom = (roi / view.scale).tolist()
     across, down = (right - left) / side, (bottom - top) / side
     to_image = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]])
     return as_u8(cv2.warpAffine(mask, to_image, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.case import find_cases
 from repmedsam_infer.network.repvit import STAGES
-from repmedsam_infer.preprocess import Frame
+from repmedsam_infer.preprocess import View
 from repmedsam_train.data.sampling import read_training_case
 
 F32 = NDArray[np.float32]
@@ -76,5 +76,5 @@ def calibration_images(cases: Path) -> list[F32]:
             case = read_training_case(paths[index])
             slices = np.concatenate(list(case.slices.values())) if case.slices else np.arange(len(case.imgs))
             image = case.imgs[rng.choice(slices)]
-            images.append(Frame(*image.shape[:2]).place_image(image))
+            images.append(View(*image.shape[:2]).place_image(image))
     return images
