@@ -35,7 +35,7 @@ def test_finer_logits_are_never_much_worse() -> None:
 
 
 @given(radius=st.floats(1.5, 100))
-def test_through_a_window_small_objects_pass_as_well_as_large_ones(radius: float) -> None:
+def test_through_an_roi_small_objects_pass_as_well_as_large_ones(radius: float) -> None:
     gt = disc(300, 256, radius)
     ys, xs = np.nonzero(gt)
     view = View(300, 256)

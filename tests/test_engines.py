@@ -89,12 +89,12 @@ def test_the_same_case_gives_the_same_mask_twice(samples: Path, openvino_engine:
     np.testing.assert_array_equal(once, again)
 
 
-def test_many_boxes_decode_as_each_alone(openvino_engine: Engine, tmp_path: Path, samples: Path) -> None:
+def test_many_boxes_on_one_view_decode_as_each_alone(openvino_engine: Engine, tmp_path: Path, samples: Path) -> None:
     with np.load(samples / "2DBox_Microscopy_phantom_0000.npz") as data:
         imgs, boxes = data["imgs"], data["boxes"]
-    together = segment(read_case(samples / "2DBox_Microscopy_phantom_0000.npz"), openvino_engine, Stopwatch())
+    together = segment(read_case(samples / "2DBox_Microscopy_phantom_0000.npz"), openvino_engine, Stopwatch(), "off")
     for i in (0, 17, 39):
         alone = read_case(write_npz(tmp_path / "one.npz", imgs=imgs, boxes=boxes[i : i + 1]))
-        mask = segment(alone, openvino_engine, Stopwatch()) == 1
+        mask = segment(alone, openvino_engine, Stopwatch(), "off") == 1
         covered = mask & (together > 0) & (together != i + 1)  # by smaller boxes
         assert ((mask & ~covered) != (together == i + 1)).mean() < 1e-4

@@ -174,7 +174,7 @@ def test_packed_features_come_out_as_they_went_in() -> None:
 BOXES = torch.tensor([[10.0, 20, 99, 89], [0, 0, 255, 255], [7.5, 8, 7.5, 9.25]])
 
 
-def test_windows_hold_their_boxes_and_are_those_of_the_pipeline() -> None:
+def test_rois_hold_their_boxes_and_are_those_of_the_pipeline() -> None:
     rois = rois_around(BOXES)
     np.testing.assert_allclose(numpy_rois_around(BOXES.numpy()), rois.numpy(), atol=1e-4)
     assert rois[0].tolist() == pytest.approx([10 - 90 / 8 - 4, 20 - 70 / 8 - 4, 100 + 90 / 8 + 4, 90 + 70 / 8 + 4])
@@ -184,19 +184,19 @@ def test_windows_hold_their_boxes_and_are_those_of_the_pipeline() -> None:
     torch.testing.assert_close((placed[:, 0] + placed[:, 2]) / 2, torch.full((3,), 31.5))  # in the middle
 
 
-def test_a_window_that_is_the_frame_shows_the_frame() -> None:
+def test_an_roi_that_is_the_frame_shows_the_frame() -> None:
     x = torch.randn(3, 5, 16, 16)
     torch.testing.assert_close(resample(torch.from_numpy(whole_frame(3)) / 256, 16, 16).of(x), x)
     larger = torch.nn.functional.interpolate(x, (64, 64), mode="bilinear", align_corners=False)
     torch.testing.assert_close(resample(torch.from_numpy(whole_frame(3)) / 256, 64, 16).of(x), larger)
 
 
-def test_windows_show_what_lies_where_they_look() -> None:
+def test_rois_show_what_lies_in_them() -> None:
     """A ramp is its position: sampled anywhere, at any size, it is the position of the sample."""
     positions = (torch.arange(32) + 0.5) / 32
     ramp = torch.stack(torch.meshgrid(positions, positions, indexing="xy"))[None]
-    window = torch.tensor([[0.25, 0.125, 0.5, 0.875]])
-    across, down = resample(window, 10, ramp.shape[-1]).of(ramp)[0]
+    roi = torch.tensor([[0.25, 0.125, 0.5, 0.875]])
+    across, down = resample(roi, 10, ramp.shape[-1]).of(ramp)[0]
     steps = (torch.arange(10) + 0.5) / 10
     torch.testing.assert_close(across, (0.25 + 0.25 * steps).expand(10, 10))
     torch.testing.assert_close(down, (0.125 + 0.75 * steps)[:, None].expand(10, 10))

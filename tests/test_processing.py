@@ -85,7 +85,7 @@ def test_the_pixels_of_a_placed_box_are_the_box(height: int, width: int, x: floa
 
 @settings(max_examples=50)
 @given(height=SIDES, width=SIDES, seed=st.integers(0, 99))
-def test_logits_over_a_window_come_back_where_they_were(height: int, width: int, seed: int) -> None:
+def test_logits_over_an_roi_come_back_where_they_were(height: int, width: int, seed: int) -> None:
     """A ramp over a roi is 0 on a line; the mask's edge is that line, in the image."""
     view = View(height, width)
     rng = np.random.default_rng(seed)

@@ -67,11 +67,11 @@ def test_boxes_hold_their_objects_before_jitter(focus: bool, seed: int, samples:
     still = Augmentation(tight_box=1, loose_box=0, volume_box=0)
     prompted = TrainingSet(find_cases(samples), seed, still, focus=focus).batch(0, 2, 256, 8).prompted
     side = prompted.masks.shape[-1]
-    boxes, windows = torch.from_numpy(prompted.boxes), torch.from_numpy(prompted.rois)
-    placed = inside_rois(boxes, windows, side).numpy()
-    for mask, (x_min, y_min, x_max, y_max), window in zip(prompted.masks, placed, prompted.rois, strict=True):
+    boxes, rois = torch.from_numpy(prompted.boxes), torch.from_numpy(prompted.rois)
+    placed = inside_rois(boxes, rois, side).numpy()
+    for mask, (x_min, y_min, x_max, y_max), roi in zip(prompted.masks, placed, prompted.rois, strict=True):
         ys, xs = np.nonzero(mask > 200)
-        near = 2 * max(1, side / (window[2] - window[0]), side / (window[3] - window[1]))  # two pixels of either kind
+        near = 2 * max(1, side / (roi[2] - roi[0]), side / (roi[3] - roi[1]))  # two pixels of either kind
         if len(ys):
             assert xs.min() >= x_min - near
             assert ys.min() >= y_min - near
@@ -80,7 +80,7 @@ def test_boxes_hold_their_objects_before_jitter(focus: bool, seed: int, samples:
 
 
 def test_volumes_are_prompted_as_in_inference(samples: Path) -> None:
-    """By sections of their 3D box, which fill no more than the window around it."""
+    """By sections of their 3D box, which fill no more than the roi around it."""
     augmentation = NO_AUGMENTATION
     (path,) = samples.glob("3DBox_CT*.npz")
     case = read_training_case(path)
