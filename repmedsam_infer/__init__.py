@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from repmedsam_infer.errors import CaseReadError, RepMedSAMError, SetupError, UsageError
+
 if TYPE_CHECKING:
     from repmedsam_infer.segmenter import Segmenter as Segmenter
 
 __version__ = "0.1.0"
-__all__ = ["Segmenter", "__version__"]
+__all__ = ["CaseReadError", "RepMedSAMError", "Segmenter", "SetupError", "UsageError", "__version__"]
 
 
 def __getattr__(name: str) -> object:

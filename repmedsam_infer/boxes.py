@@ -62,6 +62,12 @@ def check_boxes(name: str, raw: NDArray[Any], shape: tuple[int, ...]) -> tuple[B
         )
     if len(rows) > MAX_BOXES:
         raise CaseReadError(f"{name}: {len(rows)} boxes; at most {MAX_BOXES} can be labelled")
+    if are_fractions(rows):
+        sides = " ".join(str(side) for side in shape[::-1])
+        raise CaseReadError(
+            f"{name}: all boxes lie between 0 and 1, as fractions of the image do; multiply them by its sides "
+            f"({sides}): pixels are needed"
+        )
 
     warnings: list[str] = []
     corners: list[NDArray[np.float64]] = []
@@ -75,6 +81,11 @@ def check_boxes(name: str, raw: NDArray[Any], shape: tuple[int, ...]) -> tuple[B
             labels.append(label)
     stacked = np.stack(corners) if corners else np.zeros((0, numbers))
     return Boxes(stacked, np.asarray(labels, np.int64), len(rows)), warnings
+
+
+def are_fractions(rows: NDArray[Any]) -> bool:
+    """Whether boxes look like fractions of an image's sides: all between 0 and 1, and not whole."""
+    return bool(((rows >= 0) & (rows <= 1)).all() and (rows != np.rint(rows)).any())
 
 
 def check_box(row: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[NDArray[np.float64] | None, str]:

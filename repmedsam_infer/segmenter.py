@@ -2,7 +2,6 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -14,13 +13,14 @@ from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.load import EngineName, check_engine, load_engine
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import find_weights
-from repmedsam_infer.errors import UsageError
+from repmedsam_infer.errors import CaseReadError, UsageError
 from repmedsam_infer.preprocess import Levels, View, Zoom, check_zoom
 from repmedsam_infer.segment import decode_picture, object_mask, segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_infer.system.threads import available_threads
 
 AXES_OF_3D_BOX = 6
+COLOURS = 3
 MOST_EMBEDDINGS = 16  # of one image that are kept
 IMAGE = "image"  # what messages call an array that has no file
 
@@ -73,11 +73,12 @@ class Segmenter:
             engine = self.engine(volumes=case.is_volume)
         return segment(case, engine, watch, self.zoom)
 
-    def segment(self, image: NDArray[Any], boxes: ArrayLike) -> Segmentation:
+    def segment(self, image: ArrayLike, boxes: ArrayLike) -> Segmentation:
         """Labels of the image's shape: i + 1 where the mask of box i is, smaller boxes on top, 0 elsewhere.
 
         Args:
-            image: a picture, (H, W) or (H, W, 3), or a volume, (D, H, W) or (D, H, W, 3).
+            image: a picture, (H, W) or (H, W, 3), or a volume, (D, H, W) or (D, H, W, 3); an array, or what numpy makes
+                one of: lists, PIL images, torch tensors on the CPU.
             boxes: of a picture (N, 4) x_min y_min x_max y_max, of a volume (N, 6) x_min y_min z_min x_max y_max z_max;
                 pixels, ends inclusive.
 
@@ -89,13 +90,18 @@ class Segmenter:
             CaseReadError: image or boxes are not of these shapes, or the image is not of grey levels 0 to 255.
 
         """
-        given = np.asarray(boxes)
+        array, given = np.asarray(image), np.asarray(boxes)
         is_volume = given.ndim == 2 and given.shape[1] == AXES_OF_3D_BOX
-        case = make_case(IMAGE, image, given, is_volume=is_volume)
+        if is_volume and array.ndim == 3 and array.shape[-1] == COLOURS:
+            raise CaseReadError(
+                f"{IMAGE}: boxes of six numbers are for volumes, and an image of shape {array.shape} is a picture in "
+                "colours; give boxes x_min y_min x_max y_max, or a volume of shape (D, H, W)"
+            )
+        case = make_case(IMAGE, array, given, is_volume=is_volume)
         warn_of(case.warnings)
         return self.segment_case(case, Stopwatch())
 
-    def set_image(self, image: NDArray[Any]) -> None:
+    def set_image(self, image: ArrayLike) -> None:
         """Encode a picture (H, W) or (H, W, 3), for `masks`; close views of small boxes are encoded there, each once.
 
         Raises:

@@ -104,7 +104,14 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_the_package_exports_what_it_promises() -> None:
-    assert sorted(repmedsam_infer.__all__) == ["Segmenter", "__version__"]
+    assert sorted(repmedsam_infer.__all__) == [
+        "CaseReadError",
+        "RepMedSAMError",
+        "Segmenter",
+        "SetupError",
+        "UsageError",
+        "__version__",
+    ]
     assert repmedsam_infer.Segmenter.__module__ == "repmedsam_infer.segmenter"
 
 

@@ -49,6 +49,29 @@ def test_a_box_that_marks_nothing_is_empty_with_a_warning(segmenter: Segmenter) 
     assert not masks[1].any()
 
 
+def test_what_numpy_makes_an_array_of_is_taken(segmenter: Segmenter) -> None:
+    image, box = good_image(), good_box()
+    labels = segmenter.segment(image, box)
+    np.testing.assert_array_equal(segmenter.segment(image.tolist(), box.tolist()), labels)
+
+
+def test_boxes_of_another_kind_are_refused_with_what_to_do(segmenter: Segmenter) -> None:
+    image = good_image()
+    with pytest.raises(CaseReadError, match=r"fractions of the image do; multiply them by its sides \("):
+        segmenter.segment(image, [[0.1, 0.2, 0.5, 0.6]])
+    with pytest.raises(CaseReadError, match=r"is a picture in colours; give boxes x_min y_min x_max y_max"):
+        segmenter.segment(np.zeros((40, 50, 3), np.uint8), [[1, 2, 0, 30, 40, 0]])
+    assert segmenter.segment(image, [[0, 0, 1, 1]]).shape == image.shape[:2]  # whole numbers are pixels
+
+
+def test_after_an_image_that_is_refused_the_one_before_is_gone(segmenter: Segmenter) -> None:
+    segmenter.set_image(good_image())
+    with pytest.raises(CaseReadError):
+        segmenter.set_image(np.zeros((2, 3, 4, 5), np.uint8))
+    with pytest.raises(UsageError, match="set_image"):
+        segmenter.masks(good_box())
+
+
 def test_wrong_arrays_are_refused(segmenter: Segmenter) -> None:
     with pytest.raises(CaseReadError, match="0 to 255"):
         segmenter.segment(good_image() * np.int16(9), good_box())
