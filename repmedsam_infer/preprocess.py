@@ -5,6 +5,7 @@ has its whole view. In a large picture a small box is a few pixels of that: it g
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import cv2
@@ -105,6 +106,25 @@ class View:
         """Left, top, right and bottom edge, in image pixels, of a (4,) roi in frame pixels."""
         left, top, right, bottom = (roi / self.scale).tolist()
         return [left + self.left, top + self.top, right + self.left, bottom + self.top]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An (H, W) or (H, W, 3) uint8 image whose views are encoded, with the levels of the whole view in all of them."""
+
+    image: NDArray[np.uint8]
+
+    @cached_property
+    def whole(self) -> View:
+        return View(*self.image.shape[:2])
+
+    @cached_property
+    def levels(self) -> Levels:
+        return self.whole.levels(self.image)
+
+    def place(self, view: View) -> NDArray[np.float32]:
+        """Return the (3, size, size) frame of a view of it."""
+        return view.place_image(self.image, None if view == self.whole else self.levels)
 
 
 def check_zoom(text: str) -> Zoom:

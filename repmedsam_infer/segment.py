@@ -21,7 +21,7 @@ from repmedsam_infer.decoder_roi import rois_around, whole_frame
 from repmedsam_infer.engines.engine import Decoded, Engine
 from repmedsam_infer.engines.pool import run_in_workers
 from repmedsam_infer.postprocess import drop_small_parts, frame_logits, image_mask, paint, roi_logits
-from repmedsam_infer.preprocess import CLOSE_WEIGHT, Levels, View, Zoom, close_views
+from repmedsam_infer.preprocess import CLOSE_WEIGHT, Picture, View, Zoom, close_views
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 F32 = NDArray[np.float32]
@@ -38,15 +38,16 @@ def segment_2d(case: Case, engine: Engine, watch: Stopwatch, zoom: Zoom = "auto"
     segs = case.empty_segmentation()
     if not len(case.boxes.labels):
         return segs
+    picture = Picture(case.imgs)
 
-    def encode(view: View, levels: Levels | None) -> F32:
+    def encode(view: View) -> F32:
         with watch("preprocess"):
-            placed = view.place_image(case.imgs, levels)
+            placed = picture.place(view)
         with watch("encode"):
             return engine.encode(placed)
 
     corners = case.boxes.corners.astype(np.float32)
-    decodings = decode_picture(case.imgs, corners, engine, watch, zoom, encode)
+    decodings = decode_picture(picture.whole, corners, engine, watch, zoom, encode)
     with watch("postprocess"):
         for i in bottom_to_top(case.boxes.corners):
             rows, columns, mask = object_mask(decodings[i], focus=engine.focus)
@@ -64,31 +65,29 @@ class Decoding:
 
 
 def decode_picture(
-    image: NDArray[np.uint8],
+    whole: View,
     corners: F32,
     engine: Engine,
     watch: Stopwatch,
     zoom: Zoom,
-    encode: Callable[[View, Levels | None], F32],
+    encode: Callable[[View], F32],
 ) -> list[list[Decoding]]:
     """Decode N boxes, each on the whole view first, then on close ones; logits have the offset of pictures.
 
     Args:
-        image: (H, W) or (H, W, 3).
+        whole: the whole view.
         corners: (N, 4) inclusive, in image pixels.
         engine: decodes.
         watch: times decoding.
         zoom: how many close views there may be.
-        encode: gives the embedding of a view of it, with the levels that become 0 and 1, if not the view's own.
+        encode: gives the embedding of a view.
 
     """
-    whole = View(*image.shape[:2])
     decodings: list[list[Decoding]] = [[] for _ in corners]
     close = close_views(corners, whole, zoom) if engine.focus else []
-    levels = whole.levels(image) if close else None
     for view, shown in [(whole, np.arange(len(corners))), *close]:
         clip_boxes = view.place_boxes(corners[shown])
-        embedding = encode(view, None if view is whole else levels)
+        embedding = encode(view)
         with watch("decode"):
             logits = decode(embedding, clip_boxes, clip_boxes, engine).low_res_logits
         logits += engine.calibration.picture_offset

@@ -14,7 +14,7 @@ from repmedsam_infer.engines.load import EngineName, check_engine, load_engine
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import find_weights
 from repmedsam_infer.errors import CaseReadError, UsageError
-from repmedsam_infer.preprocess import Levels, View, Zoom, check_zoom
+from repmedsam_infer.preprocess import Picture, View, Zoom, check_zoom
 from repmedsam_infer.segment import decode_picture, object_mask, segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_infer.system.threads import available_threads
@@ -61,7 +61,7 @@ class Segmenter:
         check_engine(engine, self.weights, precision, volumes=False)
         self.pool = EnginePool(lambda volumes: [load_engine(engine, self.weights, threads, precision, volumes=volumes)])
         self.zoom = check_zoom(zoom)
-        self.shown: tuple[NDArray[np.uint8], dict[View, NDArray[np.float32]]] | None = None
+        self.shown: tuple[Picture, dict[View, NDArray[np.float32]]] | None = None
 
     def engine(self, *, volumes: bool) -> Engine:
         """Return the engine for pictures or for volumes, loaded when it is first asked for."""
@@ -109,18 +109,18 @@ class Segmenter:
 
         """
         self.shown = None  # where this one is refused, the one before is not kept by mistake
-        picture = check_images(IMAGE, np.asarray(image), is_volume=False)
+        picture = Picture(check_images(IMAGE, np.asarray(image), is_volume=False))
         self.shown = picture, {}
-        self.embedding(View(*picture.shape[:2]), None)
+        self.embedding(picture.whole)
 
-    def embedding(self, view: View, levels: Levels | None) -> NDArray[np.float32]:
+    def embedding(self, view: View) -> NDArray[np.float32]:
         """Return the embedding of a view of the image that was set, encoded once."""
         assert self.shown is not None
         picture, embeddings = self.shown
         if view not in embeddings:
             if len(embeddings) >= MOST_EMBEDDINGS:
                 del embeddings[list(embeddings)[1]]  # the oldest but for the whole view
-            embeddings[view] = self.engine(volumes=False).encode(view.place_image(picture, levels))
+            embeddings[view] = self.engine(volumes=False).encode(picture.place(view))
         return embeddings[view]
 
     def masks(self, boxes: ArrayLike) -> NDArray[np.bool_]:
@@ -135,14 +135,13 @@ class Segmenter:
         if self.shown is None:
             raise UsageError("call set_image before masks")
         picture, _ = self.shown
-        height, width = picture.shape[:2]
         engine = self.engine(volumes=False)
-        usable, warned = check_boxes(IMAGE, np.asarray(boxes), (height, width))
+        usable, warned = check_boxes(IMAGE, np.asarray(boxes), picture.image.shape[:2])
         warn_of(warned)
-        masks = np.zeros((usable.count, height, width), bool)
+        masks = np.zeros((usable.count, *picture.image.shape[:2]), bool)
         if len(usable.labels):
             corners = usable.corners.astype(np.float32)
-            decodings = decode_picture(picture, corners, engine, Stopwatch(), self.zoom, self.embedding)
+            decodings = decode_picture(picture.whole, corners, engine, Stopwatch(), self.zoom, self.embedding)
             for one, label in zip(decodings, usable.labels.tolist(), strict=True):
                 rows, columns, mask = object_mask(one, focus=engine.focus)
                 masks[label - 1, rows, columns] = mask

@@ -126,7 +126,7 @@ def average(
         list[str] | None, typer.Option(help="Layers that stay as in the first file, by how their names begin.")
     ] = None,
 ) -> None:
-    """Return the mean of several networks' weights, in inference form.
+    """Average several networks' weights, in inference form.
 
     Example: repmedsam-train average weights/repmedsam.safetensors runs/more/model.safetensors --out mean.safetensors
     """

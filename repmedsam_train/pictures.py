@@ -16,7 +16,7 @@ COLUMNS = 8
 
 
 def draw_log(log: Path, target: Path) -> None:
-    """Return the loss, and where there is one the validation, of a run's log.csv, as PNG."""
+    """Draw the loss, and where there is one the validation, of a run's log.csv, as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -73,7 +73,7 @@ def benchmark(
     paths: Sequence[Path], variants: Sequence[Variant], rounds: int, threads: int, weights: Weights,
     show: Callable[[str], None],
 ) -> list[Times]:  # fmt: skip
-    """Yield times of every case and variant, shown as they come.
+    """Take the times of every case and variant, shown as they come.
 
     Raises:
         CaseReadError: a case cannot be read.
@@ -139,7 +139,7 @@ def benchmark_folder(
 
 
 def run_cold(times: Times, folder: Path, out: Path, variant: Variant, threads: int, weights: Weights) -> None:
-    """Return a whole process for one case, from start to exit."""
+    """Time a whole process for one case, from start to exit."""
     command = [sys.executable, "-c", ONE_RUN, str(folder), str(out), *variant, str(threads), str(weights.folder)]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own program)
@@ -151,7 +151,7 @@ def run_cold(times: Times, folder: Path, out: Path, variant: Variant, threads: i
 
 
 def run_warm(times: Times, path: Path, target: Path, engine: Engine) -> None:
-    """Return the case alone, its network loaded and used before."""
+    """Time the case alone, its network loaded and used before."""
     if not times.warm_seconds:
         do_case(path, target, engine)  # the first time buffers are made
     report: CaseReport = do_case(path, target, engine)

@@ -23,7 +23,7 @@ from repmedsam_infer.formats import check_holds, read_scan, write_labels
 from repmedsam_infer.formats.boxes.source import BoxSource
 from repmedsam_infer.formats.endings import OUTPUTS, ending_of, name_of
 from repmedsam_infer.formats.intensity import to_grey
-from repmedsam_infer.formats.label_grid import on_grid_of, renumbered, whole_labels
+from repmedsam_infer.formats.label_grid import on_grid_of, present_labels, renumbered, whole_labels
 from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.io.npz import open_npz, write_npz
 
@@ -107,7 +107,8 @@ def case_name(path: Path, scan: Scan, layout: CaseLayout) -> str:
 def labels_of_boxes(path: Path, scan: Scan) -> NDArray[Any]:
     """Return a label map on the scan's voxels, its labels numbered as their boxes are: from 1, without gaps."""
     label_map = read_scan(path)
-    return renumbered(on_grid_of(scan, label_map, whole_labels(label_map)))
+    labels = on_grid_of(scan, label_map, whole_labels(label_map))
+    return renumbered(labels, present_labels(labels))
 
 
 def whole(boxes: NDArray[np.float64]) -> NDArray[Any]:

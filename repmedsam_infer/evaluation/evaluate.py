@@ -164,7 +164,7 @@ def table(cases: list[CaseScore]) -> list[dict[str, str]]:
 
 
 def write_csv(path: Path, cases: list[CaseScore]) -> None:
-    """Return a row a case.
+    """Write a row a case.
 
     Raises:
         OSError: it could not be written.

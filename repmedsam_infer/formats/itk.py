@@ -94,7 +94,7 @@ def check_other_file(path: Path) -> None:
 
 
 def check_information(name: str, reader: Any, sitk: Any) -> None:
-    """Return what the header declares, before it is believed.
+    """Check what the header declares, before anything is read.
 
     Raises:
         CaseReadError: it is not one picture or volume that can be held.

@@ -111,9 +111,8 @@ def present_labels(labels: NDArray[np.integer]) -> NDArray[np.intp]:
     return np.flatnonzero(find_extents(labels).counts) + 1
 
 
-def renumbered(labels: NDArray[np.integer]) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Labels numbered from 1 without gaps, in the same order; uint8 where they fit, else uint16."""
-    present = present_labels(labels)
+def renumbered(labels: NDArray[np.integer], present: NDArray[np.intp]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Labels numbered by their place among the `present` ones, from 1; uint8 where they fit, else uint16."""
     numbers = np.zeros(int(labels.max(initial=0)) + 1, np.uint8 if len(present) <= 255 else np.uint16)
     numbers[present] = np.arange(1, len(present) + 1)
     return numbers[labels]

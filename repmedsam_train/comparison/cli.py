@@ -120,7 +120,7 @@ def speed(
 def ceiling(
     cases: Annotated[Path, typer.Argument(help="Folder of npz cases with gts.")],
 ) -> None:
-    """Return the best DSC and NSD that logits of 64, 128 and 256 pixels a side can give, as a Markdown table."""
+    """Show the best DSC and NSD that logits of 64, 128 and 256 pixels a side can give, as a Markdown table."""
     from repmedsam_train.comparison.ceiling import ceilings, table
 
     typer.echo(table(list(ceilings(cases))))

@@ -42,7 +42,7 @@ def unfuse(state: Mapping[str, Tensor], model: RepMedSAM, batches: Iterable[Inpu
 
 
 def make_plain(pair: Conv2dBN, weight: Tensor, bias: Tensor) -> None:
-    """Return the pair as a convolution of this weight and bias."""
+    """Set the pair to compute a convolution of this weight and bias."""
     pair.c.weight.copy_(weight)
     make_neutral(pair.bn)
     pair.bn.bias.copy_(bias)

@@ -27,7 +27,7 @@ from repmedsam_infer.boxes import MAX_BOXES, format_box, tight_boxes
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.boxes.space import to_voxels
 from repmedsam_infer.formats.endings import name_of
-from repmedsam_infer.formats.label_grid import on_grid_of, present_labels, whole_labels
+from repmedsam_infer.formats.label_grid import on_grid_of, whole_labels
 from repmedsam_infer.formats.opening import check_file
 from repmedsam_infer.formats.scan import Scan
 
@@ -260,10 +260,11 @@ def boxes_from_labels(path: Path, scan: Scan) -> NamedBoxes:
         return NamedBoxes(np.array(of_segments, np.float64), names)
     label_map = read_scan(path)
     labels = on_grid_of(scan, label_map, whole_labels(label_map))
-    present = present_labels(labels)
+    boxes = tight_boxes(labels)
+    present = np.flatnonzero(boxes[:, 0] <= boxes[:, labels.ndim])
     if not len(present):
         raise CaseReadError(f"{path.name}: there are no labels in it (0 is background)")
-    return NamedBoxes(tight_boxes(labels)[present - 1].astype(np.float64), [f"label {label}" for label in present])
+    return NamedBoxes(boxes[present].astype(np.float64), [f"label {i + 1}" for i in present])
 
 
 def _space(file: str, value: Any, where: str) -> str:

@@ -72,9 +72,8 @@ def write_seg(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[str]
         )
     try:
         with tolerant([]):  # what there was to say of the headers' values was said when they were read
-            content = _encode(
-                path.name, renumbered(labels).reshape(-1, *labels.shape[-2:]), scan, source, _segments(present, names)
-            )
+            numbered = renumbered(labels, present).reshape(-1, *labels.shape[-2:])
+            content = _encode(path.name, numbered, scan, source, _segments(present, names))
     except ImportError as error:
         raise SetupError("DICOM SEG needs highdicom: pip install 'repmedsam[files]'") from error
     write_result(path, content, "the segmentation")
