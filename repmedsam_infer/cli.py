@@ -158,6 +158,7 @@ def evaluate(
     challenge: Annotated[bool, typer.Option("--challenge", help="Score pictures as the challenge did.")] = False,
     baselines: Annotated[bool, typer.Option("--baselines", help="Also score the filled box and its ellipse.")] = False,
     sizes: Annotated[bool, typer.Option("--sizes", help="Also by size of the objects in the frame.")] = False,
+    confidence: Annotated[bool, typer.Option("--confidence", help="Also how true confidence is.")] = False,
 ) -> None:
     """DSC and NSD (tolerance 2 mm) per modality and overall, as a Markdown table.
 
@@ -166,17 +167,13 @@ def evaluate(
 
     Example: repmedsam evaluate -s segs -g cases --baselines -o scores.csv
     """
-    from functools import partial
-
     try:
-        from repmedsam_infer.commands.evaluate import evaluate_folder
+        from repmedsam_infer.commands.evaluate import Tables, evaluate_folder
     except ImportError as error:
         typer.echo(f"error: evaluate needs the package {error.name}: pip install 'repmedsam[evaluate]'", err=True)
         raise typer.Exit(EXIT_ENVIRONMENT) from None
-    warn = partial(typer.echo, err=True)
-    code = evaluate_folder(
-        segs, gts, output, challenge=challenge, baselines=baselines, sizes=sizes, show=typer.echo, warn=warn
-    )
+    wanted = Tables(challenge, baselines, sizes, confidence)
+    code = evaluate_folder(segs, gts, output, wanted)
     if code:
         raise typer.Exit(code)
 

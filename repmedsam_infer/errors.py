@@ -7,6 +7,8 @@
         ├── CaseReadError      the input file is unreadable, unsafe or not what the contract says
         └── CaseWriteError     its result could not be written
 
+UsageError and CaseReadError are `ValueError`s, too, as Python has it for arguments that make no sense.
+
 Messages are for the user: which file, what is wrong, what to do.
 """
 
@@ -22,8 +24,8 @@ class RepMedSAMError(Exception):
     exit_code = EXIT_CASE_FAILED
 
 
-class UsageError(RepMedSAMError):
-    """The command was given something that it cannot work with."""
+class UsageError(RepMedSAMError, ValueError):
+    """A command or a call was given something that it cannot work with."""
 
     exit_code = EXIT_USAGE
 
@@ -38,7 +40,7 @@ class CaseError(RepMedSAMError):
     """One case cannot be done."""
 
 
-class CaseReadError(CaseError):
+class CaseReadError(CaseError, ValueError):
     """An input file is unreadable, unsafe, or not what the contract says."""
 
 

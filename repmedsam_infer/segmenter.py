@@ -1,21 +1,31 @@
 """RepMedSAM from Python: load it once, then give it images and boxes."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from threading import RLock
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from repmedsam_infer.boxes import check_boxes
+from repmedsam_infer.boxes import Boxes, check_boxes
 from repmedsam_infer.case import Case, Segmentation, check_images, make_case
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.load import EngineName, check_engine, load_engine
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import find_weights
 from repmedsam_infer.errors import CaseReadError, UsageError
+from repmedsam_infer.formats import is_nibabel, scan_of
+from repmedsam_infer.formats.intensity import parse_window
+from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.formats.scan_case import make_scan_case
 from repmedsam_infer.preprocess import Picture, View, Zoom, check_zoom
-from repmedsam_infer.segment import decode_picture, object_mask, segment
+from repmedsam_infer.result import Result, objects_of
+from repmedsam_infer.segmentation.decode import object_mask
+from repmedsam_infer.segmentation.picture import decode_picture
+from repmedsam_infer.segmentation.segment import Segmented, doubts, segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_infer.system.threads import available_threads
 
@@ -29,12 +39,14 @@ class Segmenter:
     """The network, loaded once for any number of images.
 
         segmenter = Segmenter()
-        labels = segmenter.segment(image, [[10, 20, 90, 80]])    # any number of boxes, picture or volume
+        result = segmenter.segment(image, [[10, 20, 90, 80]])    # any number of boxes, picture or volume
+        result.labels, result.objects[0].confidence, result.warnings
 
         segmenter.set_image(image)                               # one box after another on one picture: each in a few
         mask = segmenter.masks([[10, 20, 90, 80]])[0]            # milliseconds, as the image is encoded once
 
-    Images are uint8, 0 to 255: window CT, and scale MR and PET first. Not to be shared between threads.
+    Arrays are uint8, 0 to 255: window CT, and scale MR and PET first. Files and images of nibabel and SimpleITK are
+    rescaled as `repmedsam segment` does it. Threads may share one: their calls wait for each other.
     """
 
     def __init__(
@@ -61,36 +73,60 @@ class Segmenter:
         check_engine(engine, self.weights, precision, volumes=False)
         self.pool = EnginePool(lambda volumes: [load_engine(engine, self.weights, threads, precision, volumes=volumes)])
         self.zoom = check_zoom(zoom)
+        self.lock = RLock()  # of what is shown
         self.shown: tuple[Picture, dict[View, NDArray[np.float32]]] | None = None
 
     def engine(self, *, volumes: bool) -> Engine:
         """Return the engine for pictures or for volumes, loaded when it is first asked for."""
         return self.pool.engines(volumes=volumes)[0]
 
-    def segment_case(self, case: Case, watch: Stopwatch) -> Segmentation:
-        """Labels of a case, as `segment` gives them, and on `watch` what took how long."""
+    def segment_case(self, case: Case, watch: Stopwatch) -> Segmented:
+        """Labels of a case and their confidence, and on `watch` what took how long."""
         with watch("load"):
-            engine = self.engine(volumes=case.is_volume)
-        return segment(case, engine, watch, self.zoom)
+            self.engine(volumes=case.is_volume)
+        with self.pool.engine(volumes=case.is_volume) as engine:
+            return segment(case, engine, watch, self.zoom)
 
-    def segment(self, image: ArrayLike, boxes: ArrayLike) -> Segmentation:
-        """Labels of the image's shape: i + 1 where the mask of box i is, smaller boxes on top, 0 elsewhere.
+    def segment(
+        self,
+        image: ArrayLike | Path | Any,
+        boxes: ArrayLike,
+        names: Sequence[str] | None = None,
+        *,
+        window: str | None = None,
+    ) -> Result:
+        """Segment what boxes mark on a picture or a volume.
 
         Args:
-            image: a picture, (H, W) or (H, W, 3), or a volume, (D, H, W) or (D, H, W, 3); an array, or what numpy makes
-                one of: lists, PIL images, torch tensors on the CPU.
+            image: a picture, (H, W) or (H, W, 3), or a volume, (D, H, W) or (D, H, W, 3): an array, or what numpy makes
+                one of (lists, PIL images, torch tensors on the CPU). Or the path of a file, or of a folder of one DICOM
+                series; or an image of nibabel or SimpleITK.
             boxes: of a picture (N, 4) x_min y_min x_max y_max, of a volume (N, 6) x_min y_min z_min x_max y_max z_max;
-                pixels, ends inclusive.
+                indices of pixels in the image's own order, ends inclusive. A box that marks nothing leaves its label
+                empty, with a warning.
+            names: of the boxes, as many.
+            window: of files and images of nibabel and SimpleITK: LEVEL,WIDTH or a name, as of `repmedsam segment`.
 
         Returns:
-            (H, W) or (D, H, W) uint8, or uint16 for more than 255 boxes. A box that marks nothing leaves its label
-            empty, with a warning.
+            labels in the order of the image's own array: of nibabel's images (x, y, z), else slowest axis first.
 
         Raises:
-            CaseReadError: image or boxes are not of these shapes, or the image is not of grey levels 0 to 255.
+            UsageError: there are more or fewer names than boxes, or there is no such window.
+            CaseReadError: image or boxes are not of these shapes, or the array is not of grey levels 0 to 255.
+            SetupError: what reads this kind of file is not installed.
 
         """
-        array, given = np.asarray(image), np.asarray(boxes)
+        given = np.asarray(boxes)
+        count = len(np.atleast_2d(given)) if given.size else 0
+        if names is not None and len(names) != count:
+            raise UsageError(f"{len(names)} names for {count} boxes: as many are needed")
+        called = list(names) if names is not None else [f"object {i}" for i in range(1, count + 1)]
+        scan = scan_of(image)
+        if scan is not None:
+            return self.segment_scan(scan, given, called, window, as_nibabel=is_nibabel(image))
+        if window is not None:
+            raise UsageError("a window is for files and images of nibabel and SimpleITK; arrays are 0 to 255 already")
+        array = np.asarray(image)
         is_volume = given.ndim == 2 and given.shape[1] == AXES_OF_3D_BOX
         if is_volume and array.ndim == 3 and array.shape[-1] == COLOURS:
             raise CaseReadError(
@@ -98,8 +134,25 @@ class Segmenter:
                 "colours; give boxes x_min y_min x_max y_max, or a volume of shape (D, H, W)"
             )
         case = make_case(IMAGE, array, given, is_volume=is_volume)
-        warn_of(case.warnings)
-        return self.segment_case(case, Stopwatch())
+        done = self.segment_case(case, Stopwatch())
+        return self.result(done.labels, case, done, called, None)
+
+    def segment_scan(
+        self, scan: Scan, corners: NDArray[Any], names: Sequence[str], window: str | None, *, as_nibabel: bool
+    ) -> Result:
+        """As `segment` for an image that knows where it lies."""
+        case, layout = make_scan_case(scan.name, scan, corners, None if window is None else parse_window(window))
+        done = self.segment_case(case, Stopwatch())
+        labels = layout.labels(done.labels)
+        spacing = None if scan.spacing is None else scan.spacing[-labels.ndim :].tolist()
+        return self.result(labels.T if as_nibabel else labels, case, done, names, spacing)
+
+    def result(
+        self, labels: Segmentation, case: Case, done: Segmented, names: Sequence[str], spacing: list[float] | None
+    ) -> Result:
+        warned = (*case.warnings, *doubts(case.boxes.labels, done.confidence))
+        warn_of(warned)
+        return Result(labels, objects_of(labels, case.boxes, done.confidence, names, spacing), warned)
 
     def set_image(self, image: ArrayLike) -> None:
         """Encode a picture (H, W) or (H, W, 3), for `masks`; close views of small boxes are encoded there, each once.
@@ -108,19 +161,21 @@ class Segmenter:
             CaseReadError: as in `segment`.
 
         """
-        self.shown = None  # where this one is refused, the one before is not kept by mistake
-        picture = Picture(check_images(IMAGE, np.asarray(image), is_volume=False))
-        self.shown = picture, {}
-        self.embedding(picture.whole)
+        with self.lock:
+            self.shown = None  # where this one is refused, the one before is not kept by mistake
+            picture = Picture(check_images(IMAGE, np.asarray(image), is_volume=False))
+            self.shown = picture, {}
+            with self.pool.engine(volumes=False) as engine:
+                self.embedding(picture.whole, engine)
 
-    def embedding(self, view: View) -> NDArray[np.float32]:
+    def embedding(self, view: View, engine: Engine) -> NDArray[np.float32]:
         """Return the embedding of a view of the image that was set, encoded once."""
         assert self.shown is not None
         picture, embeddings = self.shown
         if view not in embeddings:
             if len(embeddings) >= MOST_EMBEDDINGS:
                 del embeddings[list(embeddings)[1]]  # the oldest but for the whole view
-            embeddings[view] = self.engine(volumes=False).encode(picture.place(view))
+            embeddings[view] = engine.encode(picture.place(view))
         return embeddings[view]
 
     def masks(self, boxes: ArrayLike) -> NDArray[np.bool_]:
@@ -132,20 +187,30 @@ class Segmenter:
             CaseReadError: boxes are not (N, 4) numbers.
 
         """
-        if self.shown is None:
-            raise UsageError("call set_image before masks")
-        picture, _ = self.shown
-        engine = self.engine(volumes=False)
-        usable, warned = check_boxes(IMAGE, np.asarray(boxes), picture.image.shape[:2])
+        with self.lock:
+            if self.shown is None:
+                raise UsageError("call set_image before masks")
+            picture, _ = self.shown
+            usable, warned = check_boxes(IMAGE, np.asarray(boxes), picture.image.shape[:2])
+            masks = np.zeros((usable.count, *picture.image.shape[:2]), bool)
+            if len(usable.labels):
+                self.paint_masks(masks, picture, usable)
         warn_of(warned)
-        masks = np.zeros((usable.count, *picture.image.shape[:2]), bool)
-        if len(usable.labels):
-            corners = usable.corners.astype(np.float32)
-            decodings = decode_picture(picture.whole, corners, engine, Stopwatch(), self.zoom, self.embedding)
-            for one, label in zip(decodings, usable.labels.tolist(), strict=True):
-                rows, columns, mask = object_mask(one, focus=engine.focus)
-                masks[label - 1, rows, columns] = mask
         return masks
+
+    def paint_masks(self, masks: NDArray[np.bool_], picture: Picture, boxes: Boxes) -> None:
+        with self.pool.engine(volumes=False) as engine:
+            objects = decode_picture(
+                picture.whole,
+                boxes.corners.astype(np.float32),
+                engine,
+                Stopwatch(),
+                self.zoom,
+                lambda view: self.embedding(view, engine),
+            )
+        for one, label in zip(objects.decodings, boxes.labels.tolist(), strict=True):
+            rows, columns, mask = object_mask(one, focus=engine.focus)
+            masks[label - 1, rows, columns] = mask
 
 
 def warn_of(warned: tuple[str, ...] | list[str]) -> None:

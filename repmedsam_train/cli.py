@@ -119,6 +119,34 @@ def calibrate(
 
 
 @app.command()
+def confidence(
+    folder: Annotated[Path, typer.Argument(help="Weights that were exported; the file goes beside them.")],
+    train: Train,
+    cases: Annotated[int, typer.Option(min=1, help="How many pictures of each data set, at most.")] = 40,
+    volumes: Annotated[int, typer.Option(min=1, help="How many volumes of each data set, at most.")] = 16,
+) -> None:
+    """Fit what estimates the DSC of masks, and chooses among boxes, to training cases with boxes as people draw them.
+
+    Example: repmedsam-train confidence weights --train data/train
+    """
+    import numpy as np
+
+    from repmedsam_infer.engines.load import load_engine
+    from repmedsam_infer.engines.weights import find_weights
+    from repmedsam_infer.system.threads import available_threads
+    from repmedsam_train.weights import confidence as fitting
+
+    rng, examples = np.random.default_rng(0), []
+    for kind, most in ((False, cases), (True, volumes)):
+        engine = load_engine("openvino", find_weights(folder), available_threads(), volumes=kind)
+        make = fitting.volume_examples if kind else fitting.picture_examples
+        paths = fitting.choose_cases(train, most, volumes=kind)
+        typer.echo(f"{len(paths)} {'volumes' if kind else 'pictures'}")
+        examples.append([example for path in paths for example in make(path, engine, rng)])
+    fitting.write_confidence(folder, fitting.fit_confidence(examples[0], examples[1], typer.echo))
+
+
+@app.command()
 def average(
     models: Annotated[list[Path], typer.Argument(help="Two or more safetensors files; the shipped weights will do.")],
     out: Annotated[Path, typer.Option("--out", help="Safetensors file to write.")],

@@ -20,9 +20,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("io", "system"),
     ("boxes", "preprocess"),
     ("case", "decoder_roi"),
-    ("postprocess", "network", "drawing", "evaluation"),
+    ("postprocess", "result", "network", "drawing", "evaluation"),
     ("engines", "formats"),
-    ("segment",),
+    ("segmentation",),
     ("segmenter", "batch"),
     ("commands", "report_page"),
     ("cli",),
@@ -106,7 +106,9 @@ def test_help_imports_nothing_heavy() -> None:
 def test_the_package_exports_what_it_promises() -> None:
     assert sorted(repmedsam_infer.__all__) == [
         "CaseReadError",
+        "ObjectResult",
         "RepMedSAMError",
+        "Result",
         "Segmenter",
         "SetupError",
         "UsageError",

@@ -14,7 +14,7 @@ from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import STORE, Weights
 from repmedsam_infer.errors import SetupError
-from repmedsam_infer.segment import segment
+from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.segmenter import Segmenter
 from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.test_segment import BoxEngine, make_case, volume
@@ -72,12 +72,12 @@ def test_a_pictures_offset_moves_its_borders_and_no_volumes(offset: float, side:
     engine = BoxEngine(shrink=5)
     engine.calibration = Calibration(picture_offset=offset)
     box = [20.0, 20.0, 69.0, 69.0]
-    segs = segment(make_case(volume(1)[0], [box], False), engine, Stopwatch())
+    segs = segment(make_case(volume(1)[0], [box], False), engine, Stopwatch()).labels
     assert (segs > 0).any(axis=0).sum() == side
     flat = [*box[:2], 0.0, *box[2:], 0.0]
-    assert (segment(make_case(volume(1), [flat], True), engine, Stopwatch()) > 0).any(axis=(0, 1)).sum() == 40
+    assert (segment(make_case(volume(1), [flat], True), engine, Stopwatch()).labels > 0).any(axis=(0, 1)).sum() == 40
     engine.calibration = Calibration(volume_offset=offset)
-    assert (segment(make_case(volume(1), [flat], True), engine, Stopwatch()) > 0).any(axis=(0, 1)).sum() == side
+    assert (segment(make_case(volume(1), [flat], True), engine, Stopwatch()).labels > 0).any(axis=(0, 1)).sum() == side
 
 
 def test_box_after_box_on_one_picture_gives_the_same_masks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def test_box_after_box_on_one_picture_gives_the_same_masks(monkeypatch: pytest.M
     monkeypatch.setattr(segmenter, "pool", EnginePool.holding({False: [engine]}))
     image, box = volume(1)[0], [20.0, 20.0, 69.0, 69.0]
     segmenter.set_image(image)
-    np.testing.assert_array_equal(segmenter.masks([box])[0], segmenter.segment(image, [box]) > 0)
+    np.testing.assert_array_equal(segmenter.masks([box])[0], segmenter.segment(image, [box]).labels > 0)
 
 
 def test_smoothing_lets_slices_change_each_other_only_where_it_was_fitted() -> None:
@@ -96,7 +96,7 @@ def test_smoothing_lets_slices_change_each_other_only_where_it_was_fitted() -> N
     ends = {}
     for smoothing in (0.0, 0.25):
         engine.calibration = replace(Calibration(), slice_smoothing=smoothing)
-        ends[smoothing] = (segment(case, engine, Stopwatch())[0] > 0).sum()
+        ends[smoothing] = (segment(case, engine, Stopwatch()).labels[0] > 0).sum()
     assert ends[0.0] < ends[0.25]  # the first slice's section is the smallest
 
 

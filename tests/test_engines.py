@@ -10,7 +10,7 @@ from repmedsam_infer.decoder_roi import rois_around
 from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.weights import Weights
-from repmedsam_infer.segment import segment
+from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.conftest import write_npz
 
@@ -20,7 +20,7 @@ MIN_IOU = 0.999
 
 def assert_same_masks(path: Path, one: Engine, other: Engine) -> None:
     case = read_case(path)
-    ours, theirs = (segment(case, engine, Stopwatch()) for engine in (one, other))
+    ours, theirs = (segment(case, engine, Stopwatch()).labels for engine in (one, other))
     assert ours.any()
     for label in case.boxes.labels:
         union = ((ours == label) | (theirs == label)).sum()
@@ -85,16 +85,18 @@ def test_results_belong_to_the_caller(openvino_engine: Engine) -> None:
 
 def test_the_same_case_gives_the_same_mask_twice(samples: Path, openvino_engine: Engine) -> None:
     case = read_case(samples / "2DBox_US_phantom_0000.npz")
-    once, again = (segment(case, openvino_engine, Stopwatch()) for _ in range(2))
+    once, again = (segment(case, openvino_engine, Stopwatch()).labels for _ in range(2))
     np.testing.assert_array_equal(once, again)
 
 
 def test_many_boxes_on_one_view_decode_as_each_alone(openvino_engine: Engine, tmp_path: Path, samples: Path) -> None:
     with np.load(samples / "2DBox_Microscopy_phantom_0000.npz") as data:
         imgs, boxes = data["imgs"], data["boxes"]
-    together = segment(read_case(samples / "2DBox_Microscopy_phantom_0000.npz"), openvino_engine, Stopwatch(), "off")
+    together = segment(
+        read_case(samples / "2DBox_Microscopy_phantom_0000.npz"), openvino_engine, Stopwatch(), "off"
+    ).labels
     for i in (0, 17, 39):
         alone = read_case(write_npz(tmp_path / "one.npz", imgs=imgs, boxes=boxes[i : i + 1]))
-        mask = segment(alone, openvino_engine, Stopwatch(), "off") == 1
+        mask = segment(alone, openvino_engine, Stopwatch(), "off").labels == 1
         covered = mask & (together > 0) & (together != i + 1)  # by smaller boxes
         assert ((mask & ~covered) != (together == i + 1)).mean() < 1e-4

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repmedsam_infer.boxes import bottom_to_top
-from repmedsam_infer.segment import segment
+from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.test_segment import BoxEngine, make_case, volume
 
@@ -15,7 +15,7 @@ BIG, SMALL = [20.0, 20.0, 99.0, 99.0], [40.0, 40.0, 79.0, 59.0]
 
 @pytest.mark.parametrize("boxes", [[BIG, SMALL], [SMALL, BIG]])
 def test_the_smaller_box_lies_on_top_however_they_are_numbered(boxes: list[list[float]]) -> None:
-    segs = segment(make_case(volume(1)[0], boxes, False), BoxEngine(), Stopwatch())
+    segs = segment(make_case(volume(1)[0], boxes, False), BoxEngine(), Stopwatch()).labels
     small, big = boxes.index(SMALL) + 1, boxes.index(BIG) + 1
     assert (segs[40:60, 40:80] == small).all()
     assert segs[30, 30] == big
@@ -26,14 +26,14 @@ def test_the_smaller_box_lies_on_top_however_they_are_numbered(boxes: list[list[
 def test_in_volumes_too_also_where_one_ends_before_the_other(flip: bool) -> None:
     big, small = [20.0, 20.0, 0.0, 99.0, 99.0, 5.0], [40.0, 40.0, 2.0, 79.0, 79.0, 4.0]
     boxes = [small, big] if flip else [big, small]
-    segs = segment(make_case(volume(8), boxes, True), BoxEngine(), Stopwatch())
+    segs = segment(make_case(volume(8), boxes, True), BoxEngine(), Stopwatch()).labels
     for z, there in enumerate([False, False, True, True, True, False]):
         assert (segs[z, 60, 60] == boxes.index(small) + 1) == there
         assert segs[z, 60, 60] > 0
 
 
 def test_equal_boxes_later_over_earlier() -> None:
-    segs = segment(make_case(volume(1)[0], [BIG, BIG], False), BoxEngine(), Stopwatch())
+    segs = segment(make_case(volume(1)[0], [BIG, BIG], False), BoxEngine(), Stopwatch()).labels
     assert not (segs == 1).any()
 
 

@@ -13,7 +13,7 @@ from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.pool import AHEAD, EnginePool, run_in_workers
 from repmedsam_infer.engines.weights import Weights
-from repmedsam_infer.segment import segment
+from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.test_segment import BoxEngine, make_case, volume
 
@@ -68,7 +68,7 @@ def test_a_volume_done_by_several_is_the_volume_done_by_one(weights: Weights) ->
     case = make_case(volume(9, 128), [[20, 20, 0, 90, 90, 8], [40, 40, 2, 60, 60, 5]], True)
     one, two = (load_engine("openvino", weights, threads, "fp32", volumes=True) for threads in (1, 2))
     assert [len(engine.workers) for engine in (one, two)] == [1, 2]
-    np.testing.assert_array_equal(segment(case, one, Stopwatch()), segment(case, two, Stopwatch()))
+    np.testing.assert_array_equal(segment(case, one, Stopwatch()).labels, segment(case, two, Stopwatch()).labels)
 
 
 def test_each_kind_is_loaded_once_when_it_is_first_needed() -> None:

@@ -12,7 +12,7 @@ from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.precision import choose_precision, unquantized
 from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.errors import SetupError, UsageError
-from repmedsam_infer.segment import segment
+from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.system import cpu as processor
 from repmedsam_infer.system.stopwatch import Stopwatch
 
@@ -76,7 +76,7 @@ def test_int8_masks_are_close_to_those_in_fp32(weights: Weights, openvino_engine
     ious = []
     for path in sorted(samples.glob("*.npz")):
         case = read_case(path)
-        ours, exact = (segment(case, engine, Stopwatch()) for engine in (int8, openvino_engine))
+        ours, exact = (segment(case, engine, Stopwatch()).labels for engine in (int8, openvino_engine))
         for label in case.boxes.labels:
             one, other = ours == label, exact == label
             ious.append((one & other).sum() / max((one | other).sum(), 1))

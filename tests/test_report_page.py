@@ -17,14 +17,14 @@ import pytest
 from jinja2 import UndefinedError
 from numpy.typing import NDArray
 
-from repmedsam_infer.batch.report import CaseReport
+from repmedsam_infer.batch.report import CaseReport, Run, read_run
 from repmedsam_infer.case import Case, read_case
 from repmedsam_infer.report_page import make
 from repmedsam_infer.report_page.make import make_report
 from repmedsam_infer.report_page.objects import MOST_ROWS
 from repmedsam_infer.report_page.page import CAUTION, page, templates
 from repmedsam_infer.report_page.pictures import ALL_BYTES, compress, draw_pictures
-from repmedsam_infer.report_page.results import Folders, ObjectResult, Result, Run
+from repmedsam_infer.report_page.results import Folders, ObjectResult, Result
 from tests.conftest import Repmedsam, good_box, good_image, write_npz
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -141,7 +141,7 @@ def test_the_page_shows_all_worst_first(a_run: RunFolders, repmedsam: Repmedsam)
 
 def test_scores_are_those_of_evaluate(a_run: RunFolders) -> None:
     from repmedsam_infer.evaluation.evaluate import evaluate_case
-    from repmedsam_infer.report_page.results import collect, find_names, read_run
+    from repmedsam_infer.report_page.results import collect, find_names
 
     score, _ = make.find_scoring()
     run = read_run(a_run.segs)

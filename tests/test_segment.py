@@ -12,9 +12,11 @@ from repmedsam_infer.boxes import check_boxes
 from repmedsam_infer.case import Case
 from repmedsam_infer.decoder_roi import rois_around
 from repmedsam_infer.engines.calibration import Calibration
+from repmedsam_infer.engines.confidence import ConfidenceModel
 from repmedsam_infer.engines.engine import Decoded, Engine, in_batches
 from repmedsam_infer.engines.precision import Precision
-from repmedsam_infer.segment import VolumeBox, segment, slice_triples, smoothed
+from repmedsam_infer.segmentation.segment import segment
+from repmedsam_infer.segmentation.volume import VolumeBox, slice_triples, smoothed
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 F32 = NDArray[np.float32]
@@ -26,6 +28,7 @@ class BoxEngine:
     name, version, grid = "box", "0", 64
     precision: Precision = "fp32"
     calibration = Calibration()
+    confidence: ConfidenceModel | None = None
 
     def __init__(self, shrink: float = 0, focus: bool = False) -> None:
         self.shrink = shrink
@@ -74,7 +77,7 @@ Z_RANGES = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)).map(sorted
 def test_each_needed_slice_is_encoded_exactly_once_and_each_box_fills_all_its_slices(z_ranges: list[list[int]]) -> None:
     engine = BoxEngine()
     boxes = [[20 * i + 5, 40, z[0], 20 * i + 14, 60, z[1]] for i, z in enumerate(z_ranges)]
-    segs = segment(make_case(volume(12), [[float(v) for v in b] for b in boxes], True), engine, Stopwatch())
+    segs = segment(make_case(volume(12), [[float(v) for v in b] for b in boxes], True), engine, Stopwatch()).labels
 
     needed = {z for first, last in z_ranges for z in range(first, last + 1)}
     encoded = [round(float(image[0, 1, 1]) * 255) - 1 for image in engine.images]
@@ -112,7 +115,7 @@ def test_sections_lie_in_their_box_and_are_never_inverted(first: int, depth: int
 def test_a_mask_stays_in_its_box(side: int, focus: bool) -> None:
     image = np.random.default_rng(0).integers(0, 256, (side, side)).astype(np.uint8)
     box = [0.25 * side, 0.375 * side, 0.5 * side - 1, 0.75 * side - 1]
-    segs = segment(make_case(image, [box], False), BoxEngine(shrink=-30, focus=focus), Stopwatch())
+    segs = segment(make_case(image, [box], False), BoxEngine(shrink=-30, focus=focus), Stopwatch()).labels
     ys, xs = np.nonzero(segs)
     assert [xs.min(), ys.min(), xs.max(), ys.max()] == [*np.floor(box[:2]), *box[2:]]
 
@@ -124,7 +127,7 @@ def test_with_focus_masks_lie_where_they_do_without(data: st.DataObject, height:
     x_min, y_min = data.draw(st.integers(0, width - 2)), data.draw(st.integers(0, height - 2))
     x_max, y_max = data.draw(st.integers(x_min + 1, width - 1)), data.draw(st.integers(y_min + 1, height - 1))
     image = np.zeros((height, width), np.uint8)
-    segs = segment(make_case(image, [[x_min, y_min, x_max, y_max]], False), BoxEngine(focus=True), Stopwatch())
+    segs = segment(make_case(image, [[x_min, y_min, x_max, y_max]], False), BoxEngine(focus=True), Stopwatch()).labels
     wanted = np.zeros((height, width), bool)
     wanted[y_min : y_max + 1, x_min : x_max + 1] = True
     corners = np.ix_([y_min, y_max], [x_min, x_max])
@@ -143,7 +146,7 @@ def test_a_picture_is_encoded_once_and_decoded_in_one_batch() -> None:
     engine = BoxEngine()
     image = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
     boxes = [[10.0 * i, 20, 10 * i + 8, 60] for i in range(20)]
-    segs = segment(make_case(image, boxes, False), engine, Stopwatch())
+    segs = segment(make_case(image, boxes, False), engine, Stopwatch()).labels
     assert len(engine.images) == len(engine.batches) == 1
     assert np.unique(segs).tolist() == list(range(21))
 
@@ -152,7 +155,7 @@ def test_unusable_boxes_leave_their_labels_empty_and_the_others_alone() -> None:
     image = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
     boxes: list[list[float]] = [[10.0, 10, 40, 40], [np.nan, 1, 2, 3], [900, 900, 950, 950], [100, 100, 140, 150]]
     case = make_case(image, boxes, False)
-    segs = segment(case, BoxEngine(), Stopwatch())
+    segs = segment(case, BoxEngine(), Stopwatch()).labels
     assert np.unique(segs).tolist() == [0, 1, 4]
     assert len(case.warnings) == 2
 
@@ -162,7 +165,7 @@ def test_nothing_is_encoded_where_there_is_no_usable_box(is_volume: bool) -> Non
     engine = BoxEngine()
     imgs = volume(4) if is_volume else volume(4)[0]
     box = [np.nan] * (6 if is_volume else 4)
-    segs = segment(make_case(imgs, [box], is_volume), engine, Stopwatch())
+    segs = segment(make_case(imgs, [box], is_volume), engine, Stopwatch()).labels
     assert not segs.any()
     assert segs.shape == imgs.shape
     assert not engine.images
@@ -171,7 +174,7 @@ def test_nothing_is_encoded_where_there_is_no_usable_box(is_volume: bool) -> Non
 def test_three_hundred_boxes_have_three_hundred_labels() -> None:
     image = np.random.default_rng(0).integers(0, 256, (256, 256)).astype(np.uint8)
     boxes = [[16.0 * (i % 16), 8.0 * (i // 16), 16 * (i % 16) + 10, 8 * (i // 16) + 5] for i in range(300)]
-    segs = segment(make_case(image, boxes, False), BoxEngine(), Stopwatch())
+    segs = segment(make_case(image, boxes, False), BoxEngine(), Stopwatch()).labels
     assert segs.dtype == np.uint16
     assert np.unique(segs).tolist() == list(range(301))
 
@@ -192,7 +195,7 @@ def test_batches_are_bounded_and_in_order() -> None:
 
 def test_a_volumes_slices_in_colour_are_taken(openvino_engine: Engine, tmp_path: Path) -> None:
     imgs = np.random.default_rng(0).integers(0, 256, (2, 40, 50, 3)).astype(np.uint8)
-    segs = segment(make_case(imgs, [[5, 5, 0, 30, 30, 1]], True), openvino_engine, Stopwatch())
+    segs = segment(make_case(imgs, [[5, 5, 0, 30, 30, 1]], True), openvino_engine, Stopwatch()).labels
     assert segs.shape == (2, 40, 50)
 
 

@@ -12,13 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from repmedsam_infer.case import Case, Segmentation
+from repmedsam_infer.case import Case
 from repmedsam_infer.commands import segment as segment_files
 from repmedsam_infer.commands.reading import Reading
 from repmedsam_infer.commands.segment import FileJob
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.formats.boxes.source import BoxSource
+from repmedsam_infer.segmentation.segment import Segmented
 from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.conftest import Repmedsam, good_image
 from tests.scans import SIGNED_PERMUTATIONS, affines
@@ -37,12 +38,12 @@ class NoNetwork:
     def __init__(self, **_: object) -> None:
         self.weights = Weights(Path(), {})
 
-    def segment_case(self, case: Case, _: Stopwatch) -> Segmentation:
+    def segment_case(self, case: Case, _: Stopwatch) -> Segmented:
         segs = case.empty_segmentation()
         corners = np.rint(case.boxes.corners).astype(int)
         for low, high, label in list(zip(*np.split(corners, 2, axis=1), case.boxes.labels, strict=True))[::-1]:
             segs[tuple(slice(a, b + 1) for a, b in zip(low[::-1], high[::-1], strict=True))] = label
-        return segs
+        return Segmented(segs, np.full(len(corners), np.nan, np.float32))
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_box_after_box_gives_the_masks_of_all_at_once(segmenter: Segmenter, samp
     together = segmenter.masks(boxes)
     assert together.shape == (len(boxes), *image.shape[:2])
     assert (one_by_one != together).mean() < 1e-4
-    labels = segmenter.segment(image, boxes)
+    labels = segmenter.segment(image, boxes).labels
     for label, mask in enumerate(together, 1):
         assert not (mask < (labels == label)).any()  # others may lie over it
 
@@ -41,7 +41,7 @@ def test_box_after_box_gives_the_masks_of_all_at_once(segmenter: Segmenter, samp
 def test_a_box_that_marks_nothing_is_empty_with_a_warning(segmenter: Segmenter) -> None:
     boxes = [*good_box().tolist(), [500, 500, 600, 600]]
     with pytest.warns(UserWarning, match="box 2"):
-        assert segmenter.segment(good_image(), boxes).max() == 1
+        assert segmenter.segment(good_image(), boxes).labels.max() == 1
     segmenter.set_image(good_image())
     with pytest.warns(UserWarning, match="box 2"):
         masks = segmenter.masks(boxes)
@@ -51,7 +51,7 @@ def test_a_box_that_marks_nothing_is_empty_with_a_warning(segmenter: Segmenter) 
 
 def test_what_numpy_makes_an_array_of_is_taken(segmenter: Segmenter) -> None:
     image, box = good_image(), good_box()
-    labels = segmenter.segment(image, box)
+    labels = segmenter.segment(image, box).labels
     np.testing.assert_array_equal(segmenter.segment(image.tolist(), box.tolist()), labels)
 
 
@@ -61,7 +61,7 @@ def test_boxes_of_another_kind_are_refused_with_what_to_do(segmenter: Segmenter)
         segmenter.segment(image, [[0.1, 0.2, 0.5, 0.6]])
     with pytest.raises(CaseReadError, match=r"is a picture in colours; give boxes x_min y_min x_max y_max"):
         segmenter.segment(np.zeros((40, 50, 3), np.uint8), [[1, 2, 0, 30, 40, 0]])
-    assert segmenter.segment(image, [[0, 0, 1, 1]]).shape == image.shape[:2]  # whole numbers are pixels
+    assert segmenter.segment(image, [[0, 0, 1, 1]]).labels.shape == image.shape[:2]  # whole numbers are pixels
 
 
 def test_after_an_image_that_is_refused_the_one_before_is_gone(segmenter: Segmenter) -> None:

@@ -18,7 +18,7 @@ from repmedsam_infer.preprocess import (
     check_zoom,
     close_views,
 )
-from repmedsam_infer.segment import segment
+from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.test_segment import BoxEngine, make_case
 
@@ -85,7 +85,9 @@ def test_a_close_view_shows_the_pixels_of_its_rectangle(x: int, y: int, side: in
 def test_masks_are_the_mean_of_both_views(zoom: Zoom, encodings: int) -> None:
     boxes: list[list[float]] = [[100, 100, 139, 139], [800, 800, 839, 839]]
     engine = BoxEngine(shrink=2, focus=True)
-    segs = segment(make_case(np.zeros((1024, 1024), np.uint8), boxes, is_volume=False), engine, Stopwatch(), zoom)
+    segs = segment(
+        make_case(np.zeros((1024, 1024), np.uint8), boxes, is_volume=False), engine, Stopwatch(), zoom
+    ).labels
     assert len(engine.images) == encodings
     margin = 8  # image pixels that 2 frame pixels are in the whole view; in a close view they are less than 1
     for label, box in enumerate(boxes, 1):
@@ -102,7 +104,7 @@ def test_box_after_box_on_a_large_picture_is_the_same_as_one_box_at_a_time() -> 
     segmenter = Segmenter(precision="fp32", threads=2)
     segmenter.set_image(image)
     for box in [*boxes, boxes[0]]:
-        np.testing.assert_array_equal(segmenter.masks([box])[0], segmenter.segment(image, [box]) == 1)
+        np.testing.assert_array_equal(segmenter.masks([box])[0], segmenter.segment(image, [box]).labels == 1)
 
 
 def test_an_unknown_zoom_is_refused() -> None:

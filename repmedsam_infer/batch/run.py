@@ -13,7 +13,7 @@ from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.io.atomic import sweep
 from repmedsam_infer.preprocess import Zoom
-from repmedsam_infer.segment import segment
+from repmedsam_infer.segmentation.segment import doubts, segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 
@@ -94,11 +94,15 @@ def do_case(path: Path, target: Path, engine: Engine, overlays: Path | None = No
             case = read_case(path)
         report.boxes = case.boxes.count
         report.warnings += case.warnings
-        segs = segment(case, engine, watch, zoom)
+        segmented = segment(case, engine, watch, zoom)
+        segs = segmented.labels
         report.encodings = watch.calls.get("encode", 0)
         with watch("write"):
             write_segmentation(target, segs)
-        report.labels = len(case.boxes.labels)
+        report.warnings += doubts(case.boxes.labels, segmented.confidence)
+        report.add_objects(
+            case.boxes.labels.tolist(), case.boxes.corners.tolist(), segmented.confidence.tolist(), names=()
+        )
         if overlays is not None:
             from repmedsam_infer.drawing.overlay import write_overlay
 

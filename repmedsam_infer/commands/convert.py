@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from repmedsam_infer.batch.progress import complain
 from repmedsam_infer.batch.run import make_writable_folder
 from repmedsam_infer.commands.reading import Reading
-from repmedsam_infer.commands.scan_case import CaseLayout, layout_of
 from repmedsam_infer.errors import CaseReadError, CaseWriteError, RepMedSAMError, UsageError
 from repmedsam_infer.formats import check_holds, read_scan, write_labels
 from repmedsam_infer.formats.boxes.source import BoxSource
@@ -25,6 +24,7 @@ from repmedsam_infer.formats.endings import OUTPUTS, ending_of, name_of
 from repmedsam_infer.formats.intensity import to_grey
 from repmedsam_infer.formats.label_grid import on_grid_of, present_labels, renumbered, whole_labels
 from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.formats.scan_case import CaseLayout, layout_of
 from repmedsam_infer.io.npz import open_npz, write_npz
 
 # The challenge's words for DICOM's modalities.

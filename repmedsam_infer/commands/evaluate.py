@@ -1,45 +1,72 @@
 """What `repmedsam evaluate` does: scores of a folder, as tables for people and rows for programs."""
 
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import typer
+
+from repmedsam_infer.batch.progress import complain
+from repmedsam_infer.batch.report import REPORT, read_run
 from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_OK, UsageError
-from repmedsam_infer.evaluation.evaluate import evaluate, table, write_csv
+from repmedsam_infer.evaluation.evaluate import CaseScore, evaluate, table, write_csv
 from repmedsam_infer.evaluation.markdown import markdown
 from repmedsam_infer.evaluation.object_sizes import size_table
+from repmedsam_infer.evaluation.reliability import Estimate, bins_table, reliability_table
 
 
-def evaluate_folder(
-    segs: Path,
-    gts: Path,
-    output: Path | None,
-    *,
-    challenge: bool,
-    baselines: bool,
-    sizes: bool,
-    show: Callable[[str], None],
-    warn: Callable[[str], None],
-) -> int:
-    """Score `segs` against `gts`; returns the exit code. Options as of `repmedsam evaluate`.
+@dataclass(frozen=True)
+class Tables:
+    """Which scores and tables are wanted, as of `repmedsam evaluate`."""
 
-    `show` gets the tables, `warn` what was wrong with single cases.
+    challenge: bool = False
+    baselines: bool = False
+    sizes: bool = False
+    confidence: bool = False
+
+
+def evaluate_folder(segs: Path, gts: Path, output: Path | None, wanted: Tables) -> int:
+    """Score `segs` against `gts`: tables, and on stderr what was wrong with single cases; return the exit code.
 
     Raises:
-        UsageError: a folder is missing or empty, or `output` cannot be written.
+        UsageError: a folder is missing or empty, there is no confidence, or `output` cannot be written.
 
     """
     cases = []
-    for case in evaluate(segs, gts, challenge=challenge, baselines=baselines):
+    for case in evaluate(segs, gts, challenge=wanted.challenge, baselines=wanted.baselines):
         cases.append(case)
         if case.error:
-            warn(f"warning: {case.error}; {'it is not scored' if math.isnan(case.score.dsc) else 'it scores 0'}")
-    show(markdown(table(cases)))
-    if sizes:
-        show("\n" + markdown(size_table(one for case in cases for one in case.objects)))
+            complain(f"warning: {case.error}; {'it is not scored' if math.isnan(case.score.dsc) else 'it scores 0'}")
+    typer.echo(markdown(table(cases)))
+    if wanted.sizes:
+        typer.echo("\n" + markdown(size_table(one for case in cases for one in case.objects)))
+    if wanted.confidence:
+        estimates = find_estimates(segs, cases)
+        typer.echo("\n" + markdown(reliability_table(estimates)) + "\n\n" + markdown(bins_table(estimates)))
     if output is not None:
         try:
             write_csv(output, cases)
         except OSError as error:
             raise UsageError(f"{output} could not be written ({error.strerror})") from error
     return EXIT_CASE_FAILED if any(case.error for case in cases) else EXIT_OK
+
+
+def find_estimates(segs: Path, cases: list[CaseScore]) -> list[Estimate]:
+    """Return the confidence in report.json of each object that was scored.
+
+    Raises:
+        UsageError: there is none.
+
+    """
+    reports = read_run(segs).cases
+    estimates: list[Estimate] = []
+    for case in cases:
+        scored = {one.label: one.dsc for one in case.objects if one.size}
+        estimates.extend(
+            Estimate(case.modality, one.confidence, scored[one.label])
+            for one in (reports[case.case].objects if case.case in reports else ())
+            if one.confidence is not None and one.label in scored
+        )
+    if not estimates:
+        raise UsageError(f"there is no confidence in {segs / REPORT}: is it the folder that predict wrote to?")
+    return estimates

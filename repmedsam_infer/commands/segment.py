@@ -13,13 +13,14 @@ from repmedsam_infer.batch.provenance import provenance
 from repmedsam_infer.batch.report import CaseReport, now, write_reports
 from repmedsam_infer.batch.run import make_writable_folder
 from repmedsam_infer.commands.reading import Reading
-from repmedsam_infer.commands.scan_case import make_scan_case
 from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, EXIT_OK, SetupError, UsageError
 from repmedsam_infer.formats import check_holds, write_labels
 from repmedsam_infer.formats.boxes.source import BoxSource
 from repmedsam_infer.formats.endings import DICOM, NIFTI, OUTPUTS, PICTURE, ending_of, name_of
+from repmedsam_infer.formats.scan_case import make_scan_case
 from repmedsam_infer.io.atomic import sweep
 from repmedsam_infer.preprocess import Zoom
+from repmedsam_infer.segmentation.segment import doubts
 from repmedsam_infer.segmenter import Segmenter
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_infer.system.threads import available_threads
@@ -149,11 +150,14 @@ def do_file(job: FileJob, path: Path, target: Path, segmenter: Segmenter, unable
                 case, layout = make_scan_case(path.name, scan, boxes.corners, job.reading.window)
             report.boxes = case.boxes.count
             report.warnings += [*case.warnings, *renumbered(boxes.names)]
-            segs = segmenter.segment_case(case, watch)
+            segmented = segmenter.segment_case(case, watch)
+            segs = segmented.labels
             report.encodings = watch.calls.get("encode", 0)
             with watch("write"):
                 write_labels(target, layout.labels(segs), scan, boxes.names)
-            report.labels = len(case.boxes.labels)
+            report.warnings += doubts(case.boxes.labels, segmented.confidence)
+            given = boxes.corners[case.boxes.labels - 1]  # in the file's voxels
+            report.add_objects(case.boxes.labels.tolist(), given.tolist(), segmented.confidence.tolist(), boxes.names)
             if job.overlays is not None:
                 from repmedsam_infer.drawing.overlay import write_overlay
 

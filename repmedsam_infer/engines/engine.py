@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.engines.calibration import Calibration
+from repmedsam_infer.engines.confidence import ConfidenceModel
 from repmedsam_infer.engines.precision import Precision
 
 F32 = NDArray[np.float32]
@@ -36,6 +37,7 @@ class Engine(Protocol):
     grid: int
     focus: bool
     calibration: Calibration  # what was fitted to the weights
+    confidence: ConfidenceModel | None  # what estimates the DSC of their masks, if it was fitted
 
     @property
     def workers(self) -> "Sequence[Engine]":

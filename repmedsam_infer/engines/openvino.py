@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.engines.compiled_cache import CompiledNetworks, compiled_networks
+from repmedsam_infer.engines.confidence import ConfidenceModel
 from repmedsam_infer.engines.engine import Decoded, in_batches
 from repmedsam_infer.engines.openvino_import import import_openvino
 from repmedsam_infer.engines.precision import ENCODERS, Precision, unquantized
@@ -35,6 +36,7 @@ class Networks(NamedTuple):
     precision: Precision
     version: str
     calibration: Calibration
+    confidence: ConfidenceModel | None
 
 
 class OpenVINOEngine:
@@ -43,7 +45,8 @@ class OpenVINOEngine:
     name = "openvino"
 
     def __init__(self, networks: Networks) -> None:
-        self.precision, self.version, self.calibration = networks.precision, networks.version, networks.calibration
+        self.precision, self.version = networks.precision, networks.version
+        self.calibration, self.confidence = networks.calibration, networks.confidence
         self.encoder, self.prompts, self.decoder = (network.create_infer_request() for network in networks[:3])
         self.focus = len(networks.prompts.inputs) == len(PROMPT_INPUTS)
         self.grid = int(networks.decoder.output(0).partial_shape[-1].get_length()) // 4
@@ -101,7 +104,7 @@ def load_networks(
     core = openvino.Core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UsageError("this processor has no bf16 arithmetic: use --precision auto or fp32")
-    arithmetic, calibration = unquantized(precision), weights.calibration()
+    arithmetic, calibration, confidence = unquantized(precision), weights.calibration(), weights.confidence()
 
     def load(part: str, arithmetic: Literal["fp32", "bf16"]) -> Any:
         settings = {
@@ -131,7 +134,8 @@ def load_networks(
         )
     except RuntimeError as error:
         raise SetupError(f"OpenVINO cannot load {weights.folder}: {str(error).splitlines()[0]}") from error
-    return Networks(encoder, prompts, decoder, precision, str(openvino.__version__).split("-")[0], calibration)
+    version = str(openvino.__version__).split("-")[0]
+    return Networks(encoder, prompts, decoder, precision, version, calibration, confidence)
 
 
 def numbers_of(graph: str) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.engines.calibration import Calibration
+from repmedsam_infer.engines.confidence import ConfidenceModel
 from repmedsam_infer.engines.engine import Decoded, in_batches
 from repmedsam_infer.engines.precision import Precision
 from repmedsam_infer.engines.weights import STORE, Weights
@@ -34,14 +35,16 @@ class TorchEngine:
     name = "torch"
     precision: Precision = "fp32"
 
-    def __init__(self, network: Network, calibration: Calibration | None = None) -> None:
+    def __init__(
+        self, network: Network, calibration: Calibration | None = None, confidence: ConfidenceModel | None = None
+    ) -> None:
         import torch
 
         self.torch = torch
         self.version = str(torch.__version__)
         self.model = network
         self.grid, self.focus = int(network.grid), bool(network.focus)
-        self.calibration = calibration or Calibration()
+        self.calibration, self.confidence = calibration or Calibration(), confidence
         self.workers = [self]  # torch's threads are the process's
 
     def encode(self, image: F32) -> F32:
@@ -84,4 +87,4 @@ def load(weights: Weights, threads: int) -> TorchEngine:
     except (ValueError, RuntimeError) as error:
         raise SetupError(f"{path} does not fit the network: {str(error).splitlines()[0]}") from error
     model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return TorchEngine(model, weights.calibration())
+    return TorchEngine(model, weights.calibration(), weights.confidence())

@@ -13,7 +13,11 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from repmedsam_infer.engines.calibration import Calibration
+from repmedsam_infer.engines.confidence import ConfidenceModel
 from repmedsam_infer.errors import SetupError
 
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 SUMS = "SHA256SUMS"
 STORE = "repmedsam.safetensors"  # the re-parameterized network, fp16
+CONFIDENCE = "confidence.safetensors"  # engines/confidence.py; weights may lack it
 GRAPH_CONSTANTS = "openvino.constants"  # the tensor of what the graphs need besides the network's own
 HEADER_LENGTH = struct.Struct("<Q")  # a safetensors file: this, so many bytes of JSON, the tensors
 LONGEST_HEADER = 16 << 20
@@ -100,6 +105,41 @@ class Weights:
             return Calibration.from_metadata(self.metadata())
         except ValueError as error:
             raise SetupError(f"{self.folder / STORE}: {error}") from error
+
+    def confidence(self) -> ConfidenceModel | None:
+        """Return what estimates the DSC of these weights' masks; None where nothing was fitted to them.
+
+        Raises:
+            SetupError: the file is damaged.
+
+        """
+        if CONFIDENCE not in self.sums:
+            return None
+        (path,) = self.verified(CONFIDENCE)
+        try:
+            return ConfidenceModel.from_arrays(read_arrays(path))
+        except (OSError, ValueError) as error:
+            raise SetupError(f"{path}: {error}") from error
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Read the arrays of a small safetensors file, all of them float32, by name.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no safetensors file, or holds other arrays.
+
+    """
+    header, start, content = read_header(path), data_start(path), path.read_bytes()
+    arrays = {}
+    for name, about in header.items():
+        if name == METADATA:
+            continue
+        if about["dtype"] != "F32":
+            raise ValueError(f"{name} is {about['dtype']}; F32 is needed")
+        begin, end = (start + offset for offset in about["data_offsets"])
+        arrays[name] = np.frombuffer(content[begin:end], np.float32).reshape(about["shape"])
+    return arrays
 
 
 def read_tensors(path: Path) -> "tuple[dict[str, Tensor], dict[str, str]]":

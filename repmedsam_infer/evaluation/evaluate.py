@@ -83,7 +83,7 @@ def evaluate_case(gt_path: Path, seg_path: Path, *, challenge: bool, baselines: 
     labels = len(np.unique(gt)) - 1
     scores = object_scores(gt, seg, spacing, challenge=challenge)
     sizes = frame_sizes(find_extents(gt), gt.shape)
-    objects = tuple(SizedScore(float(sizes[label - 1]), *one) for label, one in scores.items())
+    objects = tuple(SizedScore(label, float(sizes[label - 1]), *one) for label, one in scores.items())
     score = mean_of_objects(scores, challenge=challenge)
     return CaseScore(gt_path.name, modality_of(gt_path.name), labels, score, by_baseline, error, objects)
 

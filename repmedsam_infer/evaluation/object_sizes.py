@@ -14,8 +14,11 @@ SIZES = (8, 16, 32, 64)  # borders between groups of objects, in frame pixels
 
 @dataclass(frozen=True)
 class SizedScore:
-    """DSC and NSD of one object, and the square root of its box's area in the frame (in a volume, of the x-y box)."""
+    """DSC and NSD of one object, its label, and the square root of its box's area in the frame (in a volume, of the
+    x-y box).
+    """
 
+    label: int
     size: float
     dsc: float
     nsd: float

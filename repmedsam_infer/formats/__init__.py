@@ -55,6 +55,30 @@ def read_scan(path: Path, series: str | None = None) -> Scan:
     return read_dicom(path, series)
 
 
+def scan_of(image: Any) -> Scan | None:
+    """Return the scan of a path, or of an image of nibabel or SimpleITK; None for anything else.
+
+    Raises:
+        CaseReadError, SetupError: as `read_scan` does; or the image has other axes than a picture's or a volume's.
+
+    """
+    if isinstance(image, str | Path):
+        return read_scan(Path(image))
+    if is_nibabel(image):
+        from repmedsam_infer.formats.nifti import scan_of_nibabel
+
+        return scan_of_nibabel(image)
+    if type(image).__module__.partition(".")[0] == "SimpleITK":
+        from repmedsam_infer.formats.itk import scan_of_itk
+
+        return scan_of_itk(image)
+    return None
+
+
+def is_nibabel(image: Any) -> bool:
+    return any(kind.__module__.startswith("nibabel.") for kind in type(image).__mro__)
+
+
 def kind_of(path: Path) -> str:
     """Return the ending that says how to read a file, whether the file has it or not.
 

@@ -75,6 +75,26 @@ def read_itk(path: Path) -> Scan:
     )
 
 
+def scan_of_itk(image: Any) -> Scan:
+    """Return the volume, or the picture where it has two axes, of an image of SimpleITK.
+
+    Raises:
+        CaseReadError: it has other axes, or its voxels are neither grey nor RGB.
+
+    """
+    import SimpleITK as sitk  # noqa: N813
+
+    axes, components = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
+    if axes not in (2, 3) or components not in (1, 3):
+        raise CaseReadError(
+            f"image: has {axes} axes and {components} values a voxel; 2 or 3 axes, grey or RGB are needed"
+        )
+    is_volume = image.GetDimension() == IN_3D
+    source = ItkSource(image.GetOrigin(), image.GetSpacing(), image.GetDirection())
+    affine = affine_of("image", source) if is_volume else None
+    return Scan("image", sitk.GetArrayFromImage(image), is_volume, affine, source=source)
+
+
 def check_other_file(path: Path) -> None:
     """Check that a header whose voxels are in another file names one beside it: it could name any of the machine's."""
     with path.open("rb") as file:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError, SetupError
+from repmedsam_infer.formats.affine import check_affine
 from repmedsam_infer.formats.endings import name_of
 from repmedsam_infer.formats.nifti_header import (
     COLOURS,
@@ -33,6 +34,7 @@ from repmedsam_infer.io.npz import MAX_ARRAY_BYTES
 
 GZIP_MARK = b"\x1f\x8b"
 MAX_SIDE_NIFTI1 = 32_767
+IN_3D = 3
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,24 @@ def read_nifti(path: Path) -> Scan:
         source=NiftiSource(header, shape),
         warnings=tuple(warnings),
     )
+
+
+def scan_of_nibabel(image: Any) -> Scan:
+    """Return the volume of an image of nibabel.
+
+    Raises:
+        CaseReadError: it has other axes than x, y and z, or does not say where it lies in a way that makes sense.
+
+    """
+    name = Path(image.get_filename() or "image").name
+    shape = tuple(image.shape)
+    while len(shape) > IN_3D and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != IN_3D:
+        raise CaseReadError(f"{name}: has {len(image.shape)} axes {image.shape}; a volume of three is needed")
+    affine = RAS_TO_LPS @ np.asarray(image.affine, np.float64)
+    check_affine(name, affine)
+    return Scan(name, np.asanyarray(image.dataobj).reshape(shape).T, is_volume=True, affine=affine)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from repmedsam_infer.report_page.charts import Bar, seconds_text, stages_bar
 from repmedsam_infer.report_page.objects import ObjectsTable, objects_table, size_text
 from repmedsam_infer.report_page.results import Result
+from repmedsam_infer.segmentation.segment import DOUBTFUL
 
 WARNINGS_SHOWN = 3  # of a case, before the others are folded away
 STATUS_WORDS = {"ok": "ok", "failed": "failed", "skipped": "kept"}
@@ -25,6 +26,7 @@ class CaseRow:
     seconds: with the unit; empty where the time is not known.
     stages: seconds by stage; None where they are not known.
     dsc, nsd: 0 to 1; None where there is no ground truth.
+    confidence: the lowest of its objects; None where the run has none. doubtful: whether it is low.
     objects: None where there are none.
     small, large: data: addresses of JPEG pictures; empty where there are none.
     data: values by name, for the page's script to sort and filter by; names without a value are left out.
@@ -44,14 +46,19 @@ class CaseRow:
     stages: Bar | None
     dsc: float | None
     nsd: float | None
+    confidence: float | None
+    doubtful: bool
     objects: ObjectsTable | None
     small: str
     large: str
     data: dict[str, str | int | float]
 
 
-def case_row(number: int, result: Result, *, scored: bool) -> CaseRow:
-    """Return a case as the page shows it. number: its place, from 1; scored: whether any case of the run has scores."""
+def case_row(number: int, result: Result, *, scored: bool, estimated: bool) -> CaseRow:
+    """Return a case as the page shows it.
+
+    number: its place, from 1. scored, estimated: whether any case of the run has scores, has confidence.
+    """
     report = result.report
     count = len(result.objects) if report.status != "failed" else None
     data = {
@@ -60,6 +67,7 @@ def case_row(number: int, result: Result, *, scored: bool) -> CaseRow:
         "seconds": report.seconds or None,
         "dsc": result.dsc,
         "nsd": result.nsd,
+        "confidence": result.confidence,
         "status": report.status,
         "modality": result.modality,
         "warned": 1 if report.warnings else None,
@@ -79,7 +87,9 @@ def case_row(number: int, result: Result, *, scored: bool) -> CaseRow:
         stages=stages_bar(report.stages, 120, 6) if report.stages else None,
         dsc=result.dsc,
         nsd=result.nsd,
-        objects=objects_table(result, scored=scored) if result.objects else None,
+        confidence=result.confidence,
+        doubtful=result.confidence is not None and result.confidence < DOUBTFUL,
+        objects=objects_table(result, scored=scored, estimated=estimated) if result.objects else None,
         small=data_address(result.pictures[0]) if result.pictures else "",
         large=data_address(result.pictures[-1]) if result.pictures else "",
         data={name: value for name, value in data.items() if value is not None},

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from repmedsam_infer.batch.report import read_run
 from repmedsam_infer.errors import SetupError
 from repmedsam_infer.report_page.page import write_page
 from repmedsam_infer.report_page.pictures import draw_pictures
-from repmedsam_infer.report_page.results import Folders, Result, ScoreObjects, collect, find_names, read_run
+from repmedsam_infer.report_page.results import Folders, Result, ScoreObjects, collect, find_names
 
 INSTALL = "scores need the package {package}: pip install 'repmedsam[evaluate]'"
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from repmedsam_infer.report_page.results import ObjectResult, Result
+from repmedsam_infer.segmentation.segment import DOUBTFUL
 
 MOST_ROWS = 500  # objects of a case that are listed
 MM3_A_ML = 1000
@@ -10,9 +11,16 @@ MM3_A_ML = 1000
 
 @dataclass(frozen=True)
 class ObjectRow:
-    """One object. scores: DSC and NSD, or nothing; sizes: a text a column, nothing where the mask is empty."""
+    """One object.
+
+    confidence: a text, or nothing; doubtful: whether it is low. scores: DSC and NSD, or nothing. sizes: a text a
+    column, nothing where the mask is empty.
+    """
 
     label: int
+    name: str
+    confidence: list[str]
+    doubtful: bool
     scores: list[str]
     sizes: list[str]
 
@@ -22,39 +30,55 @@ class ObjectsTable:
     """The objects of one case.
 
     total: all of them together, in words.
-    score_heads, size_heads: the words above the columns of scores and of sizes.
+    named: whether there are names that say more than the label.
+    confidence_heads, score_heads, size_heads: the words above the columns.
     left_out: how many objects have no row.
     """
 
     total: str
+    named: bool
+    confidence_heads: list[str]
     score_heads: list[str]
     size_heads: list[str]
     rows: list[ObjectRow]
     left_out: int
 
 
-def objects_table(result: Result, *, scored: bool) -> ObjectsTable:
-    """At most MOST_ROWS objects: of more, those with the lowest DSC, or else the largest. In the order of labels."""
+def objects_table(result: Result, *, scored: bool, estimated: bool) -> ObjectsTable:
+    """At most MOST_ROWS objects: of more, those with the lowest DSC or confidence, or else the largest. Those of the
+    lowest confidence come first, where there is any, else they are in the order of labels.
+    """
     is_volume, in_mm = len(result.shape) == 3, result.spacing is not None
     shown = result.objects
     if len(shown) > MOST_ROWS:
-        shown = sorted(sorted(shown, key=importance)[:MOST_ROWS], key=lambda one: one.label)
+        shown = sorted(shown, key=importance)[:MOST_ROWS]
+    shown = sorted(shown, key=lambda one: (2.0 if one.confidence is None else one.confidence, one.label))
     count = len(result.objects)
     return ObjectsTable(
         total=f"{count} object{'s' if count > 1 else ''}: {total_text(result)}",
+        named=any(one.name not in ("", f"object {one.label}") for one in result.objects),
+        confidence_heads=["Confidence"] if estimated else [],
         score_heads=["DSC", "NSD"] if scored else [],
         size_heads=size_heads(is_volume=is_volume, in_mm=in_mm),
         rows=[
-            ObjectRow(one.label, score_texts(one, scored=scored), size_texts(one, is_volume=is_volume, in_mm=in_mm))
+            ObjectRow(
+                label=one.label,
+                name=one.name,
+                confidence=["" if one.confidence is None else f"{one.confidence:.2f}"] if estimated else [],
+                doubtful=one.confidence is not None and one.confidence < DOUBTFUL,
+                scores=score_texts(one, scored=scored),
+                sizes=size_texts(one, is_volume=is_volume, in_mm=in_mm),
+            )
             for one in shown
         ],
         left_out=count - len(shown),
     )
 
 
-def importance(one: ObjectResult) -> tuple[float, float]:
-    """Return a key to sort by: the lowest DSC first, then the largest object."""
-    return 2.0 if one.dsc is None else one.dsc, -one.measure.count if one.measure else 0.0
+def importance(one: ObjectResult) -> tuple[float, float, float]:
+    """Return a key to sort by: the lowest DSC first, then the lowest confidence, then the largest object."""
+    dsc, confidence = (2.0 if value is None else value for value in (one.dsc, one.confidence))
+    return dsc, confidence, -one.measure.count if one.measure else 0.0
 
 
 def size_heads(*, is_volume: bool, in_mm: bool) -> list[str]:

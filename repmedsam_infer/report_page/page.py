@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repmedsam_infer.batch.report import now
+from repmedsam_infer.batch.report import Run, now
 from repmedsam_infer.errors import SetupError
 from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.report_page.cases import STATUS_WORDS, case_row
 from repmedsam_infer.report_page.charts import Strip, all_stages, seconds_text, strip
-from repmedsam_infer.report_page.results import Result, Run, mean
+from repmedsam_infer.report_page.results import Result, mean
+from repmedsam_infer.segmentation.segment import DOUBTFUL
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -69,11 +70,10 @@ def write_page(path: Path, title: str, run: Run, results: list[Result], notes: l
 
 
 def page(title: str, run: Run, results: list[Result], notes: list[str]) -> str:
-    """Return the page's HTML: failed cases first, then by DSC where there is one, else by name."""
-    ordered = sorted(
-        results, key=lambda r: (r.report.status != "failed", 2.0 if r.dsc is None else r.dsc, r.report.case)
-    )
+    """Return the page's HTML: failed cases first, then by DSC where there is one, else by confidence, then by name."""
+    ordered = sorted(results, key=importance)
     scored = any(result.dsc is not None for result in results)
+    estimated = any(result.confidence is not None for result in results)
     statuses = {result.report.status for result in results}
     return (
         templates()
@@ -88,10 +88,19 @@ def page(title: str, run: Run, results: list[Result], notes: list[str]) -> str:
             setting=known_setting(run.setting) if run.setting else None,
             kinds=kinds(ordered),
             statuses={status: word for status, word in STATUS_WORDS.items() if status in statuses},
-            cases=[case_row(number, result, scored=scored) for number, result in enumerate(ordered, 1)],
+            cases=[
+                case_row(number, result, scored=scored, estimated=estimated) for number, result in enumerate(ordered, 1)
+            ],
             scored=scored,
+            estimated=estimated,
         )
     )
+
+
+def importance(result: Result) -> tuple[bool, float, float, str]:
+    """Return a key to sort by: what a person should see first comes first."""
+    dsc, confidence = (2.0 if value is None else value for value in (result.dsc, result.confidence))
+    return result.report.status != "failed", dsc, confidence, result.report.case
 
 
 def templates() -> "Environment":
@@ -140,6 +149,10 @@ def figures(results: list[Result]) -> list[Figure]:
         Figure(failed, "failed", "bad" if failed else "good"),
         Figure(sum(len(result.objects) for result in results), "objects"),
     ]
+    confidences = [one.confidence for result in results for one in result.objects if one.confidence is not None]
+    if confidences:
+        doubtful = sum(confidence < DOUBTFUL for confidence in confidences)
+        found.append(Figure(doubtful, f"of confidence below {DOUBTFUL:g}", "bad" if doubtful else "good"))
     if seconds := known_seconds(results):
         found.append(Figure(seconds_text(statistics.median(seconds)), "median of a case"))
         found.append(Figure(seconds_text(sum(seconds)), "all cases together"))

@@ -1,6 +1,5 @@
 """A run as it lies in its folders, put together case by case: report.json, cases, segmentations, ground truth."""
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,15 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.batch.report import EFFICIENCY, REPORT, CaseReport, read_efficiency
+from repmedsam_infer.batch.report import EFFICIENCY, CaseReport, Run, number, read_efficiency
 from repmedsam_infer.boxes import MAX_BOXES
 from repmedsam_infer.case import Case, modality_of, read_case
 from repmedsam_infer.errors import CaseError, CaseReadError, UsageError
 from repmedsam_infer.evaluation.measure import Measure, measure_labels
 from repmedsam_infer.io.npz import open_npz
-
-MAX_REPORT_BYTES = 256 << 20  # of a report.json; ours take less than 1 KB a case
-STATUSES = ("ok", "failed", "skipped")
 
 ScoreObjects = Callable[
     [NDArray[np.integer], NDArray[np.integer], tuple[float, ...]], Mapping[int, tuple[float, float]]
@@ -41,21 +37,19 @@ class Folders:
 
 
 @dataclass(frozen=True)
-class Run:
-    """What report.json says: about the run, and about each case by its name."""
-
-    setting: dict[str, Any]
-    cases: dict[str, CaseReport]
-
-
-@dataclass(frozen=True)
 class ObjectResult:
-    """One label. measure: None where nothing is marked; dsc, nsd: None where there is no ground truth."""
+    """One label.
+
+    measure: None where nothing is marked. dsc, nsd: None where there is no ground truth. confidence: the estimated DSC,
+    None where the run has none. name: of its box; empty where the run has none.
+    """
 
     label: int
     measure: Measure | None
     dsc: float | None = None
     nsd: float | None = None
+    confidence: float | None = None
+    name: str = ""
 
 
 @dataclass
@@ -89,58 +83,16 @@ class Result:
     def nsd(self) -> float | None:
         return mean([one.nsd for one in self.objects])
 
+    @property
+    def confidence(self) -> float | None:
+        """The lowest of its objects': one bad mask is what to look for."""
+        return min((one.confidence for one in self.objects if one.confidence is not None), default=None)
+
 
 def mean(values: list[float | None]) -> float | None:
     """None where there is no value."""
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if known else None
-
-
-def read_run(segs: Path) -> Run:
-    """Return what the run says of itself; nothing where it left no report.json.
-
-    Raises:
-        UsageError: the file is not what predict writes.
-
-    """
-    path = segs / REPORT
-    try:
-        if path.stat().st_size > MAX_REPORT_BYTES:
-            raise UsageError(f"{path} is larger than {MAX_REPORT_BYTES >> 20} MiB: predict writes no such file")
-        content = json.loads(path.read_bytes())
-        cases = [read_case_report(raw) for raw in content["cases"]]
-    except FileNotFoundError:
-        return Run({}, {})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise UsageError(
-            f"{path} cannot be read ({type(error).__name__}: {error}): remove it, or run predict again"
-        ) from error
-    return Run({key: value for key, value in content.items() if key != "cases"}, {c.case: c for c in cases})
-
-
-def read_case_report(raw: Any) -> CaseReport:
-    """Raise KeyError, TypeError, ValueError or AttributeError where it is not one."""
-    status = raw["status"]
-    if status not in STATUSES:
-        raise ValueError(f"status {status!r}")
-    return CaseReport(
-        case=str(raw["case"]),
-        status=status,
-        seconds=number(raw.get("seconds", 0)),
-        stages={str(stage): number(seconds) for stage, seconds in raw.get("stages", {}).items()},
-        encodings=int(raw.get("encodings", 0)),
-        boxes=int(raw.get("boxes", 0)),
-        labels=int(raw.get("labels", 0)),
-        warnings=[str(warning) for warning in raw.get("warnings", [])],
-        error=None if raw.get("error") is None else str(raw["error"]),
-    )
-
-
-def number(raw: Any) -> float:
-    value = float(raw)
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{raw} seconds")
-    return value
 
 
 def find_names(run: Run, segs: Path) -> list[str]:
@@ -213,7 +165,11 @@ def read_files(
     labels = sorted(measures.keys() | scores.keys() | set(case.boxes.labels.tolist()))
     unscored = (None, None)
     result.shape, result.spacing, result.has_truth = case.shape, spacing, gt is not None
-    result.objects = [ObjectResult(label, measures.get(label), *scores.get(label, unscored)) for label in labels]
+    told = {one.label: one for one in result.report.objects}
+    for label in labels:
+        one, (dsc, nsd) = told.get(label), scores.get(label, unscored)
+        confidence, object_name = (one.confidence, one.name) if one else (None, "")
+        result.objects.append(ObjectResult(label, measures.get(label), dsc, nsd, confidence, object_name))
     result.report.boxes = result.report.boxes or case.boxes.count
     result.pictures = draw(case, segs)
 

@@ -31,7 +31,7 @@ from repmedsam_infer.evaluation.markdown import markdown
 from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.network import RepMedSAM, reparameterize
 from repmedsam_infer.network.repmedsam import Grid
-from repmedsam_infer.segment import segment
+from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_train.comparison.litemedsam import LiteMedSAM
 
@@ -51,10 +51,10 @@ class Variant:
     def do(self, case: Case) -> Segmentation:
         engine = self.engines[case.is_volume]
         if not (self.box_by_box and case.is_volume):
-            return segment(case, engine, Stopwatch())
+            return segment(case, engine, Stopwatch()).labels
         segs = case.empty_segmentation()
         for i in bottom_to_top(case.boxes.corners).tolist():
-            alone = segment(with_boxes(case, slice(i, i + 1)), engine, Stopwatch())
+            alone = segment(with_boxes(case, slice(i, i + 1)), engine, Stopwatch()).labels
             np.copyto(segs, alone, where=alone > 0)
         return segs
 

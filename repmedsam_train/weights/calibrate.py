@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.case import Case, find_cases, is_volume_name, modality_of, read_case
 from repmedsam_infer.engines.calibration import Calibration
+from repmedsam_infer.engines.confidence import ConfidenceModel
 from repmedsam_infer.engines.engine import Decoded, Engine
 from repmedsam_infer.engines.precision import Precision
 from repmedsam_infer.evaluation.evaluate import read_ground_truth, score_labels
-from repmedsam_infer.segment import segment
+from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 F32 = NDArray[np.float32]
@@ -64,6 +65,7 @@ class Replaying:
 
     name, version = "replaying", ""
     precision: Precision = "fp32"
+    confidence: ConfidenceModel | None = None  # boxes are tight, and masks as these
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -132,7 +134,7 @@ def try_value(group: Sequence[Labelled], fitted: Calibration, field: str, value:
     by_modality: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for one in group:
         one.engine.calibration = calibration
-        segs = segment(one.case, one.engine, Stopwatch())
+        segs = segment(one.case, one.engine, Stopwatch()).labels
         score = score_labels(one.gts, segs, one.spacing, challenge=False)
         if not np.isnan(score.dsc):
             by_modality[modality_of(one.case.name)].append((score.dsc, score.nsd))

@@ -102,7 +102,7 @@ def read_text(path: Path) -> str:
         ) from error
 
 
-def read_json(file: str, text: str, case_name: str, numbers: int) -> list[Entry]:
+def parse_json(file: str, text: str) -> Any:
     def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         if len(set(keys)) < len(keys):
@@ -113,10 +113,16 @@ def read_json(file: str, text: str, case_name: str, numbers: int) -> list[Entry]
         raise CaseReadError(f"{file}: holds {name}; finite numbers are needed")
 
     try:
-        content = json.loads(text, object_pairs_hook=no_duplicates, parse_constant=no_constants)
+        return json.loads(text, object_pairs_hook=no_duplicates, parse_constant=no_constants)
+    except CaseReadError:  # of the two above: a ValueError, too
+        raise
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise CaseReadError(f"{file}: is not valid JSON ({reason})") from error
+
+
+def read_json(file: str, text: str, case_name: str, numbers: int) -> list[Entry]:
+    content = parse_json(file, text)
     if isinstance(content, dict) and "cases" in content:
         _only_keys(file, "the file", content, {"cases"})
         content = _of_case(file, content["cases"], case_name)

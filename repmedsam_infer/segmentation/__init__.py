@@ -1,0 +1,1 @@
+"""A case and its boxes in, labels and their confidence out. Begin with segment.py."""

@@ -1,0 +1,48 @@
+"""One box on one view: its logits over its ROI, and what they mean at the image's pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.decoder_roi import rois_around, whole_frame
+from repmedsam_infer.engines.engine import Decoded, Engine
+from repmedsam_infer.postprocess import frame_logits, image_mask, roi_logits
+from repmedsam_infer.preprocess import CLOSE_WEIGHT, View
+
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What the decoder makes of one box on one view: its clip box in the view's frame, (4,), and (4G, 4G) logits."""
+
+    view: View
+    clip_box: F32
+    logits: F32
+
+
+def decode(embedding: F32, prompts: F32, clip_boxes: F32, engine: Engine, offset: float = 0.0) -> Decoded:
+    """Logits, with `offset` added, and predicted IoU of N boxes, over the ROI of each clip box.
+
+    prompts (N, 4) are the boxes that the network is given, clip_boxes (N, 4) those that masks do not leave; in frame
+    pixels.
+    """
+    rois = rois_around(clip_boxes) if engine.focus else whole_frame(len(clip_boxes))
+    decoded = engine.decode(embedding, prompts, rois)
+    return Decoded(decoded.low_res_logits + np.float32(offset), decoded.iou)
+
+
+def object_mask(decodings: Sequence[Decoding], *, focus: bool) -> tuple[slice, slice, NDArray[np.bool_]]:
+    """Rows and columns of a clip box in the image, and the mask on them: where the mean of its logits is positive."""
+    whole = decodings[0]
+    rows, columns = whole.view.pixels(whole.clip_box)
+    if not focus:
+        return rows, columns, image_mask(frame_logits(whole.logits, whole.view), whole.view)[rows, columns]
+    logits, *close = (
+        roi_logits(one.logits, rois_around(one.clip_box[None])[0], one.view, rows, columns) for one in decodings
+    )
+    for other in close:
+        logits = (1 - CLOSE_WEIGHT) * logits + CLOSE_WEIGHT * other
+    return rows, columns, logits > 0

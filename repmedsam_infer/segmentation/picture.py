@@ -1,0 +1,88 @@
+"""Pictures: every box on the whole view, fitted to what is in it, and small ones on close views besides."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.boxes import bottom_to_top
+from repmedsam_infer.case import Case, Segmentation
+from repmedsam_infer.engines.engine import Engine
+from repmedsam_infer.postprocess import paint
+from repmedsam_infer.preprocess import Picture, View, Zoom, close_views
+from repmedsam_infer.segmentation.box_fit import fit_boxes
+from repmedsam_infer.segmentation.decode import Decoding, decode, object_mask
+from repmedsam_infer.system.stopwatch import Stopwatch
+
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PictureObjects:
+    """N objects of a picture.
+
+    decodings: of each on the whole view first, then on close ones; logits have the offset of pictures.
+    confidence: (N,) the DSC that the mask of each is estimated to have; NaN where nothing estimates it.
+    """
+
+    decodings: list[list[Decoding]]
+    confidence: F32
+
+
+def segment_picture(case: Case, engine: Engine, watch: Stopwatch, zoom: Zoom) -> tuple[Segmentation, F32]:
+    """(H, W) labels and (K,) confidence: one encoding and one batch of boxes for each view."""
+    segs = case.empty_segmentation()
+    if not len(case.boxes.labels):
+        return segs, np.zeros(0, np.float32)
+    picture = Picture(case.imgs)
+
+    def encode(view: View) -> F32:
+        with watch("preprocess"):
+            placed = picture.place(view)
+        with watch("encode"):
+            return engine.encode(placed)
+
+    objects = decode_picture(picture.whole, case.boxes.corners.astype(np.float32), engine, watch, zoom, encode)
+    with watch("postprocess"):
+        for i in bottom_to_top(case.boxes.corners):
+            rows, columns, mask = object_mask(objects.decodings[i], focus=engine.focus)
+            paint(segs[rows, columns], mask, int(case.boxes.labels[i]))
+    return segs, objects.confidence
+
+
+def decode_picture(
+    whole: View,
+    corners: F32,
+    engine: Engine,
+    watch: Stopwatch,
+    zoom: Zoom,
+    encode: Callable[[View], F32],
+) -> PictureObjects:
+    """Decode N boxes.
+
+    Args:
+        whole: the whole view.
+        corners: (N, 4) inclusive, in image pixels.
+        engine: decodes.
+        watch: times decoding.
+        zoom: how many close views there may be.
+        encode: gives the embedding of a view.
+
+    """
+    embedding = encode(whole)
+    with watch("decode"):
+        fitted = fit_boxes(corners, whole, embedding, engine)
+    decodings = [
+        [Decoding(whole, clip_box, logits)]
+        for clip_box, logits in zip(whole.place_boxes(fitted.corners), fitted.logits, strict=True)
+    ]
+    close = close_views(corners, whole, zoom) if engine.focus else []
+    for view, shown in close:
+        clip_boxes = view.place_boxes(fitted.corners[shown])
+        embedding = encode(view)
+        with watch("decode"):
+            logits = decode(embedding, clip_boxes, clip_boxes, engine, engine.calibration.picture_offset).low_res_logits
+        for i, clip_box, of_box in zip(shown.tolist(), clip_boxes, logits, strict=True):
+            decodings[i].append(Decoding(view, clip_box, of_box))
+    return PictureObjects(decodings, fitted.confidence)
