@@ -17,8 +17,9 @@ import pytest
 from jinja2 import UndefinedError
 from numpy.typing import NDArray
 
-from repmedsam_infer.batch.report import CaseReport, Run, read_run
+from repmedsam_infer.batch.report import CaseReport, ObjectReport, Run, read_run
 from repmedsam_infer.case import Case, read_case
+from repmedsam_infer.errors import UsageError
 from repmedsam_infer.report_page import make
 from repmedsam_infer.report_page.make import make_report
 from repmedsam_infer.report_page.objects import MOST_ROWS
@@ -137,6 +138,35 @@ def test_the_page_shows_all_worst_first(a_run: RunFolders, repmedsam: Repmedsam)
     assert f"{voxels * 2:,.1f}" in words  # mm3
     assert f"{voxels * 2 / 1000:,.3f}" in words  # ml
     assert re.search(r"\b18\.\d mm", words)  # 9 slices of 2 mm
+
+
+def test_low_confidence_is_flagged_and_comes_first() -> None:
+    from repmedsam_infer.evaluation.measure import Measure
+
+    measure = Measure(1, 9, None, 3.0, 3.0, 0, 0, 0)
+    objects = [
+        ObjectResult(1, measure, confidence=0.93, name="disc"),
+        ObjectResult(2, measure, confidence=0.41, name=EVIL),
+    ]
+    sure = Result(CaseReport("2D_US_a.npz", "ok"), (9, 9), None, objects[:1])
+    unsure = Result(CaseReport("2D_US_b.npz", "ok"), (9, 9), None, objects)
+    html = page("run", Run({}, {}), [sure, unsure], [])
+    assert html.index("2D_US_b") < html.index("2D_US_a")
+    assert html.index(">0.41<") < html.index(">0.93<")
+    assert html.count('class="doubtful">0.41') == 1
+    assert "the lowest confidence first" in html
+    assert ">disc<" in html
+    assert EVIL not in html
+
+
+def test_objects_of_report_json_are_read_back(a_run: RunFolders) -> None:
+    one = {"label": 1, "name": "disc", "box": [20, 10, 39, 29], "confidence": 0.5}
+    a_run.report(cases=[{"case": "2DBox_US_good.npz", "status": "ok", "objects": [one]}])
+    (report,) = read_run(a_run.segs).cases.values()
+    assert report.objects == [ObjectReport(1, "disc", [20, 10, 39, 29], 0.5)]
+    a_run.report(cases=[{"case": "2DBox_US_good.npz", "status": "ok", "objects": [{**one, "confidence": "high"}]}])
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_run(a_run.segs)
 
 
 def test_scores_are_those_of_evaluate(a_run: RunFolders) -> None:
