@@ -98,6 +98,7 @@ def test_masks_are_the_mean_of_both_views(zoom: Zoom, encodings: int) -> None:
         assert all(0 < np.nonzero(segs == label)[1].min() - box[0] < margin for label, box in enumerate(boxes, 1))
 
 
+@pytest.mark.filterwarnings("ignore:low confidence")  # the picture is noise
 def test_box_after_box_on_a_large_picture_is_the_same_as_one_box_at_a_time() -> None:
     image = np.random.default_rng(0).integers(0, 255, (700, 900, 3), np.uint8)
     boxes = [[30, 40, 60, 90], [400, 300, 640, 600]]

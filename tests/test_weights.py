@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from repmedsam_infer.engines.load import load_engine
-from repmedsam_infer.engines.weights import STORE, SUMS, Weights, find_weights
+from repmedsam_infer.engines.weights import CONFIDENCE, STORE, SUMS, Weights, find_weights
 from repmedsam_infer.errors import SetupError, UsageError
 
 MAX_FILE_BYTES = 95 << 20
@@ -32,7 +32,7 @@ def test_the_environment_names_a_folder(weights: Weights, tmp_path: Path, monkey
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "unlisted"])
 def test_damaged_weights_are_refused(damage: str, weights: Weights, tmp_path: Path) -> None:
-    for name in [SUMS, STORE, "encoder.xml", "prompts.xml", "decoder.xml"]:
+    for name in [SUMS, STORE, CONFIDENCE, "encoder.xml", "prompts.xml", "decoder.xml"]:
         shutil.copy(weights.folder / name, tmp_path)
     if damage == "changed":
         with (tmp_path / STORE).open("r+b") as file:

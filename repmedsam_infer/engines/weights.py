@@ -13,15 +13,15 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from repmedsam_infer.engines.calibration import Calibration
-from repmedsam_infer.engines.confidence import ConfidenceModel
 from repmedsam_infer.errors import SetupError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `info` reads metadata, and imports nothing heavy
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
+
+    from repmedsam_infer.engines.confidence import ConfidenceModel
 
 SUMS = "SHA256SUMS"
 STORE = "repmedsam.safetensors"  # the re-parameterized network, fp16
@@ -106,7 +106,7 @@ class Weights:
         except ValueError as error:
             raise SetupError(f"{self.folder / STORE}: {error}") from error
 
-    def confidence(self) -> ConfidenceModel | None:
+    def confidence(self) -> "ConfidenceModel | None":
         """Return what estimates the DSC of these weights' masks; None where nothing was fitted to them.
 
         Raises:
@@ -115,6 +115,8 @@ class Weights:
         """
         if CONFIDENCE not in self.sums:
             return None
+        from repmedsam_infer.engines.confidence import ConfidenceModel
+
         (path,) = self.verified(CONFIDENCE)
         try:
             return ConfidenceModel.from_arrays(read_arrays(path))
@@ -122,7 +124,7 @@ class Weights:
             raise SetupError(f"{path}: {error}") from error
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
+def read_arrays(path: Path) -> "dict[str, NDArray[np.float32]]":
     """Read the arrays of a small safetensors file, all of them float32, by name.
 
     Raises:
@@ -130,6 +132,8 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
         ValueError: it is no safetensors file, or holds other arrays.
 
     """
+    import numpy as np
+
     header, start, content = read_header(path), data_start(path), path.read_bytes()
     arrays = {}
     for name, about in header.items():
