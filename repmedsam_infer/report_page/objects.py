@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from repmedsam_infer.report_page.results import ObjectResult, Result
+from repmedsam_infer.result import MM3_A_ML
 from repmedsam_infer.segmentation.segment import DOUBTFUL
 
 MOST_ROWS = 500  # objects of a case that are listed
-MM3_A_ML = 1000
 
 
 @dataclass(frozen=True)

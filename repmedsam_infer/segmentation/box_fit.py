@@ -40,10 +40,12 @@ class FittedBoxes:
 
 def fit_boxes(corners: F32, view: View, embedding: F32, engine: Engine) -> FittedBoxes:
     """Decode (N, 4) boxes in image pixels on a whole view, and others where those seem better."""
-    decoded, features = decode_with_features(corners, view, embedding, engine)
     model = engine.confidence
     if model is None or not engine.focus:
-        return FittedBoxes(corners, decoded.low_res_logits, np.full(len(corners), np.nan, np.float32))
+        boxes = view.place_boxes(corners)
+        logits = decode(embedding, boxes, boxes, engine, engine.calibration.picture_offset).low_res_logits
+        return FittedBoxes(corners, logits, np.full(len(corners), np.nan, np.float32))
+    decoded, features = decode_with_features(corners, view, embedding, engine)
     estimated = model.first(features)
     confidence, logits = estimated[:, 0].copy(), decoded.low_res_logits
     doubtful = np.flatnonzero(estimated[:, 1:].max(1) > estimated[:, 0] + WORTH_TRYING)

@@ -30,8 +30,10 @@ def decode(embedding: F32, prompts: F32, clip_boxes: F32, engine: Engine, offset
     pixels.
     """
     rois = rois_around(clip_boxes) if engine.focus else whole_frame(len(clip_boxes))
-    decoded = engine.decode(embedding, prompts, rois)
-    return Decoded(decoded.low_res_logits + np.float32(offset), decoded.iou)
+    logits, iou = engine.decode(embedding, prompts, rois)
+    if offset:
+        logits += offset  # in place: what engines give is the caller's
+    return Decoded(logits, iou)
 
 
 def object_mask(decodings: Sequence[Decoding], *, focus: bool) -> tuple[slice, slice, NDArray[np.bool_]]:

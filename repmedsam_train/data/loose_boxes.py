@@ -43,8 +43,19 @@ def loosened(boxes: NDArray[np.integer], shape: tuple[int, ...], sides: float, s
     more = np.rint((high - low + 1) * sides)
     if axes == 3:
         more[:, 2] = slices
-    middle = np.floor((low + high) / 2)
-    largest = np.array(shape[::-1]) - 1
-    low = np.clip(np.minimum(low - more, middle), 0, largest)
-    high = np.clip(np.maximum(high + more, middle), 0, largest)
-    return np.concatenate([low, high], 1).astype(np.int64)
+    return moved_outwards(np.concatenate([low, high], 1), np.concatenate([more, more], 1), shape).astype(np.int64)
+
+
+def moved_outwards(
+    boxes: NDArray[np.float64], more: NDArray[np.float64], shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Move every side of (N, 4) or (N, 6) boxes outwards by `more`, of the same shape; not beyond the image's ends.
+
+    Where it is negative sides move inwards, to the middle of the box at most.
+    """
+    low, high = np.split(boxes, 2, axis=1)
+    more_low, more_high = np.split(more, 2, axis=1)
+    middle, largest = np.floor((low + high) / 2), np.array(shape[::-1]) - 1
+    low = np.clip(np.minimum(low - more_low, middle), 0, largest)
+    high = np.clip(np.maximum(high + more_high, middle), 0, largest)
+    return np.concatenate([low, high], 1)

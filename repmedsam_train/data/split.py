@@ -7,6 +7,7 @@ Where there is none every file is taken to be a group of its own, which is right
 
 import csv
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,14 @@ def split(folder: Path, seed: int) -> tuple[list[Path], list[Path]]:
     for group in sorted(members):
         parts[group in held_out].extend(members[group])
     return parts
+
+
+def some_of_each_dataset(paths: Sequence[Path], most: int, seed: int) -> list[Path]:
+    """Draw up to `most` cases of each data set (the names before their numbers), in order of name."""
+    by_dataset: defaultdict[str, list[Path]] = defaultdict(list)
+    for index in np.random.default_rng(seed).permutation(len(paths)):
+        by_dataset[paths[index].stem.rsplit("_", 1)[0]].append(paths[index])
+    return sorted(path for of_one in by_dataset.values() for path in of_one[:most])
 
 
 def read_groups(path: Path) -> dict[str, str]:

@@ -22,6 +22,7 @@ from repmedsam_infer.engines.precision import Precision
 from repmedsam_infer.evaluation.evaluate import read_ground_truth, score_labels
 from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
+from repmedsam_train.data.split import some_of_each_dataset
 
 F32 = NDArray[np.float32]
 PER_DATASET = 8
@@ -99,12 +100,7 @@ def calibrate(
         CaseReadError: a case or its ground truth cannot be read.
 
     """
-    by_dataset: defaultdict[str, list[Path]] = defaultdict(list)
-    paths = find_cases(cases)
-    for index in np.random.default_rng(0).permutation(len(paths)):
-        path = paths[index]
-        by_dataset[path.stem.rsplit("_", 1)[0]].append(path)
-    chosen = sorted(path for paths in by_dataset.values() for path in paths[:per_dataset])
+    chosen = some_of_each_dataset(find_cases(cases), per_dataset, seed=0)
     fitted = Calibration()
     for volumes, steps in ((False, PICTURE_STEPS), (True, VOLUME_STEPS)):
         group = [labelled(path, engine) for path in chosen if is_volume_name(path.name) == volumes]

@@ -5,7 +5,6 @@ by the very code that segments, so that estimates see in use what they were fitt
 """
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -18,7 +17,7 @@ from torch import nn
 
 from repmedsam_infer.boxes import Boxes, sizes_of
 from repmedsam_infer.case import Case, find_cases, is_volume_name, modality_of, read_case
-from repmedsam_infer.engines.confidence import ConfidenceModel, Perceptron
+from repmedsam_infer.engines.confidence import LARGEST_INPUT, ConfidenceModel, Perceptron
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.weights import CONFIDENCE, SUMS
 from repmedsam_infer.evaluation.evaluate import read_ground_truth
@@ -29,6 +28,8 @@ from repmedsam_infer.segmentation.decode import Decoding, object_mask
 from repmedsam_infer.segmentation.features import volume_features
 from repmedsam_infer.segmentation.volume import label_volume
 from repmedsam_infer.system.stopwatch import Stopwatch
+from repmedsam_train.data.loose_boxes import moved_outwards
+from repmedsam_train.data.split import some_of_each_dataset
 
 F32 = NDArray[np.float32]
 Labels = NDArray[np.integer]
@@ -36,7 +37,6 @@ OBJECTS = 10  # of a picture
 DRAWS = 2  # of boxes around the same objects
 HIDDEN, EPOCHS, BATCH, RATE, DROPOUT = 64, 40, 256, 3e-3, 0.1
 BALANCE = 0.7  # how far rare modalities are made up for: 0 not at all, 1 wholly
-OUTWARDS = np.array([-1, -1, 1, 1])
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,8 @@ class Example:
 
 def choose_cases(folder: Path, per_dataset: int, *, volumes: bool) -> list[Path]:
     """Up to `per_dataset` cases of each data set (the names before their numbers), always the same."""
-    by_dataset: defaultdict[str, list[Path]] = defaultdict(list)
     paths = [path for path in find_cases(folder) if is_volume_name(path.name) == volumes]
-    for index in np.random.default_rng(1).permutation(len(paths)):
-        by_dataset[paths[index].stem.rsplit("_", 1)[0]].append(paths[index])
-    return sorted(path for of_one in by_dataset.values() for path in of_one[:per_dataset])
+    return some_of_each_dataset(paths, per_dataset, seed=1)
 
 
 def drawn_boxes(tight: NDArray[np.float64], shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -66,10 +63,7 @@ def drawn_boxes(tight: NDArray[np.float64], shape: tuple[int, ...], rng: np.rand
     kind = rng.random((count, 1))
     share = np.select([kind < 0.35, kind < 0.65, kind < 0.8], [np.zeros((count, 4)), alike, apart], nearly)
     sides = np.tile(tight[:, 2:] - tight[:, :2] + 1, 2)
-    boxes = tight + np.rint(share * sides) * OUTWARDS
-    middle = np.floor((tight[:, :2] + tight[:, 2:]) / 2)
-    boxes = np.concatenate([np.minimum(boxes[:, :2], middle), np.maximum(boxes[:, 2:], middle)], 1)
-    return np.clip(boxes, 0, np.array([shape[1] - 1, shape[0] - 1] * 2))
+    return moved_outwards(tight, np.rint(share * sides), shape)
 
 
 def picture_examples(path: Path, engine: Engine, rng: np.random.Generator) -> Iterator[Example]:
@@ -150,7 +144,7 @@ def fit(examples: Sequence[Example], say: Callable[[str], None]) -> Perceptron:
     network = nn.Sequential(
         layers[0], nn.ReLU(), nn.Dropout(DROPOUT), layers[1], nn.ReLU(), nn.Dropout(DROPOUT), layers[2]
     )
-    x = torch.from_numpy(((features - mean) / deviation).clip(-5, 5))
+    x = torch.from_numpy(((features - mean) / deviation).clip(-LARGEST_INPUT, LARGEST_INPUT))
     y, w = torch.from_numpy(scores), torch.from_numpy((weights / weights.mean()).astype(np.float32))
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.02)
     steps = EPOCHS * -(-len(x) // BATCH)
