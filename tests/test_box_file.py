@@ -64,6 +64,29 @@ def test_volumes_have_boxes_of_six(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_boxes(path, VOLUME, "ct").corners, expected)
 
 
+def test_a_box_on_one_slice_of_a_volume_is_open_ended(tmp_path: Path) -> None:
+    mixed = [[1, 2, 3, 30, 20, 10], {"box": [4, 5, 20, 15], "slice": 7, "name": "liver"}]
+    csv = "x_min,y_min,z_min,x_max,y_max,z_max,slice,name\n1,2,3,30,20,10,,\n4,5,,20,15,,7,liver\n"
+    for path in (write(tmp_path, mixed), write(tmp_path, csv, "b.csv")):
+        found = read_boxes(path, VOLUME, "ct")
+        np.testing.assert_array_equal(found.corners, [[1, 2, 3, 30, 20, 10], [4, 5, 7, 20, 15, 7]])
+        assert found.open_ended == {2}
+        assert found.names == ["object 1", "liver"]
+    alone = read_boxes(write(tmp_path, "x_min,y_min,x_max,y_max,slice\n4,5,20,15,7\n", "c.csv"), VOLUME, "ct")
+    assert alone.open_ended == {1}
+    in_mm = {"space": "mm", "boxes": [{"box": [-95, -85, -80, -75], "slice": -281}]}
+    (box,) = read_boxes(write(tmp_path, in_mm), VOLUME, "ct").corners
+    assert box[2] == box[5]
+    for content, reason in (
+        ([[1, 2, 30, 20]], "box 1 has 4 numbers; a box on a volume has 6 .*, or four and a slice"),
+        ([{"box": [1, 2, 3, 30, 20, 10], "slice": 7}], "box 1 names a slice and has 6 numbers; four belong to it"),
+        ([{"box": [1, 2, 30, 20], "slice": 700}], "is not on"),
+    ):
+        refuse(write(tmp_path, content), reason, VOLUME, "ct")
+    both = "x_min,y_min,z_min,x_max,y_max,z_max,slice\n1,2,3,30,20,10,5\n"
+    refuse(write(tmp_path, both, "d.csv"), "has a slice, and z_min or z_max", VOLUME, "ct")
+
+
 @given(
     seed=st.integers(0, 10**6),
     spacing=st.tuples(*[st.floats(0.2, 6)] * 3),
@@ -166,6 +189,8 @@ def test_boxes_in_the_wrong_space_are_refused_with_the_images_range(tmp_path: Pa
         ('[{"box": [1, 2, 3, 4], "label": "a"}]', "'label' in box 1 is unknown"),
         ('[{"box": [1, 2, 3, 4], "name": 7}]', "the name of box 1 is not a text"),
         ('[{"box": [1, 2, 3, 4], "name": "a\\u0000"}]', "the name of box 1 is longer than 200 or not printable"),
+        ('[{"box": [1, 2, 3, 4], "slice": 5}]', "box 1 names a slice, and the image is a picture"),
+        ('[{"box": [1, 2, 3, 4], "slice": "5"}]', "the slice of box 1 is not a number"),
         ('{"cases": [1]}', "'cases' is not an object"),
         ('{"cases": {"a": [], "b": []}}', r"has no boxes for photo \(it has some for: a, b\)"),
         ('{"cases": {"photo": []}, "space": "mm"}', "'space' in the file is unknown"),

@@ -14,7 +14,7 @@ from repmedsam_infer.case import read_case, write_segmentation
 from repmedsam_infer.commands.convert import make_cases, put_back
 from repmedsam_infer.commands.reading import Reading
 from repmedsam_infer.evaluation.evaluate import evaluate
-from repmedsam_infer.formats.boxes.source import BoxSource
+from repmedsam_infer.formats.boxes.source import BoxSource, TypedBox
 from tests.conftest import Repmedsam, good_image
 from tests.scans import affines
 
@@ -82,7 +82,7 @@ def test_cases_are_what_predict_and_evaluate_take(tmp_path: Path, repmedsam: Rep
 
 def test_one_slice_becomes_a_picture(tmp_path: Path) -> None:
     image = write_nifti(tmp_path / "i.nii", np.arange(42, dtype=np.int16).reshape(1, 6, 7))
-    box = BoxSource(typed=(np.array([1.0, 2, 4, 3]),))
+    box = BoxSource(typed=(TypedBox(np.array([1.0, 2, 4, 3])),))
     (made,) = make_cases([image], tmp_path / "cases", box, Reading())
     assert made.target is not None
     assert made.target.name == "2DBox_unknown_i.npz"

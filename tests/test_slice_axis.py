@@ -75,6 +75,7 @@ def test_labels_and_boxes_land_on_the_same_voxels(affine: F64, data: st.DataObje
     high = [data.draw(st.integers(start, side - 1)) for start, side in zip(low, (5, 4, 3), strict=True)]
     (turned,) = order.boxes(np.array([[*low, *high]], np.float64)).astype(int).tolist()
     of_box = scan.voxels[low[2] : high[2] + 1, low[1] : high[1] + 1, low[0] : high[0] + 1]
+    np.testing.assert_array_equal(order.boxes_of_voxels(np.array([turned], np.float64)), [[*low, *high]])
     x0, y0, z0, x1, y1, z1 = turned
     inside = slices[z0 : z1 + 1, y0 : y1 + 1, x0 : x1 + 1]
     assert set(inside.ravel().tolist()) == set(of_box.ravel().tolist())
@@ -99,6 +100,7 @@ def test_boxes_keep_their_fractions() -> None:
     order = SliceOrder((2, 0, 1), (True, False, True), (3, 4, 5))
     box = np.array([[0.5, 1.25, 1, 3, 2, 2]])
     np.testing.assert_allclose(order.boxes(box), [[1, 1, 1, 1.75, 2, 3.5]])
+    np.testing.assert_allclose(order.boxes_of_voxels(order.boxes(box)), box)
 
 
 def test_slices_lie_across_the_axis_of_largest_spacing() -> None:

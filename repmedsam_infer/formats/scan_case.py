@@ -1,5 +1,6 @@
 """A scan and its boxes, as the case that the network is given; and its segmentation back on the scan's voxels."""
 
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import Boxes, check_boxes
 from repmedsam_infer.case import Case, make_case
+from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.intensity import Window, to_grey
 from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.formats.slice_axis import SliceOrder, slice_order_of
@@ -32,6 +34,10 @@ class CaseLayout:
         turned = self.order.boxes(corners)
         return turned if self.is_volume or turned.shape[1] == 4 else turned[:, IN_PLANE]
 
+    def boxes_of_voxels(self, corners: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, 6) of the file's voxels, of (N, 6) on the images of a volume."""
+        return self.order.boxes_of_voxels(corners)
+
     def labels(self, segs: NDArray[Any]) -> NDArray[Any]:
         """(H, W) or (D, H, W) labels in the file's order, of a segmentation of the images."""
         return self.order.voxels(segs if segs.ndim == len(self.order.shape) else segs[None])
@@ -49,7 +55,11 @@ def layout_of(scan: Scan) -> CaseLayout:
 
 
 def make_scan_case(
-    name: str, scan: Scan, corners: NDArray[np.float64], window: Window | str | None
+    name: str,
+    scan: Scan,
+    corners: NDArray[np.float64],
+    window: Window | str | None,
+    open_ended: Set[int] = frozenset(),
 ) -> tuple[Case, CaseLayout]:
     """Return what to segment, and the way back. Boxes are checked, and named in warnings, as given: in voxels.
 
@@ -58,9 +68,10 @@ def make_scan_case(
         scan: picture or volume.
         corners: (N, 4) or (N, 6) in the file's voxels, ends inclusive.
         window: for to_grey.
+        open_ended: places, from 1, of boxes on one slice whose objects go on.
 
     Raises:
-        CaseReadError: values that cannot be shown, or boxes that are none.
+        CaseReadError: values that cannot be shown, boxes that are none, or an open-ended one that is not on one slice.
 
     """
     layout = layout_of(scan)
@@ -72,4 +83,25 @@ def make_scan_case(
     )
     labels = boxes.labels[case.boxes.labels - 1]
     warnings = tuple(dict.fromkeys((*scan.warnings, *notes, *of_boxes, *case.warnings)))
-    return replace(case, boxes=Boxes(case.boxes.corners, labels, boxes.count), warnings=warnings), layout
+    usable = Boxes(case.boxes.corners, labels, boxes.count)
+    if layout.is_volume:
+        usable = with_open_ends(name, usable, open_ended, "xyz"[2 - layout.order.order[0]])
+    return replace(case, boxes=usable, warnings=warnings), layout
+
+
+def with_open_ends(name: str, boxes: Boxes, open_ended: Set[int], across: str) -> Boxes:
+    """Return boxes (K, 6) of which those of these labels are open-ended.
+
+    across: the axis of the file that slices lie along, for the message.
+
+    Raises:
+        CaseReadError: one of them is on more than one slice.
+
+    """
+    for label, box in zip(boxes.labels.tolist(), boxes.corners, strict=True):
+        if label in open_ended and round(box[2]) != round(box[5]):
+            raise CaseReadError(
+                f"{name}: box {label} is on one z, and slices lie along {across} in this file; "
+                "give all six numbers of that box"
+            )
+    return replace(boxes, open_ended=frozenset(open_ended) & frozenset(boxes.labels.tolist()))

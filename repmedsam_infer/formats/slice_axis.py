@@ -53,6 +53,15 @@ class SliceOrder:
         low, high = np.where(flipped, last - high, low), np.where(flipped, last - low, high)
         return np.concatenate([low[:, ::-1], high[:, ::-1]], 1)
 
+    def boxes_of_voxels(self, corners: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what `boxes` turned, turned back."""
+        axes = len(self.order)
+        low, high = corners[:, :axes][:, ::-1], corners[:, axes:][:, ::-1]
+        last, flipped = np.array(self.shape)[list(self.order)] - 1.0, np.array(self.flipped)
+        low, high = np.where(flipped, last - high, low), np.where(flipped, last - low, high)
+        back = np.argsort(self.order)
+        return np.concatenate([low[:, back][:, ::-1], high[:, back][:, ::-1]], 1)
+
     def spacing(self, of_voxels: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
         """(3,) mm between slices, rows, columns, of those z y x of the file."""
         return None if of_voxels is None else of_voxels[list(self.order)]

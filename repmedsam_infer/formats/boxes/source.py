@@ -8,10 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError, UsageError
-from repmedsam_infer.formats.boxes.file import CORNERS, NamedBoxes, boxes_from_labels, read_boxes
+from repmedsam_infer.formats.boxes.entry import CORNERS, on_one_slice
+from repmedsam_infer.formats.boxes.file import NamedBoxes, boxes_from_labels, read_boxes
 from repmedsam_infer.formats.boxes.space import to_voxels
 from repmedsam_infer.formats.endings import name_of
 from repmedsam_infer.formats.scan import Scan
+
+
+@dataclass(frozen=True)
+class TypedBox:
+    """One box of the command line, in pixels.
+
+    corners: (4,) or (6,). slice: the z that a box of four is on, where it was named.
+    """
+
+    corners: NDArray[np.float64]
+    slice: float | None = None
 
 
 @dataclass(frozen=True)
@@ -20,12 +32,12 @@ class BoxSource:
 
     file: JSON or CSV (file.py), with the boxes of any number of images.
     labels: a label map, or a folder of label maps that are called as their images are.
-    typed: (4,) or (6,) boxes of one image, in pixels.
+    typed: boxes of one image.
     """
 
     file: Path | None = None
     labels: Path | None = None
-    typed: tuple[NDArray[np.float64], ...] = ()
+    typed: tuple[TypedBox, ...] = ()
 
     def boxes_on(self, path: Path, scan: Scan) -> NamedBoxes:
         """Return the boxes on the scan that was read from `path`, in its voxels.
@@ -41,7 +53,8 @@ class BoxSource:
         corners = [
             to_voxels(f"--box {i}", in_space_of(scan, box), "pixel", scan) for i, box in enumerate(self.typed, 1)
         ]
-        return NamedBoxes(np.stack(corners), [f"object {i}" for i in range(1, len(corners) + 1)])
+        open_ended = frozenset(i for i, box in enumerate(self.typed, 1) if box.slice is not None)
+        return NamedBoxes(np.stack(corners), [f"object {i}" for i in range(1, len(corners) + 1)], open_ended)
 
     def labels_of(self, path: Path) -> Path:
         """Return the label map of the image at `path`.
@@ -85,28 +98,39 @@ def box_source(file: Path | None, labels: Path | None, typed: Sequence[str], inp
     return BoxSource(file, labels, tuple(parse_box(text) for text in typed))
 
 
-def parse_box(text: str) -> NDArray[np.float64]:
-    """(4,) or (6,) of "x_min,y_min,x_max,y_max" or "x_min,y_min,z_min,x_max,y_max,z_max"."""
+def parse_box(text: str) -> TypedBox:
+    """Parse "x_min,y_min,x_max,y_max", that with "@z", or "x_min,y_min,z_min,x_max,y_max,z_max"."""
+    of_box, at, of_slice = text.partition("@")
     try:
-        box = np.array([float(number) for number in text.split(",")])
+        box = np.array([float(number) for number in of_box.split(",")])
+        z = float(of_slice) if at else None
     except ValueError:
-        box = np.zeros(0)
-    if len(box) not in CORNERS or not np.isfinite(box).all():
-        raise UsageError(f"--box {text}: {','.join(CORNERS[4])} or, on volumes, {','.join(CORNERS[6])} is needed")
+        box, z = np.zeros(0), None
+    if len(box) not in ((4,) if at else CORNERS) or not np.isfinite([*box, z or 0]).all():
+        four = ",".join(CORNERS[4])
+        raise UsageError(
+            f"--box {text}: {four} is needed, or on volumes {','.join(CORNERS[6])}, or {four}@z for a box on one slice"
+        )
     low, high = np.split(box, 2)
     if (low > high).any():
         raise UsageError(f"--box {text} ends before it begins (order: {','.join(CORNERS[len(box)])})")
-    return box
+    return TypedBox(box, z)
 
 
-def in_space_of(scan: Scan, box: NDArray[np.float64]) -> NDArray[np.float64]:
+def in_space_of(scan: Scan, typed: TypedBox) -> NDArray[np.float64]:
     """Return a box of as many numbers as the scan needs; a volume of one slice takes a picture's."""
+    box = typed.corners
+    if typed.slice is not None:
+        if not scan.is_volume:
+            raise CaseReadError(f"{scan.name}: is a picture, and --box names a slice; leave out @{typed.slice:g}")
+        return np.array(on_one_slice(box.tolist(), typed.slice))
     if scan.is_volume and len(box) == 4 and scan.shape[0] == 1:
         return np.array([*box[:2], 0, *box[2:], 0])
     if len(box) != 2 * len(scan.shape):
         kind = "volume" if scan.is_volume else "picture"
+        hint = f", or {','.join(CORNERS[4])}@z for a box on one slice" if scan.is_volume else ""
         raise CaseReadError(
             f"{scan.name}: is a {kind}, and --box has {len(box)} numbers; "
-            f"{','.join(CORNERS[2 * len(scan.shape)])} is needed"
+            f"{','.join(CORNERS[2 * len(scan.shape)])} is needed{hint}"
         )
     return box
