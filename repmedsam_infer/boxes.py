@@ -28,11 +28,13 @@ class Boxes:
     corners: (K, 4) or (K, 6) float64, sorted, clipped to the image.
     labels: (K,) int64, the label that each writes: its place in the input, from 1.
     count: how many boxes the input had.
+    open_ended: labels of boxes on one slice of a volume: how far their objects go on from there is to be found.
     """
 
     corners: NDArray[np.float64]
     labels: NDArray[np.int64]
     count: int
+    open_ended: frozenset[int] = frozenset()
 
 
 def check_boxes(name: str, raw: NDArray[Any], shape: tuple[int, ...]) -> tuple[Boxes, list[str]]:

@@ -34,6 +34,7 @@ def predict_command(
     jobs: Annotated[int, typer.Option(min=1, help="Cases at a time; they share the threads.")] = 1,
     weights: opt.Weights = None,
     zoom: opt.Zoom = "auto",
+    propagation: opt.Propagation = "ellipsoid",
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Skip cases whose results are already there.")] = False,
@@ -51,8 +52,9 @@ def predict_command(
     from repmedsam_infer.batch.run import Job
     from repmedsam_infer.commands.predict import predict
     from repmedsam_infer.preprocess import check_zoom
+    from repmedsam_infer.segmentation.volume import check_propagation
 
-    job = Job(inputs, outputs, overwrite, resume, overlay, check_zoom(zoom))
+    job = Job(inputs, outputs, overwrite, resume, overlay, check_zoom(zoom), check_propagation(propagation))
     code = predict(job, engine, precision, threads, jobs, weights)
     if code:
         raise typer.Exit(code)
@@ -79,6 +81,7 @@ def segment_command(
     threads: opt.Threads = 0,
     weights: opt.Weights = None,
     zoom: opt.Zoom = "auto",
+    propagation: opt.Propagation = "ellipsoid",
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
 ) -> None:
@@ -93,11 +96,13 @@ def segment_command(
     from repmedsam_infer.formats.boxes.source import box_source
     from repmedsam_infer.formats.endings import with_names
     from repmedsam_infer.preprocess import check_zoom
+    from repmedsam_infer.segmentation.volume import check_propagation
 
     inputs = with_names(inputs)
     source = box_source(boxes, boxes_from, box or [], inputs)
     reading = make_reading(window, modality, series)
-    job = FileJob(inputs, output, source, reading, ending, overlay, overwrite, check_zoom(zoom))
+    way = check_propagation(propagation)
+    job = FileJob(inputs, output, source, reading, ending, overlay, overwrite, check_zoom(zoom), way)
     code = segment_files(job, engine, precision, threads, weights)
     if code:
         raise typer.Exit(code)

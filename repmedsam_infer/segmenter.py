@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -18,14 +19,17 @@ from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import find_weights
 from repmedsam_infer.errors import CaseReadError, UsageError
 from repmedsam_infer.formats import is_nibabel, scan_of
+from repmedsam_infer.formats.boxes.file import NamedBoxes
 from repmedsam_infer.formats.intensity import parse_window
 from repmedsam_infer.formats.scan import Scan
-from repmedsam_infer.formats.scan_case import make_scan_case
+from repmedsam_infer.formats.scan_case import make_scan_case, with_open_ends
 from repmedsam_infer.preprocess import Picture, View, Zoom, check_zoom
 from repmedsam_infer.result import Result, objects_of
 from repmedsam_infer.segmentation.decode import object_mask
 from repmedsam_infer.segmentation.picture import decode_picture
-from repmedsam_infer.segmentation.segment import Segmented, doubts, segment
+from repmedsam_infer.segmentation.segment import doubts, segment
+from repmedsam_infer.segmentation.segmented import Segmented
+from repmedsam_infer.segmentation.volume import Propagation, check_propagation
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_infer.system.threads import available_threads
 
@@ -57,13 +61,14 @@ class Segmenter:
         threads: int = 0,
         weights: Path | None = None,
         zoom: Zoom = "auto",
+        propagation: Propagation = "ellipsoid",
     ) -> None:
         """Options as of `repmedsam predict`; `threads` 0 means all that this process may use.
 
         The network is loaded with the first picture, and that for volumes with the first volume.
 
         Raises:
-            UsageError: there is no such engine, precision or zoom.
+            UsageError: there is no such engine, precision, zoom or propagation.
             SetupError: the weights are missing; with the first image: they are damaged, or the engine is not installed.
 
         """
@@ -73,6 +78,7 @@ class Segmenter:
         check_engine(engine, self.weights, precision, volumes=False)
         self.pool = EnginePool(lambda volumes: [load_engine(engine, self.weights, threads, precision, volumes=volumes)])
         self.zoom = check_zoom(zoom)
+        self.propagation = check_propagation(propagation)
         self.lock = RLock()  # of what is shown
         self.shown: tuple[Picture, dict[View, NDArray[np.float32]]] | None = None
 
@@ -85,7 +91,7 @@ class Segmenter:
         with watch("load"):
             self.engine(volumes=case.is_volume)
         with self.pool.engine(volumes=case.is_volume) as engine:
-            return segment(case, engine, watch, self.zoom)
+            return segment(case, engine, watch, self.zoom, self.propagation)
 
     def segment(
         self,
@@ -93,6 +99,7 @@ class Segmenter:
         boxes: ArrayLike,
         names: Sequence[str] | None = None,
         *,
+        slices: int | Sequence[int] | None = None,
         window: str | None = None,
     ) -> Result:
         """Segment what boxes mark on a picture or a volume.
@@ -105,13 +112,15 @@ class Segmenter:
                 indices of pixels in the image's own order, ends inclusive. A box that marks nothing leaves its label
                 empty, with a warning.
             names: of the boxes, as many.
+            slices: with (N, 4) boxes on a volume: the slice that each lies on, its index along the last axis of boxes
+                of six; one for all, or one a box. How far their objects go on from there is found.
             window: of files and images of nibabel and SimpleITK: LEVEL,WIDTH or a name, as of `repmedsam segment`.
 
         Returns:
             labels in the order of the image's own array: of nibabel's images (x, y, z), else slowest axis first.
 
         Raises:
-            UsageError: there are more or fewer names than boxes, or there is no such window.
+            UsageError: there are more or fewer names or slices than boxes, or there is no such window.
             CaseReadError: image or boxes are not of these shapes, or the array is not of grey levels 0 to 255.
             SetupError: what reads this kind of file is not installed.
 
@@ -121,9 +130,11 @@ class Segmenter:
         if names is not None and len(names) != count:
             raise UsageError(f"{len(names)} names for {count} boxes: as many are needed")
         called = list(names) if names is not None else [f"object {i}" for i in range(1, count + 1)]
+        given, open_ended = (given, frozenset()) if slices is None else boxes_on_slices(given, slices, count)
         scan = scan_of(image)
         if scan is not None:
-            return self.segment_scan(scan, given, called, window, as_nibabel=is_nibabel(image))
+            boxes_of_scan = NamedBoxes(given, called, open_ended)
+            return self.segment_scan(scan, boxes_of_scan, window, as_nibabel=is_nibabel(image))
         if window is not None:
             raise UsageError("a window is for files and images of nibabel and SimpleITK; arrays are 0 to 255 already")
         array = np.asarray(image)
@@ -134,25 +145,27 @@ class Segmenter:
                 "colours; give boxes x_min y_min x_max y_max, or a volume of shape (D, H, W)"
             )
         case = make_case(IMAGE, array, given, is_volume=is_volume)
+        if is_volume:
+            case = replace(case, boxes=with_open_ends(IMAGE, case.boxes, open_ended, "z"))
         done = self.segment_case(case, Stopwatch())
         return self.result(done.labels, case, done, called, None)
 
-    def segment_scan(
-        self, scan: Scan, corners: NDArray[Any], names: Sequence[str], window: str | None, *, as_nibabel: bool
-    ) -> Result:
+    def segment_scan(self, scan: Scan, boxes: NamedBoxes, window: str | None, *, as_nibabel: bool) -> Result:
         """As `segment` for an image that knows where it lies."""
-        case, layout = make_scan_case(scan.name, scan, corners, None if window is None else parse_window(window))
+        of_window = None if window is None else parse_window(window)
+        case, layout = make_scan_case(scan.name, scan, boxes.corners, of_window, boxes.open_ended)
         done = self.segment_case(case, Stopwatch())
-        labels = layout.labels(done.labels)
+        labels, names = layout.labels(done.labels), boxes.names
         spacing = None if scan.spacing is None else scan.spacing[-labels.ndim :].tolist()
         return self.result(labels.T if as_nibabel else labels, case, done, names, spacing)
 
     def result(
         self, labels: Segmentation, case: Case, done: Segmented, names: Sequence[str], spacing: list[float] | None
     ) -> Result:
-        warned = (*case.warnings, *doubts(case.boxes.labels, done.confidence))
+        warned = (*case.warnings, *done.warnings, *doubts(case.boxes.labels, done.confidence))
         warn_of(warned)
-        return Result(labels, objects_of(labels, case.boxes, done.confidence, names, spacing), warned)
+        used = replace(case.boxes, corners=done.corners)
+        return Result(labels, objects_of(labels, used, done.confidence, names, spacing), warned)
 
     def set_image(self, image: ArrayLike) -> None:
         """Encode a picture (H, W) or (H, W, 3), for `masks`; close views of small boxes are encoded there, each once.
@@ -211,6 +224,22 @@ class Segmenter:
         for one, label in zip(objects.decodings, boxes.labels.tolist(), strict=True):
             rows, columns, mask = object_mask(one, focus=engine.focus)
             masks[label - 1, rows, columns] = mask
+
+
+def boxes_on_slices(
+    boxes: NDArray[Any], slices: int | Sequence[int], count: int
+) -> tuple[NDArray[Any], frozenset[int]]:
+    """(N, 4) boxes, and the slice of each or one for all -> (N, 6), and their places from 1: all are open-ended.
+
+    Raises:
+        UsageError: boxes are not (N, 4), or there are not as many slices.
+
+    """
+    rows = np.atleast_2d(boxes)
+    on = np.broadcast_to(np.asarray(slices, np.float64), count) if np.ndim(slices) == 0 else np.asarray(slices)
+    if rows.ndim != 2 or rows.shape[1] != AXES_OF_3D_BOX - 2 or on.shape != (count,):
+        raise UsageError(f"slices belong to boxes of four numbers, one to each: {on.size} slices for {boxes.shape}")
+    return np.column_stack([rows[:, :2], on, rows[:, 2:], on]), frozenset(range(1, count + 1))
 
 
 def warn_of(warned: tuple[str, ...] | list[str]) -> None:

@@ -125,7 +125,7 @@ def confidence(
     cases: Annotated[int, typer.Option(min=1, help="How many pictures of each data set, at most.")] = 40,
     volumes: Annotated[int, typer.Option(min=1, help="How many volumes of each data set, at most.")] = 16,
 ) -> None:
-    """Fit what estimates the DSC of masks, and chooses among boxes, to training cases with boxes as people draw them.
+    """Fit what estimates the DSC of masks, chooses among boxes, and finds where objects end, to training cases.
 
     Example: repmedsam-train confidence weights --train data/train
     """
@@ -134,16 +134,17 @@ def confidence(
     from repmedsam_infer.engines.load import load_engine
     from repmedsam_infer.engines.weights import find_weights
     from repmedsam_infer.system.threads import available_threads
-    from repmedsam_train.weights import confidence as fitting
+    from repmedsam_train.weights.confidence import fit_confidence, write_confidence
+    from repmedsam_train.weights.examples import choose_cases, picture_examples, volume_examples
 
-    rng, examples = np.random.default_rng(0), []
-    for kind, most in ((False, cases), (True, volumes)):
-        engine = load_engine("openvino", find_weights(folder), available_threads(), volumes=kind)
-        make = fitting.volume_examples if kind else fitting.picture_examples
-        paths = fitting.choose_cases(train, most, volumes=kind)
-        typer.echo(f"{len(paths)} {'volumes' if kind else 'pictures'}")
-        examples.append([example for path in paths for example in make(path, engine, rng)])
-    fitting.write_confidence(folder, fitting.fit_confidence(examples[0], examples[1], typer.echo))
+    rng = np.random.default_rng(0)
+    pictures, of_volumes = choose_cases(train, cases, volumes=False), choose_cases(train, volumes, volumes=True)
+    typer.echo(f"{len(pictures)} pictures, {len(of_volumes)} volumes")
+    engine = load_engine("openvino", find_weights(folder), available_threads(), volumes=False)
+    of_pictures = [example for path in pictures for example in picture_examples(path, engine, rng)]
+    engine = load_engine("openvino", find_weights(folder), available_threads(), volumes=True)
+    model = fit_confidence(of_pictures, [volume_examples(path, engine, rng) for path in of_volumes], typer.echo)
+    write_confidence(folder, model)
 
 
 @app.command()

@@ -17,17 +17,17 @@ from repmedsam_infer.boxes import tight_boxes
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.weights import CONFIDENCE, Weights, find_weights
 from repmedsam_infer.segmentation.box_fit import INWARDS
-from repmedsam_infer.segmentation.features import FEATURES
+from repmedsam_infer.segmentation.features import FEATURES, REACH_FEATURES
+from repmedsam_infer.segmentation.open_ended import WAY_FEATURES
 from repmedsam_train.cli import app
-from repmedsam_train.weights.confidence import (
+from repmedsam_train.weights.confidence import fit, fit_confidence, write_confidence
+from repmedsam_train.weights.examples import (
     Example,
+    VolumeExamples,
     choose_cases,
     drawn_boxes,
-    fit,
-    fit_confidence,
     picture_examples,
     volume_examples,
-    write_confidence,
 )
 
 
@@ -69,7 +69,9 @@ def test_a_fit_finds_what_is_there_to_be_found() -> None:
 def test_the_file_goes_beside_the_weights_and_into_their_sums(tmp_path: Path) -> None:
     (tmp_path / "SHA256SUMS").write_text("00  zzz\n11  confidence.safetensors\n22  aaa\n")
     wide = len(FEATURES) * len(INWARDS)
-    model = fit_confidence(synthetic(40, len(INWARDS), wide), synthetic(40, 1, len(FEATURES) + 3), lambda _: None)
+    sides = (len(FEATURES) + 3, len(REACH_FEATURES), len(WAY_FEATURES))
+    volume = VolumeExamples(*(synthetic(40, 1, features) for features in sides))
+    model = fit_confidence(synthetic(40, len(INWARDS), wide), [volume], lambda _: None)
     write_confidence(tmp_path, model)
     weights = find_weights(tmp_path)
     assert list(weights.sums) == ["aaa", CONFIDENCE, "zzz"]
@@ -85,13 +87,16 @@ def test_examples_are_made_of_pictures_and_volumes(openvino_engine: Engine, samp
     found = list(picture_examples(path, openvino_engine, rng))
     with np.load(path) as npz:
         assert len(found) == 2 * len(tight_boxes(npz["gts"]))
-    assert {(one.features.shape, one.dsc.shape) for one in found} == {
+    assert {(one.features.shape, one.targets.shape) for one in found} == {
         ((len(INWARDS) * len(FEATURES),), (len(INWARDS),))
     }
-    assert np.mean([one.dsc.max() for one in found]) > 0.9
-    (volume,) = list(volume_examples(samples / "3DBox_MR_phantom_0000.npz", openvino_engine, rng))[:1]
-    assert volume.features.shape == (len(FEATURES) + 3,)
-    assert volume.dsc[0] > 0.5
+    assert np.mean([one.targets.max() for one in found]) > 0.9
+    volume = volume_examples(samples / "3DBox_MR_phantom_0000.npz", openvino_engine, rng)
+    assert volume.whole[0].features.shape == (len(FEATURES) + 3,)
+    assert volume.whole[0].targets[0] > 0.5
+    assert volume.ways[0].features.shape == (len(WAY_FEATURES),)
+    assert volume.slices[0].features.shape == (len(REACH_FEATURES),)
+    assert {one.targets[0] for one in volume.ways} == {0.0, 1.0}  # past the ends, too
 
 
 def test_cases_are_chosen_evenly_and_always_the_same(samples: Path) -> None:
@@ -116,6 +121,6 @@ def test_the_command_fits_to_a_folder_of_cases(weights: Weights, samples: Path, 
     before = (folder / CONFIDENCE).read_bytes()
     done = CliRunner().invoke(app, ["confidence", str(folder), "--train", str(cases)])
     assert done.exit_code == 0, done.output
-    assert "1 pictures" in done.output
+    assert "1 pictures, 1 volumes" in done.output
     assert (folder / CONFIDENCE).read_bytes() != before
     assert find_weights(folder).confidence() is not None

@@ -15,8 +15,8 @@ from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.engines.confidence import ConfidenceModel
 from repmedsam_infer.engines.engine import Decoded, Engine, in_batches
 from repmedsam_infer.engines.precision import Precision
+from repmedsam_infer.segmentation.ellipsoid import VolumeBox, slice_triples, smoothed
 from repmedsam_infer.segmentation.segment import segment
-from repmedsam_infer.segmentation.volume import VolumeBox, slice_triples, smoothed
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 F32 = NDArray[np.float32]

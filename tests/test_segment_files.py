@@ -18,8 +18,8 @@ from repmedsam_infer.commands.reading import Reading
 from repmedsam_infer.commands.segment import FileJob
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import Weights
-from repmedsam_infer.formats.boxes.source import BoxSource
-from repmedsam_infer.segmentation.segment import Segmented
+from repmedsam_infer.formats.boxes.source import BoxSource, TypedBox
+from repmedsam_infer.segmentation.segmented import Segmented
 from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.conftest import Repmedsam, good_image
 from tests.scans import SIGNED_PERMUTATIONS, affines
@@ -43,7 +43,7 @@ class NoNetwork:
         corners = np.rint(case.boxes.corners).astype(int)
         for low, high, label in list(zip(*np.split(corners, 2, axis=1), case.boxes.labels, strict=True))[::-1]:
             segs[tuple(slice(a, b + 1) for a, b in zip(low[::-1], high[::-1], strict=True))] = label
-        return Segmented(segs, np.full(len(corners), np.nan, np.float32))
+        return Segmented(segs, np.full(len(corners), np.nan, np.float32), case.boxes.corners)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_a_box_comes_out_on_the_voxels_it_was_given_on(
     low = [data.draw(st.integers(0, side - 2)) for side in shape[::-1]]
     high = [data.draw(st.integers(start + 1, side - 1)) for start, side in zip(low, shape[::-1], strict=True)]
     path = write_nifti(folder / "i.nii", np.arange(120, dtype=np.int16).reshape(shape), affine)
-    source = BoxSource(typed=(np.array([*low, *high], float),))
+    source = BoxSource(typed=(TypedBox(np.array([*low, *high], float)),))
     assert segment_files.segment_files(FileJob([path], folder / f"l{ending}", source, Reading((60.0, 120.0)))) == 0
     expected = np.zeros(shape, np.uint8)
     expected[low[2] : high[2] + 1, low[1] : high[1] + 1, low[0] : high[0] + 1] = 1
@@ -199,6 +199,31 @@ def test_kinds_in_their_own_kind_and_one_bad_input_stops_no_other(tmp_path: Path
 
 
 @pytest.mark.usefixtures("filled")
+def test_a_box_on_one_slice_is_on_that_slice_of_the_file(tmp_path: Path, repmedsam: Repmedsam) -> None:
+    image = write_nifti(tmp_path / "i.nii", np.arange(120, dtype=np.int16).reshape(4, 5, 6), np.diag([1, 1, -3, 1]))
+    assert repmedsam("segment", image, "--box", "1,2,4,3@2", "-o", tmp_path / "out").code == 0
+    expected = np.zeros((4, 5, 6), np.uint8)
+    expected[2, 2:4, 1:5] = 1
+    np.testing.assert_array_equal(read_nifti(tmp_path / "out" / "i.nii.gz"), expected)
+    (case,) = json.loads((tmp_path / "out" / "report.json").read_text())["cases"]
+    assert case["objects"][0]["box"] == [1, 2, 2, 4, 3, 2]
+
+    sagittal = write_nifti(tmp_path / "s.nii", np.zeros((4, 5, 6), np.int16) + 7, np.diag([5, 1, 1, 1]))
+    refused = repmedsam("segment", sagittal, "--box", "1,2,4,3@2", "-o", tmp_path / "l.nii")
+    assert refused.code == 1
+    assert "box 1 is on one z, and slices lie along x in this file; give all six numbers" in refused.err
+    to_npz = repmedsam("convert", image, "--box", "1,2,4,3@2", "-o", tmp_path / "cases")
+    assert to_npz.code == 1
+    assert "box 1 is on one slice, and a case has boxes of six numbers alone" in to_npz.err
+    picture = tmp_path / "p.png"
+    cv2.imwrite(str(picture), good_image())
+    assert (
+        "is a picture, and --box names a slice; leave out @2"
+        in repmedsam("segment", picture, "--box", "1,2,4,3@2", "-o", tmp_path / "l.png").err
+    )
+
+
+@pytest.mark.usefixtures("filled")
 def test_numbers_of_labels_with_gaps_are_a_warning(tmp_path: Path, repmedsam: Repmedsam) -> None:
     image = write_nifti(tmp_path / "i.nii", np.arange(120, dtype=np.int16).reshape(4, 5, 6))
     labels = np.zeros((4, 5, 6), np.uint8)
@@ -216,6 +241,7 @@ def test_what_cannot_be_done_is_one_sentence_and_leaves_no_file(tmp_path: Path, 
     for arguments, reason in [
         (("--box", "100,100,100,120,120,120"), "which reaches x 0 to 5, y 0 to 4, z 0 to 3 in pixel"),
         (("--box", "0,0,3,3"), "is a volume, and --box has 4 numbers"),
+        (("--box", "0,0,3,3@9"), "which reaches x 0 to 5, y 0 to 4, z 0 to 3 in pixel"),
         (("--box", "0,0,0,3,3,3", "--window", "lung", "--modality", "MR"), "Hounsfield"),
     ]:
         result = repmedsam("segment", image, "-o", out, *arguments)
@@ -244,6 +270,9 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, repmedsam: Repmedsam) -> Non
         ((image, other, "-o", out, *box), "for one image"),
         ((image, other, "-o", out, "--boxes-from", other), "has to be a folder"),
         ((image, "-o", out, "--box", "1,2,3"), "is needed"),
+        ((image, "-o", out, "--box", "1,2,3,4,5,6@2"), "x_min,y_min,x_max,y_max@z for a box on one slice"),
+        ((image, "-o", out, "--box", "1,2,3,4@"), "is needed"),
+        ((image, "-o", out, *box, "--propagation", "around"), "the propagation 'around' is unknown"),
         ((image, "-o", out, "--box", "5,0,0,3,3,3"), "ends before it begins"),
         ((image, "-o", out, *box, "--window", "liver"), "LEVEL,WIDTH"),
         ((image, "-o", tmp_path / "l.jpg", *box), "cannot be written as .jpg"),

@@ -14,6 +14,7 @@ from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.io.atomic import sweep
 from repmedsam_infer.preprocess import Zoom
 from repmedsam_infer.segmentation.segment import doubts, segment
+from repmedsam_infer.segmentation.volume import Propagation
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 
@@ -27,6 +28,7 @@ class Job:
     resume: bool = False
     overlays: Path | None = None
     zoom: Zoom = "auto"
+    propagation: Propagation = "ellipsoid"
 
 
 def cases_to_run(job: Job) -> list[Path]:
@@ -73,7 +75,7 @@ def run(job: Job, paths: list[Path], pool: EnginePool, at_once: int = 1) -> Iter
         if job.resume and target.exists():
             return CaseReport(path.name, "skipped")
         with pool.engine(volumes=is_volume_name(path.name)) as engine:
-            return do_case(path, target, engine, job.overlays, job.zoom)
+            return do_case(path, target, engine, job.overlays, job.zoom, job.propagation)
 
     if at_once == 1:  # in this thread: an interruption stops it at once
         yield from map(do, paths)
@@ -85,7 +87,14 @@ def run(job: Job, paths: list[Path], pool: EnginePool, at_once: int = 1) -> Iter
         threads.shutdown(cancel_futures=True)  # those begun are finished, and none is torn
 
 
-def do_case(path: Path, target: Path, engine: Engine, overlays: Path | None = None, zoom: Zoom = "auto") -> CaseReport:
+def do_case(
+    path: Path,
+    target: Path,
+    engine: Engine,
+    overlays: Path | None = None,
+    zoom: Zoom = "auto",
+    propagation: Propagation = "ellipsoid",
+) -> CaseReport:
     """Read, segment and write one case; never raises but for KeyboardInterrupt and its like."""
     watch = Stopwatch()
     report = CaseReport(path.name, "ok", stages=watch.seconds)
@@ -94,7 +103,7 @@ def do_case(path: Path, target: Path, engine: Engine, overlays: Path | None = No
             case = read_case(path)
         report.boxes = case.boxes.count
         report.warnings += case.warnings
-        segmented = segment(case, engine, watch, zoom)
+        segmented = segment(case, engine, watch, zoom, propagation)
         segs = segmented.labels
         report.encodings = watch.calls.get("encode", 0)
         with watch("write"):

@@ -84,6 +84,11 @@ def make_case_file(path: Path, folder: Path, boxes: BoxSource, reading: Reading,
     if target.name in taken:
         raise CaseWriteError(f"{path.name}: {target.name} is already in {folder}: use --overwrite, or another folder")
     named = boxes.boxes_on(path, scan)
+    if layout.is_volume and named.open_ended:
+        raise CaseReadError(
+            f"{path.name}: box {min(named.open_ended)} is on one slice, and a case has boxes of six numbers alone; "
+            "`repmedsam segment` takes it, and report.json has the box that it finds"
+        )
     grey, notes = to_grey(scan, reading.window)
     arrays: dict[str, NDArray[Any]] = {"imgs": layout.images(grey), "boxes": whole(layout.boxes(named.corners))}
     spacing = layout.order.spacing(scan.spacing)

@@ -21,13 +21,23 @@ Zoom = Annotated[
         help="Close views of small boxes on pictures: auto, at most twice the time; off; or full, all of them."
     ),
 ]
+Propagation = Annotated[
+    str,
+    typer.Option(
+        help="How a 3D box prompts its slices: ellipsoid, by its sections; or follow, by the mask on the slice before."
+    ),
+]
 Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")]
 Weights = Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")]
 Overlay = Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw every result, as PNG, here.")]
 Boxes = Annotated[Path | None, typer.Option(help="JSON or CSV file of boxes (docs/files.md).")]
 Box = Annotated[
     list[str] | None,
-    typer.Option(metavar="X0,Y0,[Z0,]X1,Y1[,Z1]", help="A box in voxels, ends inclusive; may be repeated."),
+    typer.Option(
+        metavar="X0,Y0,[Z0,]X1,Y1[,Z1]|X0,Y0,X1,Y1@Z",
+        help="A box in voxels, ends inclusive; may be repeated. With @Z it is on one slice of a volume, and its object "
+        "is followed from there, through 200 slices on each side at most.",
+    ),
 ]
 Window = Annotated[str | None, typer.Option(help=WINDOW)]
 Modality = Annotated[str | None, typer.Option(help="CT, MR, PET, ..., where the files do not state it.")]

@@ -21,6 +21,7 @@ from repmedsam_infer.formats.scan_case import make_scan_case
 from repmedsam_infer.io.atomic import sweep
 from repmedsam_infer.preprocess import Zoom
 from repmedsam_infer.segmentation.segment import doubts
+from repmedsam_infer.segmentation.volume import Propagation
 from repmedsam_infer.segmenter import Segmenter
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_infer.system.threads import available_threads
@@ -41,6 +42,7 @@ class FileJob:
     overlays: Path | None = None
     overwrite: bool = False
     zoom: Zoom = "auto"
+    propagation: Propagation = "ellipsoid"
 
 
 def targets_of(job: FileJob) -> list[Path]:
@@ -109,6 +111,7 @@ def segment_files(
         threads=threads,
         weights=weights,
         zoom=job.zoom,
+        propagation=job.propagation,
     )
     reports: list[CaseReport] = []
     unable: list[SetupError] = []
@@ -147,7 +150,7 @@ def do_file(job: FileJob, path: Path, target: Path, segmenter: Segmenter, unable
                 check_holds(target, scan)
                 boxes = job.boxes.boxes_on(path, scan)
             with watch("prepare"):
-                case, layout = make_scan_case(path.name, scan, boxes.corners, job.reading.window)
+                case, layout = make_scan_case(path.name, scan, boxes.corners, job.reading.window, boxes.open_ended)
             report.boxes = case.boxes.count
             report.warnings += [*case.warnings, *renumbered(boxes.names)]
             segmented = segmenter.segment_case(case, watch)
@@ -155,9 +158,11 @@ def do_file(job: FileJob, path: Path, target: Path, segmenter: Segmenter, unable
             report.encodings = watch.calls.get("encode", 0)
             with watch("write"):
                 write_labels(target, layout.labels(segs), scan, boxes.names)
-            report.warnings += doubts(case.boxes.labels, segmented.confidence)
-            given = boxes.corners[case.boxes.labels - 1]  # in the file's voxels
-            report.add_objects(case.boxes.labels.tolist(), given.tolist(), segmented.confidence.tolist(), boxes.names)
+            report.warnings += [*segmented.warnings, *doubts(case.boxes.labels, segmented.confidence)]
+            used = boxes.corners[case.boxes.labels - 1]  # in the file's voxels
+            found = [i for i, label in enumerate(case.boxes.labels.tolist()) if label in case.boxes.open_ended]
+            used[found] = layout.boxes_of_voxels(segmented.corners[found]) if found else used[found]
+            report.add_objects(case.boxes.labels.tolist(), used.tolist(), segmented.confidence.tolist(), boxes.names)
             if job.overlays is not None:
                 from repmedsam_infer.drawing.overlay import write_overlay
 

@@ -1,7 +1,7 @@
 """How sure a mask is: small networks that estimate the DSC of masks, fitted to one set of weights and beside them.
 
-Their inputs are what segmentation/features.py takes from the logits of each object. They are few numbers, so that numpy
-runs them. How they are fitted: `repmedsam-train confidence`.
+Their inputs are what segmentation/features.py and segmentation/open_ended.py take from the logits of each object. They
+are few numbers, so that numpy runs them. How they are fitted: `repmedsam-train confidence`.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 LARGEST_INPUT = 5.0  # standard deviations: what is farther from the training cases is taken for that far
-PARTS = ("first", "all", "volume")
+PARTS = ("first", "all", "volume", "presence", "reach")
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,21 @@ class Perceptron:
 
 @dataclass(frozen=True)
 class ConfidenceModel:
-    """Estimates of the DSC of masks, 0 to 1.
+    """Estimates of the DSC of masks, 0 to 1, and of whether there is anything to segment.
 
     first: features of the mask of a box as given, (N, F) -> (N, K), of the masks of all K candidates of box_fit.py.
     all: features of the masks of all of them, (N, K * F) -> (N, K).
     volume: features of the mask of a 3D box, (N, V) -> (N, 1).
+    presence: features of the mask on a slice, on the way from another one, (N, W) -> (N, 1): how likely it is, 0 to 1,
+        that the object is on that slice.
+    reach: the same for a slice of a 3D box, features of its mask there, (N, R) -> (N, 1).
     """
 
     first: Perceptron
     all: Perceptron
     volume: Perceptron
+    presence: Perceptron
+    reach: Perceptron
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, F32]) -> Self:

@@ -1,8 +1,4 @@
-"""Volumes: slice by slice, each box prompting its slices with sections of the ellipsoid that fills it.
-
-The paper's baseline follows each mask from the middle slice outwards, its extent plus a margin being the next slice's
-box. Errors add up on the way, and boxes only grow towards the ends, where objects shrink.
-"""
+"""Volumes, as we do them: each box prompts its slices with the sections of the ellipsoid that fills it."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,33 +14,29 @@ from repmedsam_infer.engines.pool import run_in_workers
 from repmedsam_infer.postprocess import drop_small_parts, paint
 from repmedsam_infer.preprocess import View
 from repmedsam_infer.segmentation.decode import Decoding, decode, object_mask
-from repmedsam_infer.segmentation.features import mask_features, volume_features
+from repmedsam_infer.segmentation.embeddings import SliceEmbeddings
+from repmedsam_infer.segmentation.features import mask_features, reach_features
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 F32 = NDArray[np.float32]
 ByObject = dict[int, F32]  # (4G, 4G) logits
+SUREST = 0.98  # no slice counts for more, or for less than 1 - SUREST, in finding an object's ends
 
 
-def segment_volume(case: Case, engine: Engine, watch: Stopwatch) -> tuple[Segmentation, F32]:
-    """(D, H, W) labels and (K,) confidence, NaN where nothing estimates it."""
-    segs, boxes = label_volume(case, engine, watch)
-    if engine.confidence is None or not engine.focus or not boxes:
-        return segs, np.full(len(boxes), np.nan, np.float32)
-    with watch("postprocess"):
-        return segs, engine.confidence.volume(np.stack([volume_features(np.stack(box.seen)) for box in boxes]))[:, 0]
-
-
-def label_volume(case: Case, engine: Engine, watch: Stopwatch) -> "tuple[Segmentation, list[VolumeBox]]":
+def label_by_ellipsoids(
+    case: Case, embeddings: SliceEmbeddings, engine: Engine, watch: Stopwatch
+) -> "tuple[Segmentation, list[VolumeBox]]":
     """(D, H, W) labels, and the K boxes with what was `seen` in each.
 
     One encoding and one batch of boxes for every slice that a box spans, ends inclusive; then each object's logits are
-    smoothed across the slices, which share one ROI, and small parts apart from it are dropped.
+    smoothed across the slices, which share one ROI; slices at the ends of its box that it seems not to reach are
+    emptied, and small parts apart from it are dropped.
     """
     segs = case.empty_segmentation()
-    view, fitted = View(*case.shape[1:]), engine.calibration
+    view, fitted = embeddings.view, engine.calibration
     boxes = [volume_box_of(*box, view) for box in zip(case.boxes.corners, case.boxes.labels.tolist(), strict=True)]
     order = bottom_to_top(case.boxes.corners).tolist()
-    for z, below, here, above in slice_triples(decode_volume(case, boxes, view, engine, watch)):
+    for z, below, here, above in slice_triples(decode_volume(boxes, embeddings, engine, watch)):
         with watch("postprocess"):
             for i in filter(here.__contains__, order):
                 logits = here[i]
@@ -55,12 +47,13 @@ def label_volume(case: Case, engine: Engine, watch: Stopwatch) -> "tuple[Segment
     with watch("postprocess"):
         for i in order:
             within = segs[boxes[i].first : boxes[i].last + 1, *view.pixels(boxes[i].clip_box)]
+            empty_beyond_ends(within, boxes[i], engine)
             drop_small_parts(within, boxes[i].label, fitted.smallest_part)
     return segs, boxes
 
 
 def decode_volume(
-    case: Case, boxes: "list[VolumeBox]", view: View, engine: Engine, watch: Stopwatch
+    boxes: "list[VolumeBox]", embeddings: SliceEmbeddings, engine: Engine, watch: Stopwatch
 ) -> Iterator[tuple[int, ByObject]]:
     """Every slice that a box spans, in order, with the logits of each object on it, keyed by its place in `boxes`.
 
@@ -71,10 +64,7 @@ def decode_volume(
         here = [i for i, box in enumerate(boxes) if box.first <= z <= box.last]
         sections = np.stack([boxes[i].section(z) for i in here])
         clip_boxes = np.stack([boxes[i].clip_box for i in here])
-        with watch("preprocess"):
-            placed = view.place_image(case.imgs[z])
-        with watch("encode"):
-            embedding = engine.encode(placed)
+        embedding = embeddings.kept[z] if z in embeddings.kept else embeddings.encode(z, engine, watch)[1]
         with watch("decode"):
             decoded = decode(embedding, sections, clip_boxes, engine)
             features = mask_features(decoded, clip_boxes, rois_around(clip_boxes))
@@ -85,6 +75,29 @@ def decode_volume(
         for i, of_slice in features.items():
             boxes[i].seen.append(of_slice)
         yield z, logits
+
+
+def empty_beyond_ends(segs: Segmentation, box: "VolumeBox", engine: Engine) -> None:
+    """Set to 0 the label of a box on those of its slices, (D, H, W), that its object seems not to reach."""
+    if engine.confidence is None or not engine.focus:
+        return
+    present = engine.confidence.reach(reach_features(np.stack(box.seen)))[:, 0]
+    first, last = likely_slices(present)
+    for beyond in (segs[:first], segs[last + 1 :]):
+        beyond[beyond == box.label] = 0
+
+
+def likely_slices(present: F32) -> tuple[int, int]:
+    """First and last slice of the stretch that is likeliest to be the object's, of (D,) how likely it is on each.
+
+    It is the one of the highest sum of log odds: an unlikely slice among likely ones belongs to it.
+    """
+    p = np.clip(present.astype(np.float64), 1 - SUREST, SUREST)
+    sums = np.concatenate([[0], np.cumsum(np.log(p / (1 - p)))])
+    gains = sums[None, 1:] - sums[:-1, None]  # from a slice to a slice
+    gains[np.tril_indices(len(p), -1)] = -np.inf
+    first, last = np.unravel_index(int(gains.argmax()), gains.shape)
+    return int(first), int(last)
 
 
 def slice_triples(slices: Iterable[tuple[int, ByObject]]) -> Iterator[tuple[int, ByObject, ByObject, ByObject]]:

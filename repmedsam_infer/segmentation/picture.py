@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import bottom_to_top
-from repmedsam_infer.case import Case, Segmentation
+from repmedsam_infer.case import Case
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.postprocess import paint
 from repmedsam_infer.preprocess import Picture, View, Zoom, close_views
 from repmedsam_infer.segmentation.box_fit import fit_boxes
 from repmedsam_infer.segmentation.decode import Decoding, decode, object_mask
+from repmedsam_infer.segmentation.segmented import Segmented
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 F32 = NDArray[np.float32]
@@ -30,11 +31,11 @@ class PictureObjects:
     confidence: F32
 
 
-def segment_picture(case: Case, engine: Engine, watch: Stopwatch, zoom: Zoom) -> tuple[Segmentation, F32]:
-    """(H, W) labels and (K,) confidence: one encoding and one batch of boxes for each view."""
+def segment_picture(case: Case, engine: Engine, watch: Stopwatch, zoom: Zoom) -> Segmented:
+    """Segment all usable boxes of a picture: one encoding and one batch of boxes for each view."""
     segs = case.empty_segmentation()
     if not len(case.boxes.labels):
-        return segs, np.zeros(0, np.float32)
+        return Segmented(segs, np.zeros(0, np.float32), case.boxes.corners)
     picture = Picture(case.imgs)
 
     def encode(view: View) -> F32:
@@ -48,7 +49,7 @@ def segment_picture(case: Case, engine: Engine, watch: Stopwatch, zoom: Zoom) ->
         for i in bottom_to_top(case.boxes.corners):
             rows, columns, mask = object_mask(objects.decodings[i], focus=engine.focus)
             paint(segs[rows, columns], mask, int(case.boxes.labels[i]))
-    return segs, objects.confidence
+    return Segmented(segs, objects.confidence, case.boxes.corners)
 
 
 def decode_picture(

@@ -5,46 +5,41 @@
 
 The decoder's ROI is little larger than a box (decoder_roi.py). A picture is one slice (picture.py): small boxes on it
 get a close view besides the whole one, and the logits of both are averaged (preprocess.py); a box that seems loose or
-small is replaced by one that fits better (box_fit.py). A volume is segmented slice by slice (volume.py), each box
-prompting its slices with sections of the ellipsoid that fills it. Offsets, smoothing, the smallest part and what
-estimates confidence are fitted to the weights and come with them (engines/calibration.py, engines/confidence.py).
+small is replaced by one that fits better (box_fit.py). A volume (volume.py) is segmented slice by slice, each box
+prompting its slices with sections of the ellipsoid that fills it (ellipsoid.py). A box on one slice of it is followed
+first, from slice to slice, until its object ends (open_ended.py, follow.py). Offsets, smoothing, the smallest part and
+what estimates confidence are fitted to the weights and come with them (engines/calibration.py, engines/confidence.py).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.case import Case, Segmentation
+from repmedsam_infer.case import Case
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.preprocess import Zoom
 from repmedsam_infer.segmentation.picture import segment_picture
-from repmedsam_infer.segmentation.volume import segment_volume
+from repmedsam_infer.segmentation.segmented import Segmented
+from repmedsam_infer.segmentation.volume import Propagation, segment_volume
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 DOUBTFUL = 0.7  # masks whose confidence is lower are flagged
 MOST_NAMED = 5  # of them in a warning
 
 
-@dataclass(frozen=True)
-class Segmented:
-    """What comes of a case.
+def segment(
+    case: Case, engine: Engine, watch: Stopwatch, zoom: Zoom = "auto", propagation: Propagation = "ellipsoid"
+) -> Segmented:
+    """Segment all usable boxes of a case. Zoom is for pictures, propagation for volumes.
 
-    labels: (H, W) or (D, H, W) of all usable boxes, uint8 or uint16.
-    confidence: (K,) float32, of each usable box in the order of `case.boxes`: the DSC, 0 to 1, that its mask is
-        estimated to have; NaN where the weights have nothing to estimate it with.
+    Raises:
+        SetupError: a box is open-ended, and the weights have nothing that finds its ends.
+
     """
-
-    labels: Segmentation
-    confidence: NDArray[np.float32]
-
-
-def segment(case: Case, engine: Engine, watch: Stopwatch, zoom: Zoom = "auto") -> Segmented:
-    """Segment all usable boxes of a case. Volumes have no close views."""
     if case.is_volume:
-        return Segmented(*segment_volume(case, engine, watch))
-    return Segmented(*segment_picture(case, engine, watch, zoom))
+        return segment_volume(case, engine, watch, propagation)
+    return segment_picture(case, engine, watch, zoom)
 
 
 def doubts(labels: NDArray[np.integer], confidence: NDArray[np.float32]) -> Sequence[str]:

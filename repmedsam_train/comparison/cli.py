@@ -87,6 +87,32 @@ def loosen(
     typer.echo(f"{count} cases in {out}")
 
 
+def one_slice(
+    cases: Annotated[Path, typer.Argument(help="Folder of npz cases with gts; its volumes are used.")],
+    weights: Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")] = None,
+    *,
+    middle: Annotated[
+        bool,
+        typer.Option("--middle", help="Boxes on the middle slice of each object, not on the one where it is largest."),
+    ] = False,
+) -> None:
+    """DSC of objects that were boxed on one slice, and how many ends are found, by data set, as a Markdown table.
+
+    Example: repmedsam-train one-slice data/val
+    """
+    from repmedsam_infer.engines.load import load_engine
+    from repmedsam_infer.engines.weights import find_weights
+    from repmedsam_infer.evaluation.markdown import markdown
+    from repmedsam_infer.system.threads import available_threads
+    from repmedsam_train.comparison.one_slice import one_slice_table, score_one_slice_boxes
+
+    engine = load_engine("openvino", find_weights(weights), available_threads(), volumes=True)
+    scores = list(score_one_slice_boxes(cases, engine, "middle" if middle else "largest"))
+    if not scores:
+        raise UsageError(f"there are no volumes with objects in {cases}")
+    typer.echo(markdown(one_slice_table(scores)))
+
+
 def speed(
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder for speed.md, speed.json and speed.png.")],
     folder: Annotated[Path | None, typer.Argument(help="Folder of npz cases; without it drawn ones are used.")] = None,
@@ -128,5 +154,5 @@ def ceiling(
 
 def add_commands(app: typer.Typer) -> None:
     """Make the functions above commands of `app`."""
-    for command in (predict, compare, agreement, loosen, speed, ceiling):
+    for command in (predict, compare, agreement, loosen, one_slice, speed, ceiling):
         app.command()(command)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.boxes import bottom_to_top
 from repmedsam_infer.decoder_roi import rois_around, whole_frame
 from repmedsam_infer.preprocess import FRAME_SIZE, LAST_EDGE, View
-from repmedsam_infer.segmentation.volume import VolumeBox
+from repmedsam_infer.segmentation.ellipsoid import VolumeBox
 from repmedsam_train.data.augmentation import (
     Augmentation,
     as_u8,

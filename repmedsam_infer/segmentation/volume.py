@@ -1,0 +1,56 @@
+"""Volumes: where objects end, if it is not given; their labels by one of two ways; how sure the masks are."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from repmedsam_infer.case import Case
+from repmedsam_infer.engines.engine import Engine
+from repmedsam_infer.errors import UsageError
+from repmedsam_infer.preprocess import View
+from repmedsam_infer.segmentation.ellipsoid import label_by_ellipsoids
+from repmedsam_infer.segmentation.embeddings import SliceEmbeddings
+from repmedsam_infer.segmentation.features import volume_features
+from repmedsam_infer.segmentation.follow import label_by_following
+from repmedsam_infer.segmentation.open_ended import find_ends
+from repmedsam_infer.segmentation.segmented import Segmented
+from repmedsam_infer.system.stopwatch import Stopwatch
+
+# How a 3D box prompts its slices: with sections of the ellipsoid in it; or with the extent of the mask on the slice
+# before, from the middle outwards, as the challenge's baseline does it.
+Propagation = Literal["ellipsoid", "follow"]
+PROPAGATIONS: tuple[Propagation, ...] = ("ellipsoid", "follow")
+
+
+def check_propagation(text: str) -> Propagation:
+    """Return one of PROPAGATIONS. Raises UsageError where it is none."""
+    for propagation in PROPAGATIONS:
+        if propagation == text:
+            return propagation
+    raise UsageError(f"the propagation {text!r} is unknown; {', '.join(PROPAGATIONS)} are possible")
+
+
+def segment_volume(case: Case, engine: Engine, watch: Stopwatch, propagation: Propagation) -> Segmented:
+    """Segment all usable boxes of a volume; confidence is that of masks by ellipsoids, and NaN with `follow`.
+
+    Raises:
+        SetupError: a box is open-ended, and the weights have nothing that finds its ends.
+
+    """
+    embeddings = SliceEmbeddings(case, View(*case.shape[1:]), engine, watch)
+    warnings: list[str] = []
+    if case.boxes.open_ended:
+        corners, warnings = find_ends(case, embeddings, engine, watch)
+        case = replace(case, boxes=replace(case.boxes, corners=corners, open_ended=frozenset()))
+    confidence = np.full(len(case.boxes.labels), np.nan, np.float32)
+    if propagation == "follow":
+        segs = label_by_following(case, embeddings, engine, watch)
+        return Segmented(segs, confidence, case.boxes.corners, tuple(warnings))
+    segs, boxes = label_by_ellipsoids(case, embeddings, engine, watch)
+    if engine.confidence is not None and engine.focus and boxes:
+        with watch("postprocess"):
+            confidence = engine.confidence.volume(np.stack([volume_features(np.stack(box.seen)) for box in boxes]))[
+                :, 0
+            ]
+    return Segmented(segs, confidence, case.boxes.corners, tuple(warnings))
