@@ -19,7 +19,7 @@ from repmedsam_infer.evaluation.object_scores import score_objects
 from repmedsam_infer.evaluation.reliability import Estimate, auroc, bins_table, calibration_error, reliability_table
 from repmedsam_infer.preprocess import View
 from repmedsam_infer.segmentation.box_fit import INWARDS, candidates, fit_boxes
-from repmedsam_infer.segmentation.features import AT_ONCE, FEATURES, REACH_FEATURES, mask_features, volume_features
+from repmedsam_infer.segmentation.features import AT_ONCE, FEATURES, mask_features, volume_features
 from repmedsam_infer.segmentation.open_ended import WAY_FEATURES
 from repmedsam_infer.segmentation.segment import doubts, segment
 from repmedsam_infer.system.stopwatch import Stopwatch
@@ -49,7 +49,6 @@ def preferring(candidate: int, *, gain: float = 0.2) -> ConfidenceModel:
         constant(count * CANDIDATES, estimates),
         constant(count + 3, [0.6]),
         constant(len(WAY_FEATURES), [0.9]),
-        constant(len(REACH_FEATURES), [0.9]),
     )
 
 

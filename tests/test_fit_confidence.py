@@ -17,7 +17,7 @@ from repmedsam_infer.boxes import tight_boxes
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.weights import CONFIDENCE, Weights, find_weights
 from repmedsam_infer.segmentation.box_fit import INWARDS
-from repmedsam_infer.segmentation.features import FEATURES, REACH_FEATURES
+from repmedsam_infer.segmentation.features import FEATURES
 from repmedsam_infer.segmentation.open_ended import WAY_FEATURES
 from repmedsam_train.cli import app
 from repmedsam_train.weights.confidence import fit, fit_confidence, write_confidence
@@ -69,8 +69,7 @@ def test_a_fit_finds_what_is_there_to_be_found() -> None:
 def test_the_file_goes_beside_the_weights_and_into_their_sums(tmp_path: Path) -> None:
     (tmp_path / "SHA256SUMS").write_text("00  zzz\n11  confidence.safetensors\n22  aaa\n")
     wide = len(FEATURES) * len(INWARDS)
-    sides = (len(FEATURES) + 3, len(REACH_FEATURES), len(WAY_FEATURES))
-    volume = VolumeExamples(*(synthetic(40, 1, features) for features in sides))
+    volume = VolumeExamples(synthetic(40, 1, len(FEATURES) + 3), synthetic(40, 1, len(WAY_FEATURES)))
     model = fit_confidence(synthetic(40, len(INWARDS), wide), [volume], lambda _: None)
     write_confidence(tmp_path, model)
     weights = find_weights(tmp_path)
@@ -95,7 +94,6 @@ def test_examples_are_made_of_pictures_and_volumes(openvino_engine: Engine, samp
     assert volume.whole[0].features.shape == (len(FEATURES) + 3,)
     assert volume.whole[0].targets[0] > 0.5
     assert volume.ways[0].features.shape == (len(WAY_FEATURES),)
-    assert volume.slices[0].features.shape == (len(REACH_FEATURES),)
     assert {one.targets[0] for one in volume.ways} == {0.0, 1.0}  # past the ends, too
 
 

@@ -1,7 +1,6 @@
 """Objects followed from slice to slice: in 3D boxes, as the challenge's baseline does it, and from one slice on."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,7 @@ from repmedsam_infer.engines.precision import Precision
 from repmedsam_infer.preprocess import View
 from repmedsam_infer.segmentation import embeddings as kept_embeddings
 from repmedsam_infer.segmentation import open_ended
-from repmedsam_infer.segmentation.ellipsoid import SUREST, likely_slices
 from repmedsam_infer.segmentation.embeddings import SliceEmbeddings
-from repmedsam_infer.segmentation.features import REACH_FEATURES
 from repmedsam_infer.segmentation.follow import MARGIN
 from repmedsam_infer.segmentation.open_ended import WAY_FEATURES, Ending
 from repmedsam_infer.segmentation.segment import segment
@@ -40,8 +37,7 @@ def presence_is_predicted_iou() -> ConfidenceModel:
     weights[0] = 1
     zero, one = np.zeros(len(WAY_FEATURES), np.float32), np.ones(len(WAY_FEATURES), np.float32)
     presence = Perceptron(zero, one, ((weights, np.zeros(1, np.float32)),))
-    reach = constant(len(REACH_FEATURES), [0.9])
-    return ConfidenceModel(constant(24, [0.6]), constant(24, [0.6]), constant(27, [0.6]), presence, reach)
+    return ConfidenceModel(constant(24, [0.6]), constant(24, [0.6]), constant(27, [0.6]), presence)
 
 
 class SceneEngine:
@@ -125,28 +121,9 @@ def test_the_end_is_where_the_sum_of_log_odds_is_highest(estimates: list[float])
         tried = i
         if not ending.add(7 + i, presence):
             break
-    odds = [np.log(p / (1 - p)) for p in np.clip(estimates[:tried], 1 - SUREST, SUREST)]
+    odds = [np.log(p / (1 - p)) for p in np.clip(estimates[:tried], 1 - open_ended.SUREST, open_ended.SUREST)]
     sums = np.concatenate([[0], np.cumsum(odds)])
     assert sums[ending.end - 7] == pytest.approx(max(sums))
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_the_likeliest_stretch_of_slices_is_the_one_of_the_highest_sum(present: list[float]) -> None:
-    p = np.clip(present, 1 - SUREST, SUREST)
-    odds = np.log(p / (1 - p))
-    stretches = {(a, b): odds[a : b + 1].sum() for a in range(len(p)) for b in range(a, len(p))}
-    assert stretches[likely_slices(np.array(present, np.float32))] == pytest.approx(max(stretches.values()), abs=1e-4)
-
-
-def test_slices_at_the_ends_of_a_box_that_the_object_does_not_reach_are_empty() -> None:
-    engine, weights = SceneEngine(moving(2, 7, 0)), np.zeros((len(REACH_FEATURES), 1), np.float32)
-    weights[0] = 1
-    zero, one = np.zeros(len(REACH_FEATURES), np.float32), np.ones(len(REACH_FEATURES), np.float32)
-    assert engine.confidence is not None
-    reach = Perceptron(zero, one, ((weights, np.zeros(1, np.float32)),))  # predicted IoU
-    engine.confidence = replace(engine.confidence, reach=reach)
-    done = segment(make_case(volume(12), [[55, 75, 0, 105, 115, 10]], True), engine, Stopwatch())
-    assert slices_with(done.labels) == list(range(2, 8))
 
 
 def test_following_stops_at_a_limit_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 LARGEST_INPUT = 5.0  # standard deviations: what is farther from the training cases is taken for that far
-PARTS = ("first", "all", "volume", "presence", "reach")
+PARTS = ("first", "all", "volume", "presence")
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,12 @@ class ConfidenceModel:
     volume: features of the mask of a 3D box, (N, V) -> (N, 1).
     presence: features of the mask on a slice, on the way from another one, (N, W) -> (N, 1): how likely it is, 0 to 1,
         that the object is on that slice.
-    reach: the same for a slice of a 3D box, features of its mask there, (N, R) -> (N, 1).
     """
 
     first: Perceptron
     all: Perceptron
     volume: Perceptron
     presence: Perceptron
-    reach: Perceptron
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, F32]) -> Self:

@@ -15,12 +15,11 @@ from repmedsam_infer.postprocess import drop_small_parts, paint
 from repmedsam_infer.preprocess import View
 from repmedsam_infer.segmentation.decode import Decoding, decode, object_mask
 from repmedsam_infer.segmentation.embeddings import SliceEmbeddings
-from repmedsam_infer.segmentation.features import mask_features, reach_features
+from repmedsam_infer.segmentation.features import mask_features
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 F32 = NDArray[np.float32]
 ByObject = dict[int, F32]  # (4G, 4G) logits
-SUREST = 0.98  # no slice counts for more, or for less than 1 - SUREST, in finding an object's ends
 
 
 def label_by_ellipsoids(
@@ -29,8 +28,7 @@ def label_by_ellipsoids(
     """(D, H, W) labels, and the K boxes with what was `seen` in each.
 
     One encoding and one batch of boxes for every slice that a box spans, ends inclusive; then each object's logits are
-    smoothed across the slices, which share one ROI; slices at the ends of its box that it seems not to reach are
-    emptied, and small parts apart from it are dropped.
+    smoothed across the slices, which share one ROI, and small parts apart from it are dropped.
     """
     segs = case.empty_segmentation()
     view, fitted = embeddings.view, engine.calibration
@@ -47,7 +45,6 @@ def label_by_ellipsoids(
     with watch("postprocess"):
         for i in order:
             within = segs[boxes[i].first : boxes[i].last + 1, *view.pixels(boxes[i].clip_box)]
-            empty_beyond_ends(within, boxes[i], engine)
             drop_small_parts(within, boxes[i].label, fitted.smallest_part)
     return segs, boxes
 
@@ -75,29 +72,6 @@ def decode_volume(
         for i, of_slice in features.items():
             boxes[i].seen.append(of_slice)
         yield z, logits
-
-
-def empty_beyond_ends(segs: Segmentation, box: "VolumeBox", engine: Engine) -> None:
-    """Set to 0 the label of a box on those of its slices, (D, H, W), that its object seems not to reach."""
-    if engine.confidence is None or not engine.focus:
-        return
-    present = engine.confidence.reach(reach_features(np.stack(box.seen)))[:, 0]
-    first, last = likely_slices(present)
-    for beyond in (segs[:first], segs[last + 1 :]):
-        beyond[beyond == box.label] = 0
-
-
-def likely_slices(present: F32) -> tuple[int, int]:
-    """First and last slice of the stretch that is likeliest to be the object's, of (D,) how likely it is on each.
-
-    It is the one of the highest sum of log odds: an unlikely slice among likely ones belongs to it.
-    """
-    p = np.clip(present.astype(np.float64), 1 - SUREST, SUREST)
-    sums = np.concatenate([[0], np.cumsum(np.log(p / (1 - p)))])
-    gains = sums[None, 1:] - sums[:-1, None]  # from a slice to a slice
-    gains[np.tril_indices(len(p), -1)] = -np.inf
-    first, last = np.unravel_index(int(gains.argmax()), gains.shape)
-    return int(first), int(last)
 
 
 def slice_triples(slices: Iterable[tuple[int, ByObject]]) -> Iterator[tuple[int, ByObject, ByObject, ByObject]]:

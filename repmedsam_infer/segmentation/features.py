@@ -95,31 +95,6 @@ def volume_features(slices: F32) -> F32:
     return np.append(mean, [np.log(len(slices)), (sizes == 0).mean(), spread]).astype(np.float32)
 
 
-REACH_FEATURES = (
-    *FEATURES,
-    "position",  # of the slice, from the middle of the box, 0, to its ends, 1
-    "slices",  # log of their number
-    "shrinkage",  # log of the mask's size over that on the next slice towards the middle
-    "share_of_ellipse",  # log of the mask's size over that of the ellipsoid's section
-)
-
-
-def reach_features(slices: F32) -> F32:
-    """(D, len(REACH_FEATURES)) of an object on the slices of its box, of the (D, len(FEATURES)) of its masks there."""
-    depth = len(slices)
-    z = np.arange(depth)
-    position = np.abs(z - (depth - 1) / 2) / (depth / 2)
-    sizes = slices[:, FEATURES.index("fill")] + 1e-3
-    inwards = np.clip(z + np.sign((depth - 1) / 2 - z).astype(int), 0, depth - 1)
-    further = [
-        position,
-        np.full(depth, np.log(depth)),
-        np.log(sizes / sizes[inwards]),
-        np.log(sizes / (np.pi / 4 * (1 - position**2) + 1e-3)),
-    ]
-    return np.column_stack([slices, *further]).astype(np.float32)
-
-
 def inside(ends: F32, roi_ends: F32, count: int) -> NDArray[np.bool_]:
     """(N, count) whether the middle of a cell of (N, 2) rois is between inclusive (N, 2) ends of boxes; one is."""
     low, high = roi_ends[:, :1], roi_ends[:, 1:]

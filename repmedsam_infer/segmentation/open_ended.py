@@ -15,7 +15,6 @@ from repmedsam_infer.case import Case
 from repmedsam_infer.engines.confidence import Perceptron
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.errors import SetupError
-from repmedsam_infer.segmentation.ellipsoid import SUREST
 from repmedsam_infer.segmentation.embeddings import SliceEmbeddings
 from repmedsam_infer.segmentation.features import FEATURES
 from repmedsam_infer.segmentation.follow import OnSlice, Start, follow
@@ -24,6 +23,7 @@ from repmedsam_infer.system.stopwatch import Stopwatch
 F32 = NDArray[np.float32]
 MOST_SLICES = 200  # on each side of the box
 GIVE_UP = 3.0  # log odds below the highest sum: the end has been passed
+SUREST = 0.98  # no slice counts for more, or for less than 1 - SUREST
 WAY_FEATURES = (
     *FEATURES,
     "growth",  # log of the mask's area over that on the slice before

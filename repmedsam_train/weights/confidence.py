@@ -27,8 +27,7 @@ def fit_confidence(
     first = [replace(one, features=one.features[: of_all.shape[1] // outputs]) for one in pictures]
     whole = [one for of_case in volumes for one in of_case.whole]
     ways = [one for of_case in volumes for one in of_case.ways]
-    slices = [one for of_case in volumes for one in of_case.slices]
-    return ConfidenceModel(*(fit(part, say) for part in (first, pictures, whole, ways, slices)))
+    return ConfidenceModel(*(fit(part, say) for part in (first, pictures, whole, ways)))
 
 
 def fit(examples: Sequence[Example], say: Callable[[str], None]) -> Perceptron:

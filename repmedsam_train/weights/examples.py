@@ -21,7 +21,7 @@ from repmedsam_infer.segmentation.box_fit import candidates, decode_with_feature
 from repmedsam_infer.segmentation.decode import Decoding, object_mask
 from repmedsam_infer.segmentation.ellipsoid import label_by_ellipsoids
 from repmedsam_infer.segmentation.embeddings import SliceEmbeddings
-from repmedsam_infer.segmentation.features import reach_features, volume_features
+from repmedsam_infer.segmentation.features import volume_features
 from repmedsam_infer.segmentation.follow import OnSlice, Start, follow
 from repmedsam_infer.segmentation.open_ended import way_features
 from repmedsam_infer.system.stopwatch import Stopwatch
@@ -103,36 +103,29 @@ class VolumeExamples:
     """What one volume gives.
 
     whole: of every object, features of its slices together, and the DSC of its mask.
-    slices: of every slice of its box, features, and whether the object is there.
     ways: of every slice on the way of an object that is followed from one slice, past its ends, features, and whether
         the object is there.
     """
 
     whole: list[Example]
-    slices: list[Example]
     ways: list[Example]
 
 
 def volume_examples(path: Path, engine: Engine, rng: np.random.Generator) -> VolumeExamples:
     """Of every object, DRAWS boxes of six numbers, and as many on one slice."""
     case, (gts, _) = read_case(path), read_ground_truth(path)
-    found = VolumeExamples([], [], [])
+    found = VolumeExamples([], [])
     embeddings = SliceEmbeddings(case, View(*case.shape[1:]), engine, Stopwatch())
     for _ in range(DRAWS if len(case.boxes.labels) else 0):
-        add_box_examples(found, case, gts, embeddings, engine, rng)
+        found.whole.extend(whole_examples(case, gts, embeddings, engine, rng))
         found.ways.extend(way_examples(case, gts, embeddings, engine, rng))
     return found
 
 
-def add_box_examples(
-    found: VolumeExamples,
-    case: Case,
-    gts: Labels,
-    embeddings: SliceEmbeddings,
-    engine: Engine,
-    rng: np.random.Generator,
-) -> None:
-    """Add what boxes of six numbers give, half of them too long in z."""
+def whole_examples(
+    case: Case, gts: Labels, embeddings: SliceEmbeddings, engine: Engine, rng: np.random.Generator
+) -> Iterator[Example]:
+    """Of boxes of six numbers, half of them too long in z."""
     drawn = case.boxes.corners.copy()
     drawn[:, [0, 1, 3, 4]] = drawn_boxes(drawn[:, [0, 1, 3, 4]], case.shape[1:], rng)
     if rng.random() < 0.5:
@@ -145,12 +138,8 @@ def add_box_examples(
         truth = gts == box.label
         if not truth.any():
             continue
-        seen, score = np.stack(box.seen), np.array([dsc(truth, segs == box.label)], np.float32)
-        found.whole.append(Example(modality_of(case.name), volume_features(seen), score))
-        there = truth[box.first : box.last + 1].any((1, 2)).astype(np.float32)
-        found.slices.extend(
-            Example(modality_of(case.name), *one) for one in zip(reach_features(seen), there[:, None], strict=True)
-        )
+        score = np.array([dsc(truth, segs == box.label)], np.float32)
+        yield Example(modality_of(case.name), volume_features(np.stack(box.seen)), score)
 
 
 def way_examples(
