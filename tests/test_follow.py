@@ -210,8 +210,8 @@ def test_the_network_follows_a_bright_ellipsoid_to_its_ends() -> None:
     both = (result.labels > 0) & organ
     assert 2 * both.sum() / ((result.labels > 0).sum() + organ.sum()) > 0.85
     (one,) = result.objects
-    assert one.box[2] == found[0]
-    assert one.box[5] == found[-1]
+    assert one.box[2] <= found[0]
+    assert one.box[5] >= found[-1]
 
 
 def test_slices_belong_to_boxes_of_four_numbers_on_volumes(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from repmedsam_infer.boxes import bottom_to_top
 from repmedsam_infer.case import Case, Segmentation
 from repmedsam_infer.decoder_roi import rois_around
 from repmedsam_infer.engines.engine import Engine
+from repmedsam_infer.engines.pool import run_in_workers
 from repmedsam_infer.postprocess import paint
 from repmedsam_infer.preprocess import View
 from repmedsam_infer.segmentation.decode import Decoding, decode, object_mask
@@ -156,9 +157,8 @@ def next_prompt(before: OnSlice, start: Start, view: View) -> F32:
     extent = before.extent
     if extent is None:
         return start.prompt
-    grown = view.place_boxes(np.array([extent], np.float32))[0] + np.array(
-        [-MARGIN, -MARGIN, MARGIN, MARGIN], np.float32
-    )
+    grown = view.place_boxes(np.array([extent], np.float32))[0]
+    grown += np.array([-MARGIN, -MARGIN, MARGIN, MARGIN], np.float32)
     return np.concatenate([np.maximum(grown[:2], start.limit[:2]), np.minimum(grown[2:], start.limit[2:])])
 
 
@@ -166,17 +166,20 @@ def decode_some(
     prompts: Sequence[tuple[int, int, F32]], embeddings: SliceEmbeddings, engine: Engine, watch: Stopwatch
 ) -> Iterator[tuple[int, OnSlice]]:
     """Decode (key, slice, (4,) box in frame pixels), all boxes of a slice at once; results in order of slices."""
-    view, offset = embeddings.view, engine.calibration.volume_offset
+    view, offset, focus = embeddings.view, engine.calibration.volume_offset, engine.focus
     found = embeddings.of(z for _, z, _ in prompts)
-    for z, embedding in found.items():
+
+    def decode_at(z: int, engine: Engine, watch: Stopwatch) -> list[tuple[int, OnSlice]]:
         here = [(key, box) for key, at, box in prompts if at == z]
         boxes = np.stack([box for _, box in here])
         with watch("decode"):
-            decoded = decode(embedding, boxes, boxes, engine, offset)
+            decoded = decode(found[z], boxes, boxes, engine, offset)
             features = mask_features(decoded, boxes, rois_around(boxes))
         with watch("postprocess"):
-            done = [
-                (key, OnSlice(z, box, *object_mask([Decoding(view, box, logits)], focus=engine.focus), of_mask))
+            return [
+                (key, OnSlice(z, box, *object_mask([Decoding(view, box, logits)], focus=focus), of_mask))
                 for (key, box), logits, of_mask in zip(here, decoded.low_res_logits, features, strict=True)
             ]
-        yield from done
+
+    for of_slice in run_in_workers(decode_at, list(found), engine, watch):
+        yield from of_slice

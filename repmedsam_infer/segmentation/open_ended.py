@@ -3,7 +3,7 @@
 Whether an object is still there is estimated on every slice from its mask, and from what changed since the slice before
 (`way_features`; engines/confidence.py: `presence`). Each slice adds the log odds of that, and the end is where their
 sum is highest: one unlikely slice among likely ones does not end an object. Then the box that its masks span is
-segmented like any other 3D box, which does better than the masks on the way (docs/experiments.md).
+segmented like any other 3D box, and what both have in common is the object (docs/experiments.md).
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.case import Case
+from repmedsam_infer.case import Case, Segmentation
 from repmedsam_infer.engines.confidence import Perceptron
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.errors import SetupError
@@ -60,21 +60,37 @@ class Followed:
     on: dict[int, OnSlice] = field(default_factory=dict)
 
     @property
+    def masks(self) -> list[OnSlice]:
+        """From end to end."""
+        return [self.on[z] for z in range(self.ends[-1].end, self.ends[1].end + 1)]
+
+    @property
     def corners(self) -> list[float]:
-        """Box of six, in voxels, that the masks from end to end span; that of the first slice if they are empty."""
-        low, high = self.ends[-1].end, self.ends[1].end
-        spans = [extent for z in range(low, high + 1) if (extent := self.on[z].extent) is not None]
+        """Box of six, in voxels, that the masks span; that of the first slice if they are empty."""
+        spans = [extent for one in self.masks if (extent := one.extent) is not None]
         if not spans:
             rows, columns = self.first.rows, self.first.columns
             spans = [(columns.start, rows.start, columns.stop - 1, rows.stop - 1)]
         lower, upper = np.min(spans, axis=0)[:2].tolist(), np.max(spans, axis=0)[2:].tolist()
-        return [*lower, low, *upper, high]
+        return [*lower, self.ends[-1].end, *upper, self.ends[1].end]
 
 
-def find_ends(
-    case: Case, embeddings: SliceEmbeddings, engine: Engine, watch: Stopwatch
-) -> tuple[NDArray[np.float64], list[str]]:
-    """(K, 6) corners of all usable boxes, those of open-ended ones as far as their objects go; and warnings.
+@dataclass(frozen=True)
+class Found:
+    """What following open-ended boxes gives.
+
+    corners: (K, 6) of all usable boxes, those of open-ended ones as far as their objects go.
+    masks: of each open-ended box, by its place among the usable ones, its mask on every slice from end to end.
+    warnings: for the user.
+    """
+
+    corners: NDArray[np.float64]
+    masks: dict[int, list[OnSlice]]
+    warnings: tuple[str, ...]
+
+
+def find_ends(case: Case, embeddings: SliceEmbeddings, engine: Engine, watch: Stopwatch) -> Found:
+    """Follow all open-ended boxes of a case.
 
     Raises:
         SetupError: these weights have nothing that estimates where objects are.
@@ -95,16 +111,26 @@ def find_ends(
         prompt = view.place_boxes(box[None, [0, 1, 3, 4]].astype(np.float32))[0]
         starts.append(Start(z, max(0, z - MOST_SLICES), min(depth - 1, z + MOST_SLICES), prompt, whole))
     followed = follow_to_ends(case.imgs, starts, embeddings, engine, watch, engine.confidence.presence)
-    warnings = []
+    warnings, masks = [], {}
     for i, start, one in zip(open_ended, starts, followed, strict=True):
-        corners[i] = one.corners
+        corners[i], masks[i] = one.corners, one.masks
         cut = [end.end for step, end in one.ends.items() if end.end == start.z + step * MOST_SLICES]
         if cut:
             warnings.append(
                 f"box {case.boxes.labels[i]}: its object was followed for {MOST_SLICES} slices, to slice {cut[0]}, and "
                 "may go on: for more give a box of six numbers"
             )
-    return corners, warnings
+    return Found(corners, masks, tuple(warnings))
+
+
+def keep_what_following_found(segs: Segmentation, case: Case, found: Found) -> None:
+    """Set to 0, in (D, H, W) labels of the boxes that were found, what is not in the masks on the way, too."""
+    for i, masks in found.masks.items():
+        label = case.boxes.labels[i]
+        for one in masks:
+            here = segs[one.z] == label
+            here[one.rows, one.columns] &= ~one.mask
+            segs[one.z][here] = 0
 
 
 def follow_to_ends(

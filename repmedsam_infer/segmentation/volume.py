@@ -13,7 +13,7 @@ from repmedsam_infer.segmentation.ellipsoid import label_by_ellipsoids
 from repmedsam_infer.segmentation.embeddings import SliceEmbeddings
 from repmedsam_infer.segmentation.features import volume_features
 from repmedsam_infer.segmentation.follow import label_by_following
-from repmedsam_infer.segmentation.open_ended import find_ends
+from repmedsam_infer.segmentation.open_ended import Found, find_ends, keep_what_following_found
 from repmedsam_infer.segmentation.segmented import Segmented
 from repmedsam_infer.system.stopwatch import Stopwatch
 
@@ -39,18 +39,19 @@ def segment_volume(case: Case, engine: Engine, watch: Stopwatch, propagation: Pr
 
     """
     embeddings = SliceEmbeddings(case, View(*case.shape[1:]), engine, watch)
-    warnings: list[str] = []
+    found = Found(case.boxes.corners, {}, ())
     if case.boxes.open_ended:
-        corners, warnings = find_ends(case, embeddings, engine, watch)
-        case = replace(case, boxes=replace(case.boxes, corners=corners, open_ended=frozenset()))
+        found = find_ends(case, embeddings, engine, watch)
+        case = replace(case, boxes=replace(case.boxes, corners=found.corners, open_ended=frozenset()))
     confidence = np.full(len(case.boxes.labels), np.nan, np.float32)
     if propagation == "follow":
         segs = label_by_following(case, embeddings, engine, watch)
-        return Segmented(segs, confidence, case.boxes.corners, tuple(warnings))
+        return Segmented(segs, confidence, found.corners, found.warnings)
     segs, boxes = label_by_ellipsoids(case, embeddings, engine, watch)
+    keep_what_following_found(segs, case, found)
     if engine.confidence is not None and engine.focus and boxes:
         with watch("postprocess"):
             confidence = engine.confidence.volume(np.stack([volume_features(np.stack(box.seen)) for box in boxes]))[
                 :, 0
             ]
-    return Segmented(segs, confidence, case.boxes.corners, tuple(warnings))
+    return Segmented(segs, confidence, found.corners, found.warnings)

@@ -12,6 +12,7 @@ from torch import nn
 
 from repmedsam_infer.engines.confidence import LARGEST_INPUT, ConfidenceModel, Perceptron
 from repmedsam_infer.engines.weights import CONFIDENCE, SUMS
+from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_train.weights.examples import Example, VolumeExamples
 
 HIDDEN, EPOCHS, BATCH, RATE, DROPOUT = 64, 40, 256, 3e-3, 0.1
@@ -62,10 +63,10 @@ def fit(examples: Sequence[Example], say: Callable[[str], None]) -> Perceptron:
 
 def write_confidence(folder: Path, model: ConfidenceModel) -> None:
     """Put the file beside the weights that it was fitted to, and into their SHA256SUMS."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     path = folder / CONFIDENCE
-    save_file(model.arrays(), path)
+    write_atomic(path, save(model.arrays()))
     lines = [line for line in (folder / SUMS).read_text().splitlines() if not line.endswith(f"  {CONFIDENCE}")]
     lines.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {CONFIDENCE}")
     (folder / SUMS).write_text("".join(f"{line}\n" for line in sorted(lines, key=lambda line: line.split()[1])))
