@@ -4,7 +4,7 @@
 has its whole view. In a large picture a small box is a few pixels of that: it gets a close view besides.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -42,6 +42,7 @@ class View:
 
     height, width: of the rectangle, in image pixels.
     left, top: the rectangle's first column and row; 0 and 0 where it is the whole slice.
+    mirrored: whether the frame shows it with left and right exchanged.
     """
 
     height: int
@@ -49,6 +50,7 @@ class View:
     size: int = FRAME_SIZE
     left: int = 0
     top: int = 0
+    mirrored: bool = field(default=False, kw_only=True)
 
     @property
     def scale(self) -> float:
@@ -81,6 +83,8 @@ class View:
         resized = self.resized(image)
         low, high = (float(resized.min()), float(resized.max())) if levels is None else levels
         normalised = (resized.astype(np.float32) - low) / max(high - low, SMALLEST_RANGE)
+        if self.mirrored:
+            normalised = normalised[:, ::-1]
         placed = np.zeros((3, self.size, self.size), np.float32)
         # A grey image broadcasts over the three channels.
         placed[:, : self.new_height, : self.new_width] = np.moveaxis(np.atleast_3d(normalised), -1, 0)
@@ -93,18 +97,30 @@ class View:
         indices, which makes the box of an enlarged image too small at its right and bottom by up to a pixel of it.)
         """
         corner = np.array([self.left, self.top] * 2, np.float32)
-        return (np.asarray(boxes, np.float32) - corner + LAST_EDGE) * np.float32(self.scale) - LAST_EDGE
+        placed = (np.asarray(boxes, np.float32) - corner + LAST_EDGE) * np.float32(self.scale) - LAST_EDGE
+        return self.mirror(placed) if self.mirrored else placed
+
+    def mirror(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, 4) inclusive boxes in frame pixels, left and right of the rectangle exchanged; its own inverse."""
+        last = np.float32(self.width * self.scale - 1)
+        return np.stack([last - boxes[:, 2], boxes[:, 1], last - boxes[:, 0], boxes[:, 3]], axis=1)
 
     def pixels(self, box: NDArray[np.float32]) -> tuple[slice, slice]:
         """Rows and columns of the image that a box (4,) in frame pixels touches."""
+        box = self.mirror(box[None])[0] if self.mirrored else box
         low = np.floor(box[:2] / self.scale + ROUNDING).astype(int)
         high = np.ceil((box[2:] + 1) / self.scale - ROUNDING).astype(int)
         (left, top), (right, bottom) = np.maximum(low, 0), np.minimum(high, (self.width, self.height))
         return slice(int(top) + self.top, int(bottom) + self.top), slice(int(left) + self.left, int(right) + self.left)
 
     def edges(self, roi: NDArray[np.float32]) -> list[float]:
-        """Left, top, right and bottom edge, in image pixels, of a (4,) roi in frame pixels."""
+        """Left, top, right and bottom edge, in image pixels, of a (4,) roi in frame pixels.
+
+        What is left in the frame of a mirrored view is right in the image: there the left edge is the larger number.
+        """
         left, top, right, bottom = (roi / self.scale).tolist()
+        if self.mirrored:
+            left, right = self.width - left, self.width - right
         return [left + self.left, top + self.top, right + self.left, bottom + self.top]
 
 

@@ -1,5 +1,7 @@
 """Close views of small boxes: where they lie, which boxes they show, what they cost."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -81,7 +83,32 @@ def test_a_close_view_shows_the_pixels_of_its_rectangle(x: int, y: int, side: in
     np.testing.assert_array_equal(view.place_image(image), View(*rectangle.shape).place_image(rectangle))
 
 
-@pytest.mark.parametrize(("zoom", "encodings"), [("off", 1), ("auto", 2), ("full", 3)])
+@settings(max_examples=100, deadline=None)
+@given(shape=SIDES, seed=st.integers(0, 999), left=st.integers(0, 20), top=st.integers(0, 20))
+def test_a_mirrored_view_shows_the_same_pixels_from_right_to_left(
+    shape: tuple[int, int], seed: int, left: int, top: int
+) -> None:
+    view = View(shape[0] - top, shape[1] - left, 64, left, top)
+    mirrored = replace(view, mirrored=True)
+    image = np.random.default_rng(seed).integers(0, 255, shape, np.uint8)
+    np.testing.assert_array_equal(
+        mirrored.place_image(image)[:, :, : view.new_width], view.place_image(image)[:, :, : view.new_width][..., ::-1]
+    )
+    boxes = boxes_in(shape, 8, seed)
+    boxes[:, :2] = np.maximum(boxes[:, :2], (left, top))
+    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
+    placed = mirrored.place_boxes(boxes)
+    np.testing.assert_allclose(mirrored.mirror(placed), view.place_boxes(boxes), atol=1e-3)
+    for box, there, here in zip(boxes, placed, view.place_boxes(boxes), strict=True):
+        rows, columns = mirrored.pixels(there)
+        assert (columns.start, rows.start, columns.stop - 1, rows.stop - 1) == tuple(box)
+        right, top_edge, left_edge, bottom = mirrored.edges(there + np.array([0, 0, 1, 1], np.float32))
+        np.testing.assert_allclose(
+            [left_edge, top_edge, right, bottom], view.edges(here + np.array([0, 0, 1, 1], np.float32)), atol=0.05
+        )
+
+
+@pytest.mark.parametrize(("zoom", "encodings"), [("off", 1), ("auto", 2), ("full", 6)])
 def test_masks_are_the_mean_of_both_views(zoom: Zoom, encodings: int) -> None:
     boxes: list[list[float]] = [[100, 100, 139, 139], [800, 800, 839, 839]]
     engine = BoxEngine(shrink=2, focus=True)
@@ -94,7 +121,7 @@ def test_masks_are_the_mean_of_both_views(zoom: Zoom, encodings: int) -> None:
         xs = np.nonzero(segs == label)[1]
         if zoom == "off":
             assert (xs.min() - box[0], xs.max() - box[2]) == (margin, -margin)
-    if zoom == "full":  # the mean of two ramps is 0 between their ends
+    if zoom == "full":  # both close views, and all three mirrored; the mean of two ramps is 0 between their ends
         assert all(0 < np.nonzero(segs == label)[1].min() - box[0] < margin for label, box in enumerate(boxes, 1))
 
 

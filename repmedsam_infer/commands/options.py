@@ -18,7 +18,7 @@ Precision = Annotated[
 Zoom = Annotated[
     str,
     typer.Option(
-        help="Close views of small boxes on pictures: auto, at most twice the time; off; or full, all of them."
+        help="Close views of small boxes on pictures: auto, at most twice the time; off; or full, all of them, and each view mirrored as well."
     ),
 ]
 Propagation = Annotated[

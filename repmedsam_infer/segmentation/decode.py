@@ -1,7 +1,7 @@
 """One box on one view: its logits over its ROI, and what they mean at the image's pixels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,14 +37,26 @@ def decode(embedding: F32, prompts: F32, clip_boxes: F32, engine: Engine, offset
 
 
 def object_mask(decodings: Sequence[Decoding], *, focus: bool) -> tuple[slice, slice, NDArray[np.bool_]]:
-    """Rows and columns of a clip box in the image, and the mask on them: where the mean of its logits is positive."""
+    """Rows and columns of a clip box in the image, and the mask on them: where the mean of its logits is positive.
+
+    decodings: of the object, that on the whole view first. Those that show the same rectangle count alike, and close
+    views CLOSE_WEIGHT of all.
+    """
     whole = decodings[0]
     rows, columns = whole.view.pixels(whole.clip_box)
     if not focus:
         return rows, columns, image_mask(frame_logits(whole.logits, whole.view), whole.view)[rows, columns]
-    logits, *close = (
-        roi_logits(one.logits, rois_around(one.clip_box[None])[0], one.view, rows, columns) for one in decodings
-    )
-    for other in close:
-        logits = (1 - CLOSE_WEIGHT) * logits + CLOSE_WEIGHT * other
+    of_whole: list[F32] = []
+    of_close: list[F32] = []
+    for one in decodings:
+        logits = roi_logits(one.logits, rois_around(one.clip_box[None])[0], one.view, rows, columns)
+        (of_whole if replace(one.view, mirrored=False) == whole.view else of_close).append(logits)
+    logits = mean_of(of_whole)
+    if of_close:
+        logits = np.float32(1 - CLOSE_WEIGHT) * logits + np.float32(CLOSE_WEIGHT) * mean_of(of_close)
     return rows, columns, logits > 0
+
+
+def mean_of(logits: Sequence[F32]) -> F32:
+    """Mean of arrays of one shape; the array itself where there is one."""
+    return logits[0] if len(logits) == 1 else np.asarray(np.mean(logits, axis=0), np.float32)

@@ -1,7 +1,7 @@
 """Pictures: every box on the whole view, fitted to what is in it, and small ones on close views besides."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ F32 = NDArray[np.float32]
 class PictureObjects:
     """N objects of a picture.
 
-    decodings: of each on the whole view first, then on close ones; logits have the offset of pictures.
+    decodings: of each on the whole view first, then on others; logits have the offset of pictures.
     confidence: (N,) the DSC that the mask of each is estimated to have; NaN where nothing estimates it.
     """
 
@@ -78,8 +78,8 @@ def decode_picture(
         [Decoding(whole, clip_box, logits)]
         for clip_box, logits in zip(whole.place_boxes(fitted.corners), fitted.logits, strict=True)
     ]
-    close = close_views(corners, whole, zoom) if engine.focus else []
-    for view, shown in close:
+    views = further_views(corners, whole, zoom) if engine.focus else []
+    for view, shown in views:
         clip_boxes = view.place_boxes(fitted.corners[shown])
         embedding = encode(view)
         with watch("decode"):
@@ -87,3 +87,15 @@ def decode_picture(
         for i, clip_box, of_box in zip(shown.tolist(), clip_boxes, logits, strict=True):
             decodings[i].append(Decoding(view, clip_box, of_box))
     return PictureObjects(decodings, fitted.confidence)
+
+
+def further_views(corners: F32, whole: View, zoom: Zoom) -> list[tuple[View, NDArray[np.intp]]]:
+    """Return the views besides the whole one, each with the indices of the boxes that are decoded on it.
+
+    With `full` every view is encoded a second time, mirrored: the network does not answer quite the same.
+    """
+    close = close_views(corners, whole, zoom)
+    if zoom != "full":
+        return close
+    seen = [(whole, np.arange(len(corners), dtype=np.intp)), *close]
+    return [*close, *((replace(view, mirrored=True), shown) for view, shown in seen)]
