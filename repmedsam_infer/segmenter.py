@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from repmedsam_infer.boxes import Boxes, check_boxes
+from repmedsam_infer.boxes import check_boxes
 from repmedsam_infer.case import Case, Segmentation, check_images, make_case
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.load import EngineName, check_engine, load_engine
@@ -23,10 +23,9 @@ from repmedsam_infer.formats.boxes.file import NamedBoxes
 from repmedsam_infer.formats.intensity import parse_window
 from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.formats.scan_case import make_scan_case, with_open_ends
-from repmedsam_infer.preprocess import Picture, View, Zoom, check_zoom
+from repmedsam_infer.interactive.picture_masks import ViewEmbeddings, decode_boxes
+from repmedsam_infer.preprocess import Picture, Zoom, check_zoom
 from repmedsam_infer.result import Result, objects_of
-from repmedsam_infer.segmentation.decode import object_mask
-from repmedsam_infer.segmentation.picture import decode_picture
 from repmedsam_infer.segmentation.segment import doubts, segment
 from repmedsam_infer.segmentation.segmented import Segmented
 from repmedsam_infer.segmentation.volume import Propagation, check_propagation
@@ -35,7 +34,6 @@ from repmedsam_infer.system.threads import available_threads
 
 AXES_OF_3D_BOX = 6
 COLOURS = 3
-MOST_EMBEDDINGS = 16  # of one image that are kept
 IMAGE = "image"  # what messages call an array that has no file
 
 
@@ -80,7 +78,7 @@ class Segmenter:
         self.zoom = check_zoom(zoom)
         self.propagation = check_propagation(propagation)
         self.lock = RLock()  # of what is shown
-        self.shown: tuple[Picture, dict[View, NDArray[np.float32]]] | None = None
+        self.shown: ViewEmbeddings | None = None
 
     def engine(self, *, volumes: bool) -> Engine:
         """Return the engine for pictures or for volumes, loaded when it is first asked for."""
@@ -176,20 +174,10 @@ class Segmenter:
         """
         with self.lock:
             self.shown = None  # where this one is refused, the one before is not kept by mistake
-            picture = Picture(check_images(IMAGE, np.asarray(image), is_volume=False))
-            self.shown = picture, {}
+            embeddings = ViewEmbeddings(Picture(check_images(IMAGE, np.asarray(image), is_volume=False)))
             with self.pool.engine(volumes=False) as engine:
-                self.embedding(picture.whole, engine)
-
-    def embedding(self, view: View, engine: Engine) -> NDArray[np.float32]:
-        """Return the embedding of a view of the image that was set, encoded once."""
-        assert self.shown is not None
-        picture, embeddings = self.shown
-        if view not in embeddings:
-            if len(embeddings) >= MOST_EMBEDDINGS:
-                del embeddings[list(embeddings)[1]]  # the oldest but for the whole view
-            embeddings[view] = engine.encode(picture.place(view))
-        return embeddings[view]
+                embeddings.of(embeddings.picture.whole, engine)
+            self.shown = embeddings
 
     def masks(self, boxes: ArrayLike) -> NDArray[np.bool_]:
         """(N, H, W) masks of (N, 4) boxes on the image that was set; they may overlap. A box that marks nothing has an
@@ -203,27 +191,15 @@ class Segmenter:
         with self.lock:
             if self.shown is None:
                 raise UsageError("call set_image before masks")
-            picture, _ = self.shown
-            usable, warned = check_boxes(IMAGE, np.asarray(boxes), picture.image.shape[:2])
-            masks = np.zeros((usable.count, *picture.image.shape[:2]), bool)
-            if len(usable.labels):
-                self.paint_masks(masks, picture, usable)
+            shape = self.shown.picture.image.shape[:2]
+            usable, warned = check_boxes(IMAGE, np.asarray(boxes), shape)
+            masks = np.zeros((usable.count, *shape), bool)
+            with self.pool.engine(volumes=False) as engine:
+                found = decode_boxes(usable.corners.astype(np.float32), self.shown, engine, self.zoom)
+        for one, label in zip(found, usable.labels.tolist(), strict=True):
+            masks[label - 1][one.where] = one.mask
         warn_of(warned)
         return masks
-
-    def paint_masks(self, masks: NDArray[np.bool_], picture: Picture, boxes: Boxes) -> None:
-        with self.pool.engine(volumes=False) as engine:
-            objects = decode_picture(
-                picture.whole,
-                boxes.corners.astype(np.float32),
-                engine,
-                Stopwatch(),
-                self.zoom,
-                lambda view: self.embedding(view, engine),
-            )
-        for one, label in zip(objects.decodings, boxes.labels.tolist(), strict=True):
-            rows, columns, mask = object_mask(one, focus=engine.focus)
-            masks[label - 1, rows, columns] = mask
 
 
 def boxes_on_slices(

@@ -23,7 +23,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("postprocess", "result", "network", "drawing", "evaluation"),
     ("engines", "formats"),
     ("segmentation",),
+    ("interactive",),
     ("segmenter", "batch"),
+    ("app",),
     ("commands", "report_page"),
     ("cli",),
 )

@@ -21,7 +21,7 @@ from repmedsam_infer.segmentation import embeddings as kept_embeddings
 from repmedsam_infer.segmentation import open_ended
 from repmedsam_infer.segmentation.embeddings import SliceEmbeddings
 from repmedsam_infer.segmentation.follow import MARGIN, OnSlice
-from repmedsam_infer.segmentation.open_ended import WAY_FEATURES, Ending, Found, keep_what_following_found
+from repmedsam_infer.segmentation.open_ended import WAY_FEATURES, Ending, keep_what_following_found
 from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.segmentation.segmented import Segmented
 from repmedsam_infer.system.stopwatch import Stopwatch
@@ -127,7 +127,6 @@ def test_the_end_is_where_the_sum_of_log_odds_is_highest(estimates: list[float])
 
 
 def test_only_what_was_found_on_the_way_is_kept_and_other_objects_are_left_alone() -> None:
-    case = on_slice(6, (10, 10, 49, 49), 2)
     segs = np.zeros((6, 256, 256), np.uint8)
     segs[1:4, 10:50, 10:50], segs[2, 30:35, 30:35] = 1, 2
     mask = np.zeros((30, 40), bool)
@@ -136,7 +135,7 @@ def test_only_what_was_found_on_the_way_is_kept_and_other_objects_are_left_alone
         OnSlice(z, np.zeros(4, np.float32), slice(20, 50), slice(10, 50), mask, np.zeros(0, np.float32))
         for z in (1, 2, 3)
     ]
-    keep_what_following_found(segs, case, Found(case.boxes.corners, {0: on_the_way}, ()))
+    keep_what_following_found(segs, 1, on_the_way)
     expected = np.zeros_like(segs)
     expected[1:4, 20:50, 10:30], expected[2, 30:35, 30:35] = 1, 2
     np.testing.assert_array_equal(segs, expected)

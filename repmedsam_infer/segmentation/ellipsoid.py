@@ -1,6 +1,6 @@
 """Volumes, as we do them: each box prompts its slices with the sections of the ellipsoid that fills it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ from repmedsam_infer.postprocess import drop_small_parts, paint
 from repmedsam_infer.preprocess import View
 from repmedsam_infer.segmentation.decode import Decoding, decode, object_mask
 from repmedsam_infer.segmentation.embeddings import SliceEmbeddings
-from repmedsam_infer.segmentation.features import mask_features
+from repmedsam_infer.segmentation.features import mask_features, volume_features
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 F32 = NDArray[np.float32]
@@ -30,27 +30,53 @@ def label_by_ellipsoids(
     One encoding and one batch of boxes for every slice that a box spans, ends inclusive; then each object's logits are
     smoothed across the slices, which share one ROI, and small parts apart from it are dropped.
     """
-    segs = case.empty_segmentation()
-    view, fitted = embeddings.view, engine.calibration
+    segs, view = case.empty_segmentation(), embeddings.view
     boxes = [volume_box_of(*box, view) for box in zip(case.boxes.corners, case.boxes.labels.tolist(), strict=True)]
     order = bottom_to_top(case.boxes.corners).tolist()
-    for z, below, here, above in slice_triples(decode_volume(boxes, embeddings, engine, watch)):
+    for on_slice in masks_by_ellipsoids(boxes, order, embeddings, engine, watch):
         with watch("postprocess"):
-            for i in filter(here.__contains__, order):
-                logits = here[i]
-                smooth = smoothed(below.get(i, logits), logits, above.get(i, logits), fitted.slice_smoothing)
-                smooth += fitted.volume_offset
-                rows, columns, mask = object_mask([Decoding(view, boxes[i].clip_box, smooth)], focus=engine.focus)
-                paint(segs[z, rows, columns], mask, boxes[i].label)
+            paint(segs[on_slice.z, on_slice.rows, on_slice.columns], on_slice.mask, boxes[on_slice.index].label)
     with watch("postprocess"):
         for i in order:
-            within = segs[boxes[i].first : boxes[i].last + 1, *view.pixels(boxes[i].clip_box)]
-            drop_small_parts(within, boxes[i].label, fitted.smallest_part)
+            drop_small_parts(segs[boxes[i].voxels(view)], boxes[i].label, engine.calibration.smallest_part)
     return segs, boxes
 
 
+@dataclass(frozen=True)
+class MaskOnSlice:
+    """The mask of the box at `index` on slice z, over rows and columns of the image."""
+
+    z: int
+    index: int
+    rows: slice
+    columns: slice
+    mask: NDArray[np.bool_]
+
+
+def masks_by_ellipsoids(
+    boxes: "Sequence[VolumeBox]", order: Sequence[int], embeddings: SliceEmbeddings, engine: Engine, watch: Stopwatch
+) -> Iterator[MaskOnSlice]:
+    """Every mask of every slice, slices in order, the boxes of each in `order` (places in `boxes`)."""
+    view, fitted = embeddings.view, engine.calibration
+    for z, below, here, above in slice_triples(decode_volume(boxes, embeddings, engine, watch)):
+        for i in filter(here.__contains__, order):
+            with watch("postprocess"):
+                logits = here[i]
+                smooth = smoothed(below.get(i, logits), logits, above.get(i, logits), fitted.slice_smoothing)
+                smooth += fitted.volume_offset
+                of_object = object_mask([Decoding(view, boxes[i].clip_box, smooth)], focus=engine.focus)
+            yield MaskOnSlice(z, i, *of_object)
+
+
+def volume_confidence(boxes: "Sequence[VolumeBox]", engine: Engine) -> F32:
+    """(K,) the DSC that the mask of each box is estimated to have, of what was `seen`; NaN where nothing estimates."""
+    if engine.confidence is None or not engine.focus or not boxes:
+        return np.full(len(boxes), np.nan, np.float32)
+    return engine.confidence.volume(np.stack([volume_features(np.stack(box.seen)) for box in boxes]))[:, 0]
+
+
 def decode_volume(
-    boxes: "list[VolumeBox]", embeddings: SliceEmbeddings, engine: Engine, watch: Stopwatch
+    boxes: "Sequence[VolumeBox]", embeddings: SliceEmbeddings, engine: Engine, watch: Stopwatch
 ) -> Iterator[tuple[int, ByObject]]:
     """Every slice that a box spans, in order, with the logits of each object on it, keyed by its place in `boxes`.
 
@@ -61,7 +87,7 @@ def decode_volume(
         here = [i for i, box in enumerate(boxes) if box.first <= z <= box.last]
         sections = np.stack([boxes[i].section(z) for i in here])
         clip_boxes = np.stack([boxes[i].clip_box for i in here])
-        embedding = embeddings.kept[z] if z in embeddings.kept else embeddings.encode(z, engine, watch)[1]
+        embedding = embeddings.at(z, engine, watch)
         with watch("decode"):
             decoded = decode(embedding, sections, clip_boxes, engine)
             features = mask_features(decoded, clip_boxes, rois_around(clip_boxes))
@@ -103,6 +129,10 @@ class VolumeBox:
     last: int
     clip_box: F32
     seen: list[F32] = field(default_factory=list, compare=False, repr=False)
+
+    def voxels(self, view: View) -> tuple[slice, slice, slice]:
+        """Slices, rows and columns of the volume that it may mark."""
+        return slice(self.first, self.last + 1), *view.pixels(self.clip_box)
 
     def section(self, z: int) -> F32:
         """(4,) box of the section that slice z makes of the ellipsoid in this box."""

@@ -6,6 +6,7 @@ sum is highest: one unlikely slice among likely ones does not end an object. The
 segmented like any other 3D box, and what both have in common is the object (docs/experiments.md).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -123,14 +124,12 @@ def find_ends(case: Case, embeddings: SliceEmbeddings, engine: Engine, watch: St
     return Found(corners, masks, tuple(warnings))
 
 
-def keep_what_following_found(segs: Segmentation, case: Case, found: Found) -> None:
-    """Set to 0, in (D, H, W) labels of the boxes that were found, what is not in the masks on the way, too."""
-    for i, masks in found.masks.items():
-        label = case.boxes.labels[i]
-        for one in masks:
-            here = segs[one.z] == label
-            here[one.rows, one.columns] &= ~one.mask
-            segs[one.z][here] = 0
+def keep_what_following_found(segs: Segmentation, label: int, masks: Sequence[OnSlice]) -> None:
+    """Set to 0, in (D, H, W) labels of the box that was found, what is not in the masks on the way, too."""
+    for one in masks:
+        here = segs[one.z] == label
+        here[one.rows, one.columns] &= ~one.mask
+        segs[one.z][here] = 0
 
 
 def follow_to_ends(

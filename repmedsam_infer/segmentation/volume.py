@@ -9,9 +9,8 @@ from repmedsam_infer.case import Case
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.preprocess import View
-from repmedsam_infer.segmentation.ellipsoid import label_by_ellipsoids
+from repmedsam_infer.segmentation.ellipsoid import label_by_ellipsoids, volume_confidence
 from repmedsam_infer.segmentation.embeddings import SliceEmbeddings
-from repmedsam_infer.segmentation.features import volume_features
 from repmedsam_infer.segmentation.follow import label_by_following
 from repmedsam_infer.segmentation.open_ended import Found, find_ends, keep_what_following_found
 from repmedsam_infer.segmentation.segmented import Segmented
@@ -43,15 +42,13 @@ def segment_volume(case: Case, engine: Engine, watch: Stopwatch, propagation: Pr
     if case.boxes.open_ended:
         found = find_ends(case, embeddings, engine, watch)
         case = replace(case, boxes=replace(case.boxes, corners=found.corners, open_ended=frozenset()))
-    confidence = np.full(len(case.boxes.labels), np.nan, np.float32)
     if propagation == "follow":
         segs = label_by_following(case, embeddings, engine, watch)
+        confidence = np.full(len(case.boxes.labels), np.nan, np.float32)
         return Segmented(segs, confidence, found.corners, found.warnings)
     segs, boxes = label_by_ellipsoids(case, embeddings, engine, watch)
-    keep_what_following_found(segs, case, found)
-    if engine.confidence is not None and engine.focus and boxes:
-        with watch("postprocess"):
-            confidence = engine.confidence.volume(np.stack([volume_features(np.stack(box.seen)) for box in boxes]))[
-                :, 0
-            ]
+    with watch("postprocess"):
+        for i, masks in found.masks.items():
+            keep_what_following_found(segs, boxes[i].label, masks)
+        confidence = volume_confidence(boxes, engine)
     return Segmented(segs, confidence, found.corners, found.warnings)
