@@ -18,7 +18,8 @@ Precision = Annotated[
 Zoom = Annotated[
     str,
     typer.Option(
-        help="Close views of small boxes on pictures: auto, at most twice the time; off; or full, all of them, and each view mirrored as well."
+        help="Close views of small boxes on pictures: auto, at most twice the time; off; or full, all of them, and "
+        "each view mirrored as well."
     ),
 ]
 Propagation = Annotated[

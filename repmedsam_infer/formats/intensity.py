@@ -132,14 +132,11 @@ def windowed(scan: Scan, window: Window, warnings: list[str]) -> tuple[NDArray[n
 def by_percentiles(scan: Scan) -> tuple[NDArray[np.uint8], list[str]]:
     """MedSAM's: percentiles of what is not 0 become 0 and 255; in an image without negative values, 0 stays 0."""
     voxels = scan.voxels
-    sample = voxels.reshape(-1)[:: -(-voxels.size // SAMPLE)]
-    sample = sample[sample != 0]
-    if not len(sample):
+    found = percentiles(voxels)
+    if found is None:
         return np.zeros(voxels.shape, np.uint8), []
-    low, high = (float(value) for value in np.percentile(sample, (LOW, HIGH)))
+    low, high = found
     least, most = extent(voxels)
-    if low == high:  # all but a few are of one value
-        low, high = least, most
     warnings = []
     if not scan.is_volume and not scan.modality:
         warnings.append(f"its values ({least:g} to {most:g}) are not of 8 bits: {low:g} to {high:g} became 0 to 255")
@@ -147,6 +144,36 @@ def by_percentiles(scan: Scan) -> tuple[NDArray[np.uint8], list[str]]:
     if least >= 0:
         grey[voxels == 0] = 0
     return grey, warnings
+
+
+def percentiles(voxels: NDArray[Any]) -> tuple[float, float] | None:
+    """Return the values that become 0 and 255, of those that are not 0; None where all are 0."""
+    sample = voxels.reshape(-1)[:: -(-voxels.size // SAMPLE)]
+    sample = sample[sample != 0]
+    if not len(sample):
+        return None
+    low, high = (float(value) for value in np.percentile(sample, (LOW, HIGH)))
+    if low == high:
+        return extent(voxels)  # all but a few are of one value
+    return low, high
+
+
+def window_used(scan: Scan, window: Window | str | None) -> Window | None:
+    """Return the level and width that `to_grey` takes; None where grey levels are those of the file."""
+    if isinstance(window, tuple):
+        return window
+    if window is None:
+        if scan.voxels.dtype == np.uint8:
+            return None
+        if scan.modality == "CT":
+            return header_window(scan)[0]
+        if not scan.modality and looks_like_ct(scan):
+            return WINDOWS[DEFAULT]
+    if window in WINDOWS:
+        return WINDOWS[str(window)]
+    found = percentiles(scan.voxels)
+    low, high = extent(scan.voxels) if found is None else found
+    return (low + high) / 2, max(high - low, float(np.finfo(np.float32).tiny))
 
 
 def scaled(voxels: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:

@@ -61,6 +61,7 @@ class Session:
         self.history = History(drawing or Drawing())
         self.version = 1  # of the drawing
         self.labels_version = 0
+        self.labels_of = 0  # version of the drawing that the label map shows, as far as masks were known
         self.previews = 0  # that were asked for
         self.one_preview = threading.Lock()
         self.begin(case)
@@ -131,12 +132,13 @@ class Session:
 
     def compose(self) -> None:
         """Make the label map of what is known."""
-        drawing, case = self.drawing, self.case
+        with self.lock:
+            drawing, version, case = self.history.drawing, self.version, self.case
         spacing = None if case.spacing is None else tuple(case.spacing.tolist())
         composer = Composer(case.shape, spacing, self.masks.known, self.masks.clean, self.finish)
         labels = composer.labels(drawing)
         with self.lock:
-            self.labels = labels
+            self.labels, self.labels_of = labels, version
             self.labels_version += 1
 
     def finish(self, segs: Segmentation, known: BoxMask, label: int) -> None:

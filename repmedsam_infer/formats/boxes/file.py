@@ -3,7 +3,8 @@
 JSON: {"space": "pixel", "boxes": [[12, 30, 80, 95], {"box": [5, 5, 9, 9], "name": "liver"}]}, the list alone, or
 {"cases": {"name of the case": ...one of the two...}}. CSV: columns x_min, y_min, x_max, y_max, for volumes z_min and
 z_max, too, and optionally case, name and space. On a volume, a box of four numbers with a "slice" (in CSV a column)
-is on that z alone, and how far its object goes on from there is found. Space is pixel (the default) or mm:
+is on that z alone, and how far its object goes on from there is found; in JSON a box of six numbers that is on one
+slice may say that, too, by "follow": true. Space is pixel (the default) or mm:
 
 pixel: indices of the first and the last voxel in the file's own order, the last one included.
 mm: LPS millimetres, the faces of a box along the patient's axes. A voxel reaches half a voxel around its centre, so

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from repmedsam_infer.errors import CaseReadError
@@ -64,17 +65,20 @@ def read_json(file: str, text: str, case_name: str, numbers: int) -> list[Entry]
 
 
 def json_box(file: str, where: str, row: Any, space: str, numbers: int) -> Entry:
-    name, on_slice = "", None
+    name, on_slice, follow = "", None, False
     if isinstance(row, dict):
-        only_keys(file, where, row, {"box", "name", "slice"})
-        row, name, on_slice = row.get("box"), row.get("name", ""), row.get("slice")
+        only_keys(file, where, row, {"box", "name", "slice", "follow"})
+        row, name, on_slice, follow = row.get("box"), row.get("name", ""), row.get("slice"), row.get("follow", False)
+    if not isinstance(follow, bool) or (follow and numbers == 4):
+        raise CaseReadError(f"{file}: 'follow' of {where} is true or false, and true on volumes alone")
     if on_slice is not None and not is_number(on_slice):
         raise CaseReadError(f"{file}: the slice of {where} is not a number")
     if not isinstance(name, str):
         raise CaseReadError(f"{file}: the name of {where} is not a text")
     if not isinstance(row, list) or not all(is_number(value) for value in row):
         raise CaseReadError(f"{file}: {where} is not a list of {numbers} numbers ({', '.join(CORNERS[numbers])})")
-    return make_entry(file, where, row, name, space, numbers, on_slice)
+    entry = make_entry(file, where, row, name, space, numbers, on_slice)
+    return replace(entry, open_ended=entry.open_ended or follow)
 
 
 def of_case(file: str, cases: Any, case_name: str) -> Any:

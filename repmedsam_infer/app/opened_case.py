@@ -1,0 +1,176 @@
+"""One image that is open in the page: its scan, the session on it, and how it is shown."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.app.edits import Grid
+from repmedsam_infer.app.pixels import ShownImage, as_json, shown_image, windows_of
+from repmedsam_infer.app.planes import CASE_AXES, Plane, planes_of
+from repmedsam_infer.case import Case, read_case
+from repmedsam_infer.formats import read_scan
+from repmedsam_infer.formats.intensity import Window, window_used
+from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.formats.scan_case import CaseLayout, layout_of, make_scan_case
+from repmedsam_infer.interactive.drawing import Drawing
+from repmedsam_infer.interactive.session import Session
+from repmedsam_infer.interactive.shared_engine import Network
+from repmedsam_infer.preprocess import Zoom
+
+
+class NetworkOf(Protocol):
+    """Gives the network for volumes, or that for pictures; loaded when it is first asked for."""
+
+    def __call__(self, *, volumes: bool) -> Network:
+        """Raise SetupError where it cannot be loaded."""
+        ...
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A file, read.
+
+    scan: as it was read. case: what the network is given. boxes: (N, 4) or (N, 6), those of an npz case, on the case.
+    """
+
+    scan: Scan
+    layout: CaseLayout
+    case: Case
+    boxes: NDArray[np.float64]
+
+
+def load(path: Path, window: Window | str | None) -> Loaded:
+    """Read a picture or volume of any format of `segment`, or an npz case of `predict`.
+
+    Raises:
+        CaseReadError, SetupError: as these do.
+
+    """
+    if path.suffix == ".npz" and path.is_file():
+        case = read_case(path)
+        affine = None
+        scan = Scan(path.name, case.imgs, case.is_volume, affine)
+        return Loaded(scan, layout_of(scan), case, case.boxes.corners)
+    scan = read_scan(path)
+    case, layout = make_scan_case(path.name, scan, np.zeros((0, 2 * len(scan.shape))), window)
+    return Loaded(
+        scan, layout, replace(case, warnings=tuple(w for w in case.warnings if "no boxes" not in w)), case.boxes.corners
+    )
+
+
+def digest_of(scan: Scan) -> str:
+    """Return a digest of a scan's values: a drawing belongs to them."""
+    digest = hashlib.blake2b(repr((scan.voxels.shape, scan.voxels.dtype.str)).encode(), digest_size=16)
+    for plane in scan.voxels:
+        digest.update(np.ascontiguousarray(plane).data)
+    return digest.hexdigest()
+
+
+class OpenedCase:
+    """An image and the session on it.
+
+    Args:
+        path: of the file or folder.
+        network: gives that for volumes or for pictures.
+        zoom: of pictures.
+        window: what the network's grey levels are made with; None for what suits the image.
+        drawing_of: the drawing that was kept, of the digest of the scan's values, or None.
+        changed: called when there is something new to see.
+
+    Raises:
+        CaseReadError, SetupError: as `load`.
+
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        network: NetworkOf,
+        zoom: Zoom,
+        window: Window | str | None,
+        drawing_of: Callable[[str], Drawing | None],
+        changed: Callable[[], None],
+    ) -> None:
+        loaded = load(path, window)
+        self.path, self.scan, self.layout, self.window = path, loaded.scan, loaded.layout, window
+        self.warnings = loaded.case.warnings
+        self.planes: dict[str, Plane] = {plane.axis: plane for plane in planes_of(self.scan, self.layout)}
+        self.digest = digest_of(self.scan)
+        drawing = drawing_of(self.digest)
+        if drawing is None:
+            drawing = drawing_of_boxes(loaded.boxes)
+        self.image: ShownImage = shown_image(self.scan, self.layout, loaded.case.imgs)
+        self.session = Session(loaded.case, network(volumes=loaded.case.is_volume), zoom, drawing, changed)
+
+    @property
+    def is_volume(self) -> bool:
+        return self.layout.is_volume
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """Voxels along each axis of the case."""
+        sides = self.session.case.shape
+        return dict(zip(CASE_AXES[-len(sides) :], sides, strict=True))
+
+    @property
+    def spacing(self) -> dict[str, float] | None:
+        """Millimetres along each axis of the case, where they are known."""
+        known = self.session.case.spacing
+        return None if known is None else dict(zip(CASE_AXES, known.tolist(), strict=True))
+
+    @property
+    def grid(self) -> Grid:
+        return Grid(self.planes, self.shape, self.spacing)
+
+    def set_window(self, window: Window | str | None) -> None:
+        """Have the network see other grey levels: all masks are made anew.
+
+        Raises:
+            CaseReadError: the window is none for this image.
+
+        """
+        case, _ = make_scan_case(self.path.name, self.scan, np.zeros((0, 2 * len(self.scan.shape))), window)
+        self.window = window
+        self.session.set_case(case)
+
+    def described(self) -> dict[str, Any]:
+        """Return what the page needs to show the image."""
+        windows = windows_of(self.scan)
+        used = window_used(self.scan, self.window) if windows else None
+        named = next((one for one in windows if used is not None and (one["level"], one["width"]) == used), None)
+        return {
+            "volume": self.is_volume,
+            "shape": self.shape,
+            "spacing": self.spacing,
+            "modality": self.scan.modality,
+            "unit": "HU" if self.scan.modality == "CT" else "",
+            "pixel": {"dtype": self.image.dtype, "channels": self.image.channels},
+            "reduced": self.image.reduced,
+            "planes": [plane.as_json() for plane in self.planes.values()],
+            "windows": windows,
+            "window": None if used is None else named or as_json("", used),
+            "warnings": list(self.warnings),
+        }
+
+    def boxes_of_voxels(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, 4) or (N, 6) boxes on the case -> the same in the file's voxels, of as many axes as the file has."""
+        if len(self.scan.shape) == 2:
+            return boxes
+        if not self.is_volume:  # a volume of one slice
+            zeros = np.zeros(len(boxes))
+            boxes = np.column_stack([boxes[:, :2], zeros, boxes[:, 2:], zeros])
+        return self.layout.boxes_of_voxels(boxes)
+
+
+def drawing_of_boxes(boxes: NDArray[np.float64]) -> Drawing:
+    """Return a drawing of one object a box, whole pixels."""
+    drawing = Drawing()
+    for box in np.rint(boxes).astype(int).tolist():
+        drawing = drawing.add_object()
+        drawing = drawing.add_box(drawing.objects[-1].id, "+", tuple(box))
+    return drawing

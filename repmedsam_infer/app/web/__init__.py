@@ -1,0 +1,1 @@
+"""The server of the page: who may reach it, what it answers."""

@@ -1,0 +1,126 @@
+"""Commands that measure and tell: scores, reports, times, sample cases, the machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from repmedsam_infer.cli.root import app
+from repmedsam_infer.commands import options as opt
+from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT
+
+
+@app.command()
+def evaluate(
+    segs: Annotated[Path, typer.Option("--segs", "-s", help="Folder of segmentations (npz with segs).")],
+    gts: Annotated[Path, typer.Option("--gts", "-g", help="Folder of ground truth (npz with gts) of the same names.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="CSV", help="Also a row a case.")] = None,
+    *,
+    challenge: Annotated[bool, typer.Option("--challenge", help="Score pictures as the challenge did.")] = False,
+    baselines: Annotated[bool, typer.Option("--baselines", help="Also score the filled box and its ellipse.")] = False,
+    sizes: Annotated[bool, typer.Option("--sizes", help="Also by size of the objects in the frame.")] = False,
+    confidence: Annotated[bool, typer.Option("--confidence", help="Also how true confidence is.")] = False,
+) -> None:
+    """DSC and NSD (tolerance 2 mm) per modality and overall, as a Markdown table.
+
+    A missing segmentation scores 0. With --challenge, the NSD of a picture is that of a one-slice volume, and it is 0
+    for every case of a mean DSC up to 0.2.
+
+    Example: repmedsam evaluate -s segs -g cases --baselines -o scores.csv
+    """
+    try:
+        from repmedsam_infer.commands.evaluate import Tables, evaluate_folder
+    except ImportError as error:
+        typer.echo(f"error: evaluate needs the package {error.name}: pip install 'repmedsam[evaluate]'", err=True)
+        raise typer.Exit(EXIT_ENVIRONMENT) from None
+    wanted = Tables(challenge, baselines, sizes, confidence)
+    code = evaluate_folder(segs, gts, output, wanted)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
+def report(
+    segs: Annotated[Path, typer.Option("--segs", "-s", help="Folder that predict wrote to.")],
+    cases: Annotated[Path, typer.Option("--cases", "--inputs", "-i", help="Folder of the cases that it read.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="HTML", help="The page.")],
+    gts: Annotated[
+        Path | None, typer.Option("--gts", "-g", help="Folder of ground truth, if the cases do not hold it (gts).")
+    ] = None,
+) -> None:
+    """One page of a run to read and pass on: pictures, sizes and diameters of objects, times, warnings, scores.
+
+    It is one HTML file that needs no network and opens in any browser; pictures shrink where there are many cases, to
+    24 MiB together. Exit code 1: a case's files could not be read, as the page says, too.
+
+    Example: repmedsam report -s segs -i cases -o report.html
+    """
+    from repmedsam_infer.report_page.make import make_report
+    from repmedsam_infer.report_page.results import Folders
+
+    problems = make_report(Folders(segs, cases, gts), output)
+    for problem in problems:
+        typer.echo(f"error: {problem}", err=True)
+    typer.echo(f"Open {output} in a browser")
+    if problems:
+        raise typer.Exit(EXIT_CASE_FAILED)
+
+
+@app.command()
+def benchmark(
+    folder: Annotated[Path | None, typer.Argument(help="Folder of npz cases; without it drawn ones are used.")] = None,
+    engine: Annotated[list[str] | None, typer.Option(help="As in predict; several are compared.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="As in predict; several are compared.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured; medians are shown.")] = 3,
+    threads: opt.Threads = 0,
+    weights: opt.Weights = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="JSON", help="Every single time.")] = None,
+) -> None:
+    """Seconds a case: of a whole process (cold), in a loaded one (warm), by stage, as a Markdown table.
+
+    Drawn cases have the shapes and object counts of the paper's table 5, and of two more sizes.
+
+    Example: repmedsam benchmark --precision fp32 --precision int8 -o times.json
+    """
+    from functools import partial
+
+    from repmedsam_infer.commands.benchmark import Variant, benchmark_folder
+
+    variants = [Variant(e, p) for e in engine or ["openvino"] for p in precision or ["auto"]]
+    progress = partial(typer.echo, err=True)
+    typer.echo(benchmark_folder(folder, variants, rounds, threads, weights, output, progress))
+
+
+@app.command()
+def samples(folder: Annotated[Path, typer.Argument(help="Where to put them.")]) -> None:
+    """Make sample cases with ground truth: drawn phantoms of several modalities, two of them volumes."""
+    from repmedsam_infer.evaluation.phantoms import write_samples
+
+    typer.echo(f"{len(write_samples(folder))} cases in {folder}")
+
+
+@app.command()
+def prepare(
+    folder: Annotated[Path, typer.Argument(help="Where to put the compiled networks.")],
+    weights: opt.Weights = None,
+) -> None:
+    """Compile the networks for this processor, so that every later start is quicker.
+
+    They are used where REPMEDSAM_CACHE names the folder, and only on this kind of processor.
+
+    Example: repmedsam prepare ~/.cache/repmedsam
+    """
+    from repmedsam_infer.commands.environment import prepare as compile_networks
+
+    precisions = compile_networks(folder, weights)
+    typer.echo(f"{folder}: networks in {' and '.join(precisions)} for this processor")
+
+
+@app.command()
+def info(weights: opt.Weights = None) -> None:
+    """Versions, engines, weights and machine, as JSON."""
+    import json
+
+    from repmedsam_infer.commands.environment import describe
+
+    typer.echo(json.dumps(describe(weights), indent=2))

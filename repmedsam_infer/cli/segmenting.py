@@ -1,0 +1,140 @@
+"""Commands that segment, and that turn files into cases and back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from repmedsam_infer.cli.root import app
+from repmedsam_infer.commands import options as opt
+from repmedsam_infer.errors import EXIT_CASE_FAILED, UsageError
+
+
+@app.command("predict")
+def predict_command(
+    inputs: Annotated[Path, typer.Option("--inputs", "-i", help="Folder of npz cases (imgs, boxes).")],
+    outputs: Annotated[Path, typer.Option("--outputs", "-o", help="Folder for the segmentations and reports.")],
+    engine: opt.Engine = "openvino",
+    precision: opt.Precision = "auto",
+    threads: opt.Threads = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Cases at a time; they share the threads.")] = 1,
+    weights: opt.Weights = None,
+    zoom: opt.Zoom = "auto",
+    propagation: opt.Propagation = "ellipsoid",
+    *,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Skip cases whose results are already there.")] = False,
+    overlay: opt.Overlay = None,
+) -> None:
+    """Segment every case of a folder.
+
+    A file whose name begins with 3D is a volume, any other a picture. Beside the segmentations go efficiency.csv and
+    report.json. A case that fails is reported and leaves the others alone.
+
+    Example: repmedsam predict -i cases -o segs --overlay pictures
+    """
+    if overwrite and resume:
+        raise UsageError("--overwrite and --resume exclude each other")
+    from repmedsam_infer.batch.run import Job
+    from repmedsam_infer.commands.predict import predict
+    from repmedsam_infer.preprocess import check_zoom
+    from repmedsam_infer.segmentation.volume import check_propagation
+
+    job = Job(inputs, outputs, overwrite, resume, overlay, check_zoom(zoom), check_propagation(propagation))
+    code = predict(job, engine, precision, threads, jobs, weights)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command("segment")
+def segment_command(
+    inputs: Annotated[list[Path], typer.Argument(help=opt.FILES, show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Label map to write, its ending says how; or a folder for several.")
+    ],
+    boxes: opt.Boxes = None,
+    boxes_from: Annotated[Path | None, typer.Option(metavar="LABELS", help=opt.BOXES_FROM)] = None,
+    box: opt.Box = None,
+    window: opt.Window = None,
+    modality: opt.Modality = None,
+    series: opt.Series = None,
+    ending: Annotated[
+        str, typer.Option("--format", help="Ending of label maps in a folder (.nii.gz, ...), if not the input's kind.")
+    ] = "",
+    overlay: opt.Overlay = None,
+    engine: opt.Engine = "openvino",
+    precision: opt.Precision = "auto",
+    threads: opt.Threads = 0,
+    weights: opt.Weights = None,
+    zoom: opt.Zoom = "auto",
+    propagation: opt.Propagation = "ellipsoid",
+    *,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
+) -> None:
+    """Segment files as they are (NIfTI, DICOM, NRRD, MetaImage, PNG, JPEG, TIFF): a label map in the same place.
+
+    Label 1 is the first box, label 2 the second. An input that fails is reported and leaves the others alone.
+
+    Example: repmedsam segment ct.nii.gz --boxes boxes.json --window abdomen -o labels.nii.gz
+    """
+    from repmedsam_infer.commands.reading import make_reading
+    from repmedsam_infer.commands.segment import FileJob, segment_files
+    from repmedsam_infer.formats.boxes.source import box_source
+    from repmedsam_infer.formats.endings import with_names
+    from repmedsam_infer.preprocess import check_zoom
+    from repmedsam_infer.segmentation.volume import check_propagation
+
+    inputs = with_names(inputs)
+    source = box_source(boxes, boxes_from, box or [], inputs)
+    reading = make_reading(window, modality, series)
+    way = check_propagation(propagation)
+    job = FileJob(inputs, output, source, reading, ending, overlay, overwrite, check_zoom(zoom), way)
+    code = segment_files(job, engine, precision, threads, weights)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
+def convert(
+    inputs: Annotated[list[Path], typer.Argument(help=f"{opt.FILES} With --like: the npz of one result.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for cases; with --like: the label map.")],
+    boxes: opt.Boxes = None,
+    boxes_from: Annotated[
+        Path | None, typer.Option(metavar="LABELS", help=f"{opt.BOXES_FROM} They become ground truth (gts), too.")
+    ] = None,
+    box: opt.Box = None,
+    window: opt.Window = None,
+    modality: opt.Modality = None,
+    series: opt.Series = None,
+    like: Annotated[
+        Path | None, typer.Option(metavar="ORIGINAL", help="Put a result back in the place of its original.")
+    ] = None,
+    *,
+    stored_order: Annotated[
+        bool, typer.Option("--stored-order", help="With --like: slices are in the original's own order.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is already there.")] = False,
+) -> None:
+    """Make npz cases of files and their boxes; or, with --like, a label map of the result of such a case.
+
+    Example: repmedsam convert ct.nii.gz --boxes boxes.json -o cases
+
+    Example: repmedsam convert segs/3DBox_CT_ct.npz --like ct.nii.gz -o labels.nii.gz
+    """
+    from repmedsam_infer.commands.convert import make_cases, put_back, show_converted
+    from repmedsam_infer.commands.reading import make_reading
+    from repmedsam_infer.formats.boxes.source import box_source
+    from repmedsam_infer.formats.endings import with_names
+
+    reading = make_reading(window, modality, series)
+    if like is not None:
+        if len(inputs) > 1:
+            raise UsageError("--like puts one result back at a time")
+        if output.exists() and not overwrite:
+            raise UsageError(f"{output} is already there: use --overwrite to replace it")
+        put_back(inputs[0], like, output, reading, stored_order=stored_order)
+        return
+    inputs = with_names(inputs)
+    made = make_cases(inputs, output, box_source(boxes, boxes_from, box or [], inputs), reading, overwrite=overwrite)
+    if show_converted(made):
+        raise typer.Exit(EXIT_CASE_FAILED)

@@ -1,0 +1,178 @@
+"""What `repmedsam app` does: a server for this machine alone, and the page of it in the browser."""
+
+import contextlib
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from repmedsam_infer.errors import EXIT_OK, RepMedSAMError, SetupError, UsageError
+
+if TYPE_CHECKING:
+    from repmedsam_infer.app.cases import Cases
+    from repmedsam_infer.interactive.shared_engine import Network
+
+INSTALL = "repmedsam app needs more packages: pip install 'repmedsam[app]' (in a clone: pip install '.[app]')"
+READ_BY_ALL = (
+    "anybody in the network who has this link can see the images, and the traffic is not encrypted: use it in a "
+    "network that you trust"
+)
+
+
+@dataclass(frozen=True)
+class AppOptions:
+    """Options as of `repmedsam app`.
+
+    host: address to listen on. port: 0 for a free one.
+    keep: folder where what is drawn is kept; None for the user's own.
+    browser: whether the page is opened.
+    """
+
+    inputs: Sequence[Path] = ()
+    host: str = "127.0.0.1"
+    port: int = 0
+    keep: Path | None = None
+    browser: bool = True
+    zoom: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+    weights: Path | None = None
+
+
+def run_app(options: AppOptions, ready: Callable[[str], None] = lambda _: None) -> int:
+    """Serve the page until it is interrupted; returns the exit code.
+
+    Args:
+        options: of the command line.
+        ready: called with the link when the server listens.
+
+    Raises:
+        UsageError: an input is not there, or the address cannot be listened on.
+        SetupError: what serves the page is not installed, or the weights are missing.
+
+    """
+    try:
+        import uvicorn
+
+        from repmedsam_infer.app.web.server import make_server
+    except ImportError as error:
+        raise SetupError(f"{INSTALL} ({error.name} is missing)") from error
+    from repmedsam_infer.app.cases import Cases
+    from repmedsam_infer.app.web.events import News
+    from repmedsam_infer.app.web.gate import Door
+    from repmedsam_infer.preprocess import check_zoom
+
+    networks, news = Networks(options), News()
+    cases = Cases(options.inputs, options.keep or own_folder(), networks, check_zoom(options.zoom), news.tell)
+    door = Door(loopback=is_loopback(options.host))
+    with listen(options.host, options.port) as listening:
+        config = uvicorn.Config(
+            make_server(cases, news, door),
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=64,
+            timeout_graceful_shutdown=1,
+            ws="none",
+        )
+        link = link_to(options.host, listening.getsockname()[1], door.token)
+        typer.echo(f"RepMedSAM: open {link}")
+        if not door.loopback:
+            typer.echo(f"warning: {READ_BY_ALL}", err=True)
+        threading.Thread(target=networks.load_in_advance, args=(cases,), daemon=True).start()
+        ready(link)
+        if options.browser:
+            threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
+        uvicorn.Server(config).run([listening])
+    return EXIT_OK
+
+
+def link_to(host: str, port: int, token: str) -> str:
+    """Return the link that opens the page."""
+    shown = "127.0.0.1" if is_everywhere(host) else f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}/?token={token}"
+
+
+class Networks:
+    """The networks for pictures and for volumes, each loaded when it is first needed."""
+
+    def __init__(self, options: AppOptions) -> None:
+        import cv2
+
+        from repmedsam_infer.engines.load import check_engine, load_engine
+        from repmedsam_infer.engines.pool import EnginePool
+        from repmedsam_infer.engines.weights import find_weights
+        from repmedsam_infer.system.threads import available_threads
+
+        threads = options.threads or available_threads()
+        cv2.setNumThreads(threads)
+        weights = find_weights(options.weights)
+        check_engine("openvino", weights, options.precision, volumes=False)
+        self.pool = EnginePool(
+            lambda volumes: [load_engine("openvino", weights, threads, options.precision, volumes=volumes)]
+        )
+        self.lock = threading.Lock()
+        self.shared: dict[bool, Network] = {}
+
+    def __call__(self, *, volumes: bool) -> "Network":
+        """Return that for volumes, or that for pictures."""
+        from repmedsam_infer.interactive.shared_engine import Network
+
+        with self.lock:
+            if volumes not in self.shared:
+                self.shared[volumes] = Network.of(self.pool.engines(volumes=volumes)[0])
+            return self.shared[volumes]
+
+    def load_in_advance(self, cases: "Cases") -> None:
+        """Read the first image, while the browser starts: that loads its network, too."""
+        first = next(iter(cases.listed), None)
+        with contextlib.suppress(RepMedSAMError):
+            if first is None:
+                self(volumes=False)
+            else:
+                cases.get(first)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine alone."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_everywhere(host: str) -> bool:
+    """Whether it stands for all addresses of this machine."""
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens. Raises UsageError where that cannot be."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise UsageError(
+            f"{host}, port {port}, cannot be listened on ({error.strerror or error}); leave out --port for a free one"
+        ) from error
+    return listening
+
+
+def own_folder() -> Path:
+    """Return where programs keep such things for this user."""
+    from platformdirs import user_state_path
+
+    return user_state_path("repmedsam", appauthor=False)
