@@ -16,7 +16,7 @@ RUN rm -rf /opt/packages/openvino_telemetry* && cd /opt/packages/openvino \
     && find /opt/packages -name '*.pyi' -delete \
     && python3 -m compileall -q -j 0 /opt/packages
 
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE} AS inference
 LABEL org.opencontainers.image.title="RepMedSAM" \
       org.opencontainers.image.description="Box-prompted segmentation of medical images on a CPU; for research, not for diagnosis" \
       org.opencontainers.image.licenses="Apache-2.0 AND CC-BY-SA-4.0"
@@ -33,3 +33,22 @@ ENV PYTHONPATH=/workspace:/opt/packages PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFER
     REPMEDSAM_CACHE=/workspace/compiled
 USER 1000:1000
 CMD ["sh", "predict.sh"]
+
+# docker build --target app: the page in the browser, on images of /workspace/images.
+FROM ${BASE_IMAGE} AS app_packages
+COPY requirements-app.txt /tmp/requirements.txt
+RUN python3 -m pip install --no-cache-dir --no-compile --require-hashes --only-binary :all: --no-deps \
+        --target /opt/app_packages -r /tmp/requirements.txt \
+    && python3 -m compileall -q -j 0 /opt/app_packages
+
+FROM inference AS app
+COPY --from=app_packages /opt/app_packages /opt/app_packages
+USER 0
+RUN mkdir -p images kept && chmod 777 kept
+USER 1000:1000
+ENV PYTHONPATH=/workspace:/opt/packages:/opt/app_packages
+EXPOSE 8321
+CMD ["python3", "-m", "repmedsam_infer", "app", "--host", "0.0.0.0", "--port", "8321", "--no-browser", "--keep", "kept", "images"]
+
+# What is built without --target.
+FROM inference

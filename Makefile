@@ -4,10 +4,11 @@ VENV ?= .venv
 BIN = $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BASE_IMAGE ?= python:3.11-slim-bookworm
 IMAGE ?= repmedsam
-HARDENED = --rm --network none --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
+SHUT_OFF = --rm --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
 	-m 8G --memory-swap 8G --user "$$(id -u):$$(id -g)"
+HARDENED = --network none $(SHUT_OFF)
 
-.PHONY: demo test fast lint check coverage docker docker-demo lock clean
+.PHONY: demo app test fast lint check coverage docker docker-app docker-demo lock clean
 
 demo: $(VENV)/run  ## masks on sample cases, as pictures
 	rm -rf demo
@@ -17,6 +18,10 @@ demo: $(VENV)/run  ## masks on sample cases, as pictures
 	$(BIN)/repmedsam report -s demo/segs -i demo/cases -o demo/report.html
 	$(BIN)/python -m repmedsam_infer.drawing.collage demo/cases demo/segs demo/demo.png
 	@echo "Look at demo/demo.png and demo/report.html"
+
+app: $(VENV)/dev  ## the page in the browser, on sample cases
+	$(BIN)/repmedsam samples demo/cases
+	$(BIN)/repmedsam app demo/cases
 
 test: $(VENV)/dev  ## all tests that this machine can run
 	$(BIN)/pytest
@@ -37,6 +42,14 @@ coverage: $(VENV)/dev  ## lines that the tests of every commit reach
 docker:  ## the container image
 	docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) -t $(IMAGE) .
 
+docker-app:  ## the page in a container, on the images of ./images: shut off from the network, but for its port
+	mkdir -p images
+	docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --target app -t $(IMAGE)-app .
+	docker network inspect $(IMAGE)-app >/dev/null 2>&1 || \
+		docker network create -o com.docker.network.bridge.enable_ip_masquerade=false $(IMAGE)-app
+	docker run -it $(SHUT_OFF) --network $(IMAGE)-app -p 127.0.0.1:8321:8321 \
+		-v "$$PWD/images:/workspace/images" -v $(IMAGE)-kept:/workspace/kept $(IMAGE)-app
+
 docker-demo: docker  ## the image on sample cases, fully sandboxed
 	rm -rf demo/docker && mkdir -p demo/docker/inputs demo/docker/outputs
 	docker run $(HARDENED) -v "$$PWD/demo/docker/inputs:/workspace/samples" $(IMAGE) python3 -m repmedsam_infer samples samples
@@ -47,6 +60,8 @@ lock: $(VENV)/dev  ## requirements.txt of requirements.in
 	$(BIN)/pip install -q uv
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 		--no-annotate --no-header requirements.in -o requirements.txt
+	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		--no-annotate --no-header --no-emit-package numpy requirements-app.in -o requirements-app.txt
 
 $(VENV)/run: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -83,6 +83,14 @@ def test_a_box_on_one_slice_of_a_volume_is_open_ended(tmp_path: Path) -> None:
         ([{"box": [1, 2, 30, 20], "slice": 700}], "is not on"),
     ):
         refuse(write(tmp_path, content), reason, VOLUME, "ct")
+    followed = [[1, 2, 3, 30, 20, 10], {"box": [4, 5, 7, 20, 15, 7], "follow": True}, {"box": [4, 5, 7, 20, 15, 7]}]
+    assert read_boxes(write(tmp_path, followed, "f.json"), VOLUME, "ct").open_ended == {2}
+    refuse(
+        write(tmp_path, [{"box": [4, 5, 7, 20, 15, 7], "follow": 1}]),
+        "'follow' of box 1 is true or false",
+        VOLUME,
+        "ct",
+    )
     both = "x_min,y_min,z_min,x_max,y_max,z_max,slice\n1,2,3,30,20,10,5\n"
     refuse(write(tmp_path, both, "d.csv"), "has a slice, and z_min or z_max", VOLUME, "ct")
 
@@ -190,6 +198,7 @@ def test_boxes_in_the_wrong_space_are_refused_with_the_images_range(tmp_path: Pa
         ('[{"box": [1, 2, 3, 4], "name": 7}]', "the name of box 1 is not a text"),
         ('[{"box": [1, 2, 3, 4], "name": "a\\u0000"}]', "the name of box 1 is longer than 200 or not printable"),
         ('[{"box": [1, 2, 3, 4], "slice": 5}]', "box 1 names a slice, and the image is a picture"),
+        ('[{"box": [1, 2, 3, 4], "follow": true}]', "true on volumes alone"),
         ('[{"box": [1, 2, 3, 4], "slice": "5"}]', "the slice of box 1 is not a number"),
         ('{"cases": [1]}', "'cases' is not an object"),
         ('{"cases": {"a": [], "b": []}}', r"has no boxes for photo \(it has some for: a, b\)"),

@@ -136,3 +136,18 @@ def test_what_is_damaged_or_points_elsewhere_is_refused_in_one_sentence(
     with pytest.raises(CaseReadError, match="2 values a voxel"):
         read_scan(tmp_path / "vector.nrrd")
     capfd.readouterr()  # ITK's own complaints
+
+
+def test_nrrd_keeps_names_as_3d_slicer_has_them(tmp_path: Path) -> None:
+    scan = read_scan(save(tmp_path / "scan.nrrd", np.zeros((3, 4, 5), np.int16), np.eye(4)))
+    labels = np.zeros((3, 4, 5), np.uint8)
+    labels[1, 2, 3] = 2
+    names = ["Leber ü", "a := b\nc\\n <img>"]
+    write_labels(tmp_path / "labels.nrrd", labels, scan, names)
+    image = sitk.ReadImage(str(tmp_path / "labels.nrrd"))
+    kept = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys() if key.startswith("Segment")}
+    assert kept["Segment0_Name"] == "Leber ü"
+    assert kept["Segment1_LabelValue"] == "2"
+    assert kept["Segment1_Extent"] == "0 4 0 3 0 2"
+    assert kept["Segment1_Name"].startswith("a := b_c")
+    np.testing.assert_array_equal(read_scan(tmp_path / "labels.nrrd").voxels, labels)

@@ -52,7 +52,7 @@ class Cases:
         changed: called with a case's id when there is something new to see.
 
     Raises:
-        UsageError: an input is not there, or no image is in it.
+        UsageError: an input is not there.
 
     """
 
@@ -190,7 +190,7 @@ def images_in(path: Path) -> list[Path]:
     """Return the images that a path of the command line names: a file, a DICOM series, or all images in a folder.
 
     Raises:
-        UsageError: it is not there, or holds none.
+        UsageError: it is not there.
 
     """
     if not path.exists():
@@ -202,9 +202,8 @@ def images_in(path: Path) -> list[Path]:
     series = [entry for entry in inside if entry.is_dir() and any(ending_of(file) in DICOM for file in entry.iterdir())]
     if images or series:
         return [*images, *series]
-    if any(entry.is_file() for entry in inside):
-        return [path]  # a DICOM series, whose files may have any names
-    raise UsageError(f"there are no images in {path}")
+    # Files of any names may be a DICOM series. An empty folder is no fault: images can be opened in the page.
+    return [path] if any(entry.is_file() for entry in inside) else []
 
 
 def is_result(path: Path) -> bool:

@@ -135,7 +135,7 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
         path: where to; replaced if it is there.
         labels: uint8 or uint16 of scan.shape, in the file's order.
         scan: what it is a label map of.
-        names: of label 1, 2, ...; only DICOM keeps them.
+        names: of label 1, 2, ...; DICOM and NRRD keep them.
 
     Raises:
         CaseWriteError: the format cannot hold it, or the disk is full.
@@ -153,7 +153,7 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
     elif ending in (".nrrd", ".mha"):
         from repmedsam_infer.formats.itk import write_itk
 
-        write_itk(path, labels, scan)
+        write_itk(path, labels, scan, names)
     elif ending == ".png":
         from repmedsam_infer.formats.picture import write_picture
 
