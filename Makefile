@@ -8,7 +8,7 @@ SHUT_OFF = --rm --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-pr
 	-m 8G --memory-swap 8G --user "$$(id -u):$$(id -g)"
 HARDENED = --network none $(SHUT_OFF)
 
-.PHONY: demo app test fast lint check coverage docker docker-app docker-demo lock clean
+.PHONY: demo app app-speed pictures test fast lint check coverage docker docker-app docker-demo lock clean
 
 demo: $(VENV)/run  ## masks on sample cases, as pictures
 	rm -rf demo
@@ -55,6 +55,12 @@ docker-demo: docker  ## the image on sample cases, fully sandboxed
 	docker run $(HARDENED) -v "$$PWD/demo/docker/inputs:/workspace/samples" $(IMAGE) python3 -m repmedsam_infer samples samples
 	docker run $(HARDENED) -v "$$PWD/demo/docker/inputs:/workspace/inputs:ro" \
 		-v "$$PWD/demo/docker/outputs:/workspace/outputs" $(IMAGE) sh predict.sh
+
+app-speed: $(VENV)/dev  ## how quick the page is; nothing else should run
+	$(BIN)/python -m tests.app_speed
+
+pictures: $(VENV)/dev  ## the README's pictures of the page
+	$(BIN)/python -m tests.page_pictures docs
 
 lock: $(VENV)/dev  ## requirements.txt of requirements.in
 	$(BIN)/pip install -q uv

@@ -104,9 +104,10 @@ class App:
 
 
 @contextmanager
-def running(*arguments: object, keep: Path) -> Iterator[App]:
+def running(*arguments: object, keep: Path, precision: str = "fp32") -> Iterator[App]:
     """`repmedsam app ARGUMENTS`, until the block ends."""
-    command = [sys.executable, "-m", "repmedsam_infer", "app", "--no-browser", "--precision", "fp32", "--keep", keep]
+    options = ("--no-browser", "--precision", precision, "--keep", keep)
+    command = (sys.executable, "-m", "repmedsam_infer", "app", *options)
     process = subprocess.Popen(
         [str(part) for part in (*command, *arguments)],
         stdout=subprocess.PIPE,

@@ -104,6 +104,8 @@ class OpenedCase:
         drawing = drawing_of(self.digest)
         if drawing is None:
             drawing = drawing_of_boxes(loaded.boxes)
+        self.windows = windows_of(self.scan)
+        self.used_window = window_used(self.scan, window) if self.windows else None
         self.image: ShownImage = shown_image(self.scan, self.layout, loaded.case.imgs)
         self.session = Session(loaded.case, network(volumes=loaded.case.is_volume), zoom, drawing, changed)
 
@@ -136,13 +138,19 @@ class OpenedCase:
         """
         case, _ = make_scan_case(self.path.name, self.scan, np.zeros((0, 2 * len(self.scan.shape))), window)
         self.window = window
+        self.used_window = window_used(self.scan, window)
         self.session.set_case(case)
+
+    @property
+    def network_window(self) -> dict[str, Any] | None:
+        """The window of the network's grey levels, as JSON holds it; None where they are those of the file."""
+        if self.used_window is None:
+            return None
+        named = (one for one in self.windows if (one["level"], one["width"]) == self.used_window)
+        return next(named, as_json("", self.used_window))
 
     def described(self) -> dict[str, Any]:
         """Return what the page needs to show the image."""
-        windows = windows_of(self.scan)
-        used = window_used(self.scan, self.window) if windows else None
-        named = next((one for one in windows if used is not None and (one["level"], one["width"]) == used), None)
         return {
             "volume": self.is_volume,
             "shape": self.shape,
@@ -152,9 +160,9 @@ class OpenedCase:
             "pixel": {"dtype": self.image.dtype, "channels": self.image.channels},
             "reduced": self.image.reduced,
             "planes": [plane.as_json() for plane in self.planes.values()],
-            "windows": windows,
-            "window": None if used is None else named or as_json("", used),
-            "warnings": list(self.warnings),
+            "windows": self.windows,
+            "window": self.network_window,
+            "warnings": [for_the_page(warning) for warning in self.warnings],
         }
 
     def boxes_of_voxels(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -165,6 +173,12 @@ class OpenedCase:
             zeros = np.zeros(len(boxes))
             boxes = np.column_stack([boxes[:, :2], zeros, boxes[:, 2:], zeros])
         return self.layout.boxes_of_voxels(boxes)
+
+
+def for_the_page(warning: str) -> str:
+    """Return a warning without the command line's options, which the page has not."""
+    said, option, _ = warning.partition("; choose with --window")
+    return f"{said}; choose another one above" if option else said
 
 
 def drawing_of_boxes(boxes: NDArray[np.float64]) -> Drawing:

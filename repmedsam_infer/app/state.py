@@ -28,6 +28,7 @@ def state_of(one: ListedCase, opened: OpenedCase) -> dict[str, Any]:
         "objects": [
             described(opened, one_object, label, pixels[label]) for label, one_object in enumerate(drawing.objects, 1)
         ],
+        "window": opened.network_window,
         "work": work_of(session),
         "saved": one.saved,
         "kept_at": one.kept_at,
