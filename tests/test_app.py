@@ -102,7 +102,10 @@ def test_planes_show_the_voxels_with_the_patient_upright(app: App, images: Path,
     assert described["windows"][0]["name"] == "soft-tissue"
 
 
-@pytest.mark.parametrize("name", ["usual.nii.gz", "oblique.nii.gz", "across.nii.gz"])
+@pytest.mark.parametrize(
+    "name",
+    ["usual.nii.gz", *(pytest.param(name, marks=pytest.mark.slow) for name in ("oblique.nii.gz", "across.nii.gz"))],
+)
 def test_what_is_saved_is_what_segment_gives_for_the_saved_boxes(
     app: App, images: Path, tmp_path: Path, repmedsam: Repmedsam, name: str
 ) -> None:
@@ -375,6 +378,7 @@ def test_an_upload_that_says_it_is_larger_than_may_be_is_refused_at_once(app: Ap
         assert b" 413 " in connection.recv(4096)
 
 
+@pytest.mark.slow
 def test_everything_is_there_again_after_the_server_was_killed(images: Path, tmp_path: Path) -> None:
     with running(images / "usual.nii.gz", keep=tmp_path) as app:
         (case,) = app.cases().values()
@@ -394,6 +398,7 @@ def test_everything_is_there_again_after_the_server_was_killed(images: Path, tmp
             np.testing.assert_array_equal(app.plane(case, "labels", "z", z, "u1", shape), plane)
 
 
+@pytest.mark.slow
 def test_what_was_drawn_on_another_image_of_that_name_is_set_aside(images: Path, tmp_path: Path) -> None:
     image = tmp_path / "image.nii.gz"
     image.write_bytes((images / "usual.nii.gz").read_bytes())
@@ -409,6 +414,7 @@ def test_what_was_drawn_on_another_image_of_that_name_is_set_aside(images: Path,
     assert len(list(keep.glob("*.json"))) == 1
 
 
+@pytest.mark.slow
 def test_damaged_files_of_what_was_drawn_are_said_and_not_overwritten(images: Path, tmp_path: Path) -> None:
     with running(images / "usual.nii.gz", keep=tmp_path) as app:
         app.edit(app.cases()["usual.nii.gz"], "add_object", box=list(BONE), name="bone")

@@ -21,6 +21,7 @@ def saved(network: RepMedSAM, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_network_in_both_forms_is_that_network(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = RepMedSAM(focus=True).eval()
@@ -32,6 +33,7 @@ def test_the_mean_of_a_network_in_both_forms_is_that_network(tmp_path: Path) -> 
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_every_number_is_the_mean_and_the_command_saves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = shipped_folder() / "repmedsam.safetensors"
     one = load_trained(shipped)
@@ -59,6 +61,7 @@ def test_every_number_is_the_mean_and_the_command_saves_it(tmp_path: Path, monke
         torch.testing.assert_close(mean[name], tensor + 0.25 if name in moved else tensor)
 
 
+@pytest.mark.slow
 def test_networks_of_another_make_are_refused(tmp_path: Path) -> None:
     paths = [saved(RepMedSAM(focus=focus), tmp_path / f"{focus}.st") for focus in (True, False)]
     with pytest.raises(UsageError, match=r"False\.st cannot be averaged with .*True\.st"):

@@ -65,6 +65,7 @@ def test_objects_are_drawn_inside_their_boxes() -> None:
     assert not bright.any()
 
 
+@pytest.mark.slow
 def test_the_command_compares_precisions_and_keeps_every_time(tmp_path: Path, repmedsam: Repmedsam) -> None:
     (tmp_path / "cases").mkdir()
     write_npz(tmp_path / "cases" / "2D_disc.npz", imgs=good_image(), boxes=good_box())
@@ -81,6 +82,7 @@ def test_the_command_compares_precisions_and_keeps_every_time(tmp_path: Path, re
         assert min(times["cold_seconds"]) > max(times["warm_seconds"])  # a process does more than the case
 
 
+@pytest.mark.slow
 def test_several_cases_at_once_give_the_same_masks(samples: Path, tmp_path: Path, repmedsam: Repmedsam) -> None:
     for jobs in (1, 2):
         options = ("--jobs", jobs, "--threads", 2, "--precision", "fp32")

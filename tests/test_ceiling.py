@@ -50,6 +50,7 @@ def test_the_signed_distance_changes_sign_at_the_border() -> None:
     assert signed.max() == pytest.approx(12, abs=1)
 
 
+@pytest.mark.slow
 def test_the_table_has_modalities_their_mean_and_sizes(samples: Path) -> None:
     objects = [one for one in ceilings(samples) if one.modality in ("US", "Fundus")]
     lines = table(objects).splitlines()

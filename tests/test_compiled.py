@@ -81,6 +81,7 @@ def test_predicting_writes_nothing_there(
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_prepare_fills_a_folder(tmp_path: Path, repmedsam: Repmedsam) -> None:
     done = repmedsam("prepare", tmp_path / "compiled")
     assert done.code == 0

@@ -185,6 +185,7 @@ def test_both_engines_have_the_same_model(openvino_engine: Engine, torch_engine:
     assert all((ours[name] == theirs[name]).all() for name in ours)
 
 
+@pytest.mark.slow
 def test_loose_boxes_give_better_masks_than_without_it(
     openvino_engine: OpenVINOEngine, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +207,7 @@ def test_loose_boxes_give_better_masks_than_without_it(
     assert np.mean(scores[True]) > np.mean(scores[False]) + 0.01
 
 
+@pytest.mark.slow
 def test_reports_have_every_object_and_evaluate_says_how_true_confidence_is(
     samples: Path, tmp_path: Path, repmedsam: Repmedsam
 ) -> None:

@@ -80,6 +80,7 @@ def test_the_file_goes_beside_the_weights_and_into_their_sums(tmp_path: Path) ->
     np.testing.assert_array_equal(again.all(inputs), model.all(inputs))
 
 
+@pytest.mark.slow
 def test_examples_are_made_of_pictures_and_volumes(openvino_engine: Engine, samples: Path) -> None:
     rng = np.random.default_rng(0)
     path = samples / "2DBox_XRay_phantom_0000.npz"

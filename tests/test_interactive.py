@@ -159,6 +159,7 @@ def test_masks_in_a_volume_are_those_of_segment_whatever_was_edited(
 
 
 @pytest.mark.parametrize("name", ["2DBox_Microscopy_phantom_0000.npz", "3DBox_CT_phantom_0000.npz"])
+@pytest.mark.slow
 def test_masks_of_sample_cases_are_those_of_segment(
     samples: Path, openvino_engine: Engine, volume_engine: Engine, name: str
 ) -> None:

@@ -144,6 +144,7 @@ def test_settings_describe_the_network(focus: bool) -> None:
 
 @pytest.mark.parametrize("grid", [16, 32, 64])
 @pytest.mark.parametrize("size", [128, 256])
+@pytest.mark.slow
 def test_the_whole_network_gives_the_same_in_both_forms(grid: Grid, size: int) -> None:
     network = RepMedSAM(grid, focus=True).eval()
     fill(network, 5)

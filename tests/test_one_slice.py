@@ -44,6 +44,7 @@ def test_the_table_has_shares_of_ends_and_means_by_data_set() -> None:
     assert (mean["ends right"], mean["DSC, one slice"], mean["objects"]) == ("0.62", "0.8000", "3")
 
 
+@pytest.mark.slow
 def test_the_command_measures_a_folder_and_refuses_one_without_volumes(samples: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["one-slice", str(samples)])
     assert done.exit_code == 0, done.output

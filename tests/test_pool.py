@@ -64,6 +64,7 @@ def test_an_error_is_raised_where_its_result_would_be(size: int) -> None:
         next(results)
 
 
+@pytest.mark.slow
 def test_a_volume_done_by_several_is_the_volume_done_by_one(weights: Weights) -> None:
     case = make_case(volume(9, 128), [[20, 20, 0, 90, 90, 8], [40, 40, 2, 60, 60, 5]], True)
     one, two = (load_engine("openvino", weights, threads, "fp32", volumes=True) for threads in (1, 2))

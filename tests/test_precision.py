@@ -70,6 +70,7 @@ def test_an_unknown_precision_is_refused(weights: Weights) -> None:
         load_engine("torch", weights, 1, "bf16")
 
 
+@pytest.mark.slow
 def test_int8_masks_are_close_to_those_in_fp32(weights: Weights, openvino_engine: Engine, samples: Path) -> None:
     """On drawn cases: intersection over union at least 0.98 on average, 0.9 for every object."""
     int8 = load_engine("openvino", weights, 2, "int8")

@@ -169,6 +169,7 @@ def test_the_report_states_what_ran_where_and_how_long(samples: Path, tmp_path: 
     assert sum(case["stages"].values()) <= case["seconds"] + 1e-3  # each is rounded
 
 
+@pytest.mark.slow
 def test_overlays_are_drawn(samples: Path, tmp_path: Path, repmedsam: Repmedsam) -> None:
     cv2 = pytest.importorskip("cv2")
     result = repmedsam("predict", "-i", samples, "-o", tmp_path / "out", "--overlay", tmp_path / "pictures")

@@ -18,6 +18,7 @@ def segmenter() -> Segmenter:
     return Segmenter(precision="fp32", threads=2)
 
 
+@pytest.mark.slow
 def test_arrays_give_what_files_give(segmenter: Segmenter, samples: Path, tmp_path: Path, repmedsam: Repmedsam) -> None:
     assert repmedsam("predict", "-i", samples, "-o", tmp_path, "--precision", "fp32", "--threads", 2).code == 0
     for path in samples.glob("*.npz"):

@@ -48,6 +48,7 @@ TINY = Recipe(
 
 
 @given(seed=st.integers(0, 500), size=st.sampled_from([64, 128, 256]), focus=st.booleans())
+@pytest.mark.slow
 def test_samples_hold_their_promises(seed: int, size: int, focus: bool, samples: Path) -> None:
     batch = TrainingSet(find_cases(samples), seed, focus=focus).batch(0, 2, size, 4)
     prompted = batch.prompted
@@ -62,6 +63,7 @@ def test_samples_hold_their_promises(seed: int, size: int, focus: bool, samples:
 
 @pytest.mark.parametrize("focus", [False, True])
 @given(seed=st.integers(0, 500))
+@pytest.mark.slow
 def test_boxes_hold_their_objects_before_jitter(focus: bool, seed: int, samples: Path) -> None:
     """Whatever was flipped, cropped or turned: image, mask and box stay in step."""
     still = Augmentation(tight_box=1, loose_box=0, volume_box=0)
