@@ -19,7 +19,7 @@ demo: $(VENV)/run  ## masks on sample cases, as pictures
 	$(BIN)/python -m repmedsam_infer.drawing.collage demo/cases demo/segs demo/demo.png
 	@echo "Look at demo/demo.png and demo/report.html"
 
-app: $(VENV)/dev  ## the page in the browser, on sample cases
+app: $(VENV)/app  ## the page in the browser, on sample cases
 	$(BIN)/repmedsam samples demo/cases
 	$(BIN)/repmedsam app demo/cases
 
@@ -74,10 +74,15 @@ $(VENV)/run: pyproject.toml constraints.txt
 	$(BIN)/pip install -q -c constraints.txt -e '.[evaluate]'
 	touch $@
 
+$(VENV)/app: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt -e '.[app]'
+	touch $@
+
 $(VENV)/dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
-	touch $@ $(VENV)/run
+	touch $@ $(VENV)/run $(VENV)/app
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

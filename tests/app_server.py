@@ -42,6 +42,13 @@ class App:
     token: str
     headers: dict[str, str] = field(default_factory=dict)
 
+    def open_link(self) -> None:
+        """As a browser does: the cookie goes with every request from now on."""
+        welcome = self.get(f"/?token={self.token}")
+        assert welcome.status == 303
+        cookie = welcome.headers["set-cookie"].partition(";")[0]
+        self.headers = {"Cookie": cookie, "Origin": f"http://127.0.0.1:{self.port}"}
+
     def ask(
         self,
         method: str,
@@ -121,12 +128,7 @@ def running(*arguments: object, keep: Path, precision: str = "fp32") -> Iterator
         found = LINK.search(first)
         assert found is not None, first + process.stdout.read()
         app = App(process, found.group(0), int(found.group(1)), found.group(2))
-        welcome = app.get(f"/?token={app.token}")
-        assert welcome.status == 303
-        app.headers = {
-            "Cookie": welcome.headers["set-cookie"].partition(";")[0],
-            "Origin": f"http://127.0.0.1:{app.port}",
-        }
+        app.open_link()
         yield app
     finally:
         if process.poll() is None:

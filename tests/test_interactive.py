@@ -354,3 +354,10 @@ def test_urgent_borrowers_come_first() -> None:
     for thread in threads:
         thread.join()
     assert order == ["waited for", "in advance"]
+
+
+def test_objects_without_a_name_are_numbered_by_label_and_none_is_called_like_another() -> None:
+    drawing = Drawing().add_object().add_object("liver").add_object()
+    assert [one.name for one in drawing.objects] == ["object 1", "liver", "object 3"]
+    fewer = drawing.remove_object(drawing.objects[0].id)
+    assert fewer.add_object().objects[-1].name == "object 4"

@@ -72,8 +72,8 @@ def planes_of(scan: Scan, layout: CaseLayout) -> tuple[Plane, ...]:
         upwards = True  # slices are mostly numbered from the feet to the head
         return (
             Plane("z", "slices", "x", "y"),
-            Plane("y", "from the front", "x", "z", flip_vertical=upwards),
-            Plane("x", "from the side", "y", "z", flip_vertical=upwards),
+            Plane("y", "front", "x", "z", flip_vertical=upwards),
+            Plane("x", "side", "y", "z", flip_vertical=upwards),
         )
     return tuple(plane_across(axis, directions) for axis in CASE_AXES)
 

@@ -86,8 +86,15 @@ class Drawing:
         """Add an object without marks, of id `next_id`; without a name it is called "object N"."""
         if len(self.objects) >= MOST_OBJECTS:
             raise UsageError(f"there are {MOST_OBJECTS} objects already, which is the most")
-        one = DrawnObject(self.next_id, checked_name(name) or f"object {self.next_id}", ())
+        one = DrawnObject(self.next_id, checked_name(name) or self.free_name(), ())
         return replace(self, objects=(*self.objects, one), next_id=self.next_id + 1)
+
+    def free_name(self) -> str:
+        """Return "object N" of the first N, from the next label on, that no object is called."""
+        taken, number = {one.name for one in self.objects}, len(self.objects) + 1
+        while f"object {number}" in taken:
+            number += 1
+        return f"object {number}"
 
     def add_box(self, object_id: int, sign: Sign, box: tuple[int, ...]) -> Self:
         return self._with_mark(object_id, BoxMark(self.next_id, sign, box))

@@ -191,6 +191,7 @@ export class PlaneView {
     if (!ratio) return;
     this.drawBase();
     context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height); // the image does not cover all of it
     context.drawImage(this.base, 0, 0);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.lineJoin = "round";
