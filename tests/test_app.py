@@ -164,6 +164,19 @@ def test_a_picture_is_saved_and_downloaded(app: App, images: Path, tmp_path: Pat
     assert app.get(f"/api/cases/{case}/download/labels?format=.nii.gz").status == 400
 
 
+def test_the_area_of_a_slice_whose_pixels_are_of_known_size_is_told(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    one = ct_voxels()[8:9].T
+    nibabel.save(nibabel.Nifti1Image(one, np.diag([-1.5, -2.0, 4.0, 1])), tmp_path / "slice.nii.gz")
+    with running(tmp_path / "slice.nii.gz", keep=tmp_path / "keep") as app:
+        case = app.cases()["slice.nii.gz"]
+        assert app.get(f"/api/cases/{case}").json["spacing"] == {"x": 1.5, "y": 2.0}
+        app.edit(case, "add_object", box=[*BONE[:2], *BONE[3:5]], name="bone")
+        one_object = app.settled(case)["objects"][0]
+        assert one_object["area_mm2"] == pytest.approx(one_object["pixels"] * 3.0)
+        assert one_object["volume_ml"] is None
+
+
 def test_a_preview_is_the_mask_on_the_slice(app: App, images: Path) -> None:
     case, box = app.cases()["usual.nii.gz"], on_case(images, "usual.nii.gz", BONE)
     answer = app.post(f"/api/cases/{case}/preview", {"box": box, "index": 8})

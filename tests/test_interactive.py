@@ -23,6 +23,7 @@ from repmedsam_infer.interactive.shared_engine import Network, Turns
 from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.segmentation.segmented import Segmented
 from repmedsam_infer.system.stopwatch import Stopwatch
+from tests.test_segment import BoxEngine
 
 DONE = 60.0  # seconds that a test waits for masks, at most
 
@@ -337,7 +338,7 @@ def test_another_window_makes_all_masks_anew(volume: Case, volume_engine: Engine
 
 
 def test_urgent_borrowers_come_first() -> None:
-    turns = Turns(["worker"])  # type: ignore[list-item]
+    turns = Turns([BoxEngine()])
     order: list[str] = []
 
     def borrow(name: str, *, urgent: bool) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from repmedsam_infer.app.planes import Plane
 from repmedsam_infer.errors import UsageError
@@ -146,10 +146,10 @@ def whole(edit: Mapping[str, Any], key: str) -> int:
     given = edit.get(key)
     if not is_whole(given):
         raise UsageError(f"{key} is not a whole number")
-    return int(given)  # type: ignore[arg-type]
+    return int(given)
 
 
-def is_whole(given: Any) -> bool:
+def is_whole(given: Any) -> TypeGuard[int | float]:
     return (
         isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given) and given == int(given)
     )

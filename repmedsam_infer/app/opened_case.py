@@ -122,8 +122,13 @@ class OpenedCase:
     @property
     def spacing(self) -> dict[str, float] | None:
         """Millimetres along each axis of the case, where they are known."""
-        known = self.session.case.spacing
-        return None if known is None else dict(zip(CASE_AXES, known.tolist(), strict=True))
+        if self.is_volume or self.scan.spacing is None:
+            known = self.session.case.spacing
+        else:  # a volume of one slice, which is a picture of known size
+            known = self.layout.order.spacing(self.scan.spacing)
+        return (
+            None if known is None else {axis: float(known[i]) for i, axis in enumerate(CASE_AXES) if axis in self.shape}
+        )
 
     @property
     def grid(self) -> Grid:

@@ -52,8 +52,8 @@ def described(opened: OpenedCase, one: DrawnObject, label: int, pixels: int) -> 
         "doubtful": doubtful,
         "reason": f"the mask is estimated to have a DSC of {dsc:.2f} only: check it" if doubtful else None,
         "pixels": pixels,
-        "area_mm2": None,
-        "volume_ml": None if size is None else size / MM3_A_ML,
+        "area_mm2": None if opened.is_volume else size,
+        "volume_ml": size / MM3_A_ML if opened.is_volume and size is not None else None,
         "status": status,
         "message": message,
         "progress": progress,
@@ -62,7 +62,7 @@ def described(opened: OpenedCase, one: DrawnObject, label: int, pixels: int) -> 
 
 
 def status_of(session: Session, one: DrawnObject) -> tuple[str, str | None, list[int] | None]:
-    """Return ready, waiting, working or failed; why it failed; how many of how many slices are done."""
+    """Return ready, waiting, working or failed; why it failed; slices that are done, of how many (0: unknown)."""
     missing = [mark for mark in one.marks if isinstance(mark, BoxMark) and session.masks.known(mark) is None]
     if not missing:
         return "ready", None, None
@@ -70,10 +70,8 @@ def status_of(session: Session, one: DrawnObject) -> tuple[str, str | None, list
     if reasons:
         return "failed", reasons[0], None
     if any(mark in session.worker.busy for mark in missing):
-        progress = next(
-            (session.worker.progress[mark.id] for mark in missing if mark.id in session.worker.progress), None
-        )
-        return "working", None, None if progress is None else list(progress)
+        progress = (session.worker.progress.get(mark.id) for mark in missing)
+        return "working", None, next((list(one) for one in progress if one is not None), None)
     return "waiting", None, None
 
 

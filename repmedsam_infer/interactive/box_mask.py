@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.segmentation.follow import OnSlice
 
-Progress = Callable[[int, int, int], None]  # of a mark: its id, what is done, of how much
+Progress = Callable[[int, int, int], None]  # of a mark: its id, slices done, of how many (0: unknown)
 
 
 @dataclass(frozen=True)

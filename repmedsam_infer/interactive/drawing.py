@@ -14,6 +14,7 @@ Axis = Literal["x", "y", "z"]
 LONGEST_NAME = 200  # characters
 MOST_OBJECTS = 1000
 MOST_MARKS = 2000  # of one object
+MOST_POINTS = 500_000  # of all strokes: what is kept stays a small file
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,9 @@ class Drawing:
     def add_stroke(
         self, object_id: int, sign: Sign, axis: Axis, index: int, points: tuple[tuple[float, float], ...], radius: float
     ) -> Self:
+        drawn = sum(len(mark.points) for one in self.objects for mark in one.marks if isinstance(mark, StrokeMark))
+        if drawn + len(points) > MOST_POINTS:
+            raise UsageError(f"the strokes have {drawn} points already, and {MOST_POINTS} are the most")
         return self._with_mark(object_id, StrokeMark(self.next_id, sign, axis, index, points, radius))
 
     def set_box(self, object_id: int, mark_id: int, box: tuple[int, ...]) -> Self:

@@ -64,18 +64,18 @@ class PictureMasks:
         """Return all: boxes near each other share views."""
         return missing
 
-    def work_out(self, marks: list[BoxMark], engine: Engine, progress: Progress) -> None:  # noqa: ARG002 (volumes have)
+    def work_out(self, marks: list[BoxMark], engine: Engine, _progress: Progress) -> None:
         """Work out what is missing: `marks` are all of the drawing."""
         boxes = tuple(mark.box for mark in marks)
         found = decode_boxes(np.array(boxes, np.float32), self.embeddings, engine, self.zoom) if boxes else []
         self.masks = dict(zip(boxes, found, strict=True))
         self.boxes = boxes
 
-    def preview(self, box: tuple[int, ...], z: int, engine: Engine) -> BoxMask:  # noqa: ARG002 (volumes have slices)
+    def preview(self, box: tuple[int, ...], _z: int, engine: Engine) -> BoxMask:
         """Return the mask of a box on the whole view alone: quick enough to follow a drag."""
         return decode_boxes(np.array([box], np.float32), self.embeddings, engine, "off")[0]
 
-    def encode_ahead(self, z: int, engine: Engine) -> bool:  # noqa: ARG002 (volumes have slices)
+    def encode_ahead(self, _z: int, engine: Engine) -> bool:
         """Encode the whole view, if it is not; returns whether there was something to do."""
         if self.picture.whole in self.embeddings.kept:
             return False

@@ -14,7 +14,7 @@ from repmedsam_infer.engines.engine import Decoded, Engine
 F32 = NDArray[np.float32]
 
 
-class GivenUp(Exception):  # noqa: N818 (no error: nobody wants the result any more)
+class GivenUpError(Exception):
     """What was being worked out is no longer wanted."""
 
 
@@ -52,7 +52,7 @@ class SharedEngine:
         engine: what it stands for: name, precision and what was fitted to the weights are that one's.
         turns: of its workers.
         urgent: whether a person waits for the results.
-        check: called before each turn; it may raise GivenUp.
+        check: called before each turn; it may raise GivenUpError.
 
     """
 

@@ -1,6 +1,7 @@
 """Masks of boxes in a volume, each worked out once; embeddings of slices are kept, so that a changed box is quick."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Set
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,23 @@ from repmedsam_infer.system.stopwatch import Stopwatch
 
 MOST_VOXELS = 512 << 20  # of masks that are kept, a byte each
 AHEAD = 6  # slices on each side of the one that is shown
+F32 = NDArray[np.float32]
 Key = tuple[tuple[int, ...], bool]  # a box, and whether it is followed
+
+
+class CountedEmbeddings(SliceEmbeddings):
+    """Embeddings that say how many slices they were asked for: how far following an object has come."""
+
+    seen: Callable[[int], None]
+
+    def of(self, slices: Iterable[int]) -> dict[int, F32]:
+        """Return the embeddings of these slices, as always."""
+        found = super().of(slices)
+        self.asked = self.asked | found.keys()
+        self.seen(len(self.asked))
+        return found
+
+    asked: Set[int] = frozenset()
 
 
 class VolumeMasks:
@@ -56,7 +73,7 @@ class VolumeMasks:
         (mark,) = marks
         corners = np.array([mark.box], np.float64)
         found = Found(corners, {}, ())
-        embeddings = self.with_engine(engine)
+        embeddings = self.with_engine(engine, lambda slices: progress(mark.id, slices, 0))
         if mark.follow:
             boxes = Boxes(corners, np.ones(1, np.int64), 1, frozenset({1}))
             found = find_ends(replace(self.case, boxes=boxes), embeddings, engine, Stopwatch())
@@ -75,10 +92,12 @@ class VolumeMasks:
         while len(self.masks) > 1 and sum(one.mask.size for one in self.masks.values()) > MOST_VOXELS:
             self.masks.popitem(last=False)
 
-    def with_engine(self, engine: Engine) -> SliceEmbeddings:
-        """Return the same embeddings, further ones encoded by `engine`."""
-        shared = SliceEmbeddings(self.case, self.view, engine, Stopwatch(), keep_all=True)
-        shared.kept, shared.lock = self.embeddings.kept, self.embeddings.lock
+    def with_engine(self, engine: Engine, seen: Callable[[int], None]) -> SliceEmbeddings:
+        """Return the same embeddings, further ones encoded by `engine`; `seen` is called with how many slices were
+        asked for.
+        """
+        shared = CountedEmbeddings(self.case, self.view, engine, Stopwatch(), keep_all=True)
+        shared.kept, shared.lock, shared.seen = self.embeddings.kept, self.embeddings.lock, seen
         return shared
 
     def preview(self, box: tuple[int, ...], z: int, engine: Engine) -> BoxMask:

@@ -1,5 +1,6 @@
 """The thread of a session: works out the masks that are missing, the label map, and embeddings in advance."""
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Protocol
@@ -8,7 +9,9 @@ from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.errors import RepMedSAMError
 from repmedsam_infer.interactive.box_mask import Progress
 from repmedsam_infer.interactive.drawing import BoxMark, Drawing
-from repmedsam_infer.interactive.shared_engine import GivenUp, Network
+from repmedsam_infer.interactive.shared_engine import GivenUpError, Network
+
+LOG = logging.getLogger("repmedsam")
 
 
 class Masks(Protocol):
@@ -22,11 +25,11 @@ class Masks(Protocol):
         """Return those of them that are worked out together, next."""
         ...
 
-    def work_out(self, marks: list[BoxMark], engine: Engine, progress: Progress) -> None:
+    def work_out(self, marks: list[BoxMark], engine: Engine, progress: Progress, /) -> None:
         """Work out these."""
         ...
 
-    def encode_ahead(self, z: int, engine: Engine) -> bool:
+    def encode_ahead(self, z: int, engine: Engine, /) -> bool:
         """Encode something near slice z in advance; returns whether there was anything."""
         ...
 
@@ -56,6 +59,7 @@ class Worker:
         self.dirty = True  # the label map may not show the drawing
         self.shown: int | None = 0  # slice whose neighbours are to be encoded
         self.closed = False
+        self.broken = False  # the label map does not show the drawing, and will not
         self.progress: dict[int, tuple[int, int]] = {}  # by mark: slices that are done, of how many
         self.failed: dict[BoxMark, str] = {}  # why there is no mask; tried again when the drawing has changed
         self.given_up: frozenset[BoxMark] = frozenset()  # boxes that nobody waits for
@@ -85,7 +89,8 @@ class Worker:
 
     def wait(self, seconds: float | None) -> bool:
         with self.news:
-            return self.news.wait_for(lambda: not self.dirty or self.closed, seconds) and not self.closed
+            done = self.news.wait_for(lambda: not self.dirty or self.closed, seconds)
+            return done and not self.closed and not self.broken
 
     def close(self) -> None:
         with self.news:
@@ -115,7 +120,12 @@ class Worker:
         missing = self.missing()
         if missing:
             self.work_out(self.masks.at_once(missing))
-        self.compose()
+        try:
+            self.compose()
+            self.broken = False
+        except Exception:  # as where memory is short: the thread goes on, and nothing is taken for finished
+            LOG.exception("the label map could not be made")
+            self.broken = True
         with self.news:
             if self.drawing() is drawing and not self.missing():
                 self.dirty = False
@@ -127,7 +137,7 @@ class Worker:
 
         def check() -> None:
             if self.closed or not wanted <= set(self.missing()):
-                raise GivenUp
+                raise GivenUpError
 
         def progress(mark_id: int, done: int, total: int) -> None:
             self.progress = {mark_id: (done, total)}
@@ -136,11 +146,12 @@ class Worker:
         self.busy = tuple(marks)
         try:
             self.masks.work_out(marks, self.network.shared(check=check), progress)
-        except GivenUp:
+        except GivenUpError:
             pass
         except RepMedSAMError as error:
             self.failed |= {mark: str(error) for mark in marks}
         except Exception as error:
+            LOG.exception("a mask could not be made")
             self.failed |= {mark: f"internal error: {type(error).__name__}: {error}" for mark in marks}
         finally:
             self.busy, self.progress = (), {}
@@ -150,9 +161,9 @@ class Worker:
 
         def check() -> None:
             if self.closed or self.dirty:
-                raise GivenUp
+                raise GivenUpError
 
         try:
             return self.masks.encode_ahead(shown, self.network.shared(check=check))
-        except GivenUp:
+        except GivenUpError:
             return True

@@ -95,7 +95,7 @@ export class ObjectsList {
     row.note.hidden = !note;
     row.note.classList.toggle("failed", one.status === "failed");
     row.bar.hidden = one.status !== "working" && one.status !== "waiting";
-    if (one.progress) row.bar.value = one.progress[0] / Math.max(one.progress[1], 1);
+    if (one.progress?.[1]) row.bar.value = one.progress[0] / one.progress[1];
     else row.bar.removeAttribute("value");
     row.bar.setAttribute("aria-label", `Progress of ${one.name}`);
     setText(row.eye, hidden ? "Show" : "Hide");
@@ -294,7 +294,7 @@ const reasonOf = (one) => one.reason || "Low confidence: look at this mask.";
 function statusText(one) {
   const [done, total] = one.progress ?? [];
   if (one.status === "failed") return one.message || "No mask could be made.";
-  if (one.status === "working") return total ? `slice ${done} of ${total}` : "working";
+  if (one.status === "working") return total ? `slice ${done} of ${total}` : done ? `${done} slices so far` : "working";
   if (one.status === "waiting") return "waiting";
   return one.message ?? "";
 }
