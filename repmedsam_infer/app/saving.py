@@ -11,9 +11,9 @@ import numpy as np
 from repmedsam_infer.app.opened_case import OpenedCase
 from repmedsam_infer.errors import CaseWriteError, SetupError, UsageError
 from repmedsam_infer.formats import check_holds, write_labels
-from repmedsam_infer.formats.endings import DICOM, NIFTI, OUTPUTS, PICTURE, ending_of, name_of
+from repmedsam_infer.formats.endings import OUTPUTS, ending_of, name_of, own_ending
 from repmedsam_infer.formats.intensity import format_window
-from repmedsam_infer.interactive.drawing import Drawing
+from repmedsam_infer.interactive.drawing import BoxMark, DrawnObject
 from repmedsam_infer.io.atomic import write_result
 
 OFFERED = (".nii.gz", ".nrrd", ".mha", ".dcm", ".png", ".npz")
@@ -43,17 +43,7 @@ def formats_of(opened: OpenedCase) -> list[str]:
 
 def own_format(path: Path, possible: list[str]) -> str:
     """Return the format that suits a result beside its input."""
-    ending = ending_of(path)
-    if path.is_dir() or ending in DICOM:
-        wanted = ".dcm"
-    elif ending in NIFTI:
-        wanted = ".nii.gz"
-    elif ending in PICTURE:
-        wanted = ".png"
-    elif ending == ".npz":
-        wanted = ".npz"
-    else:
-        wanted = ".mha" if ending in (".mha", ".mhd") else ".nrrd"
+    wanted = own_ending(path)
     return wanted if wanted in possible else possible[0]
 
 
@@ -92,7 +82,7 @@ def label_map_bytes(opened: OpenedCase, ending: str) -> bytes:
 def boxes_as_json(opened: OpenedCase) -> tuple[str, str | None]:
     """Return the boxes for `segment --boxes`, and what they cannot say, if there is anything."""
     drawing = opened.session.drawing
-    rows = [row_of(opened, one) for one in drawing.objects if one.single_box is not None]
+    rows = [row_of(opened, one, mark) for one in drawing.objects if (mark := one.single_box) is not None]
     left_out = [one.name for one in drawing.objects if one.single_box is None]
     note = None
     if left_out:
@@ -101,8 +91,7 @@ def boxes_as_json(opened: OpenedCase) -> tuple[str, str | None]:
     return json.dumps({"space": "pixel", "boxes": rows}, indent=1, ensure_ascii=False) + "\n", note
 
 
-def row_of(opened: OpenedCase, one: Any) -> dict[str, Any]:
-    mark = one.single_box
+def row_of(opened: OpenedCase, one: DrawnObject, mark: BoxMark) -> dict[str, Any]:
     box = np.rint(opened.boxes_of_voxels(np.array([mark.box], np.float64))[0]).astype(int).tolist()
     row: dict[str, Any] = {"box": box, "name": one.name}
     return {**row, "follow": True} if mark.follow else row
@@ -123,8 +112,3 @@ def command_for(opened: OpenedCase, ending: str) -> str:
     window = opened.window
     choice = "" if window is None else f" --window {window if isinstance(window, str) else format_window(window)}"
     return f"repmedsam segment {path.name} --boxes {names.boxes}{choice} -o {names.labels}"
-
-
-def everything_is_single(drawing: Drawing) -> bool:
-    """Whether `segment` gives the same label map of the file of boxes."""
-    return all(one.single_box is not None for one in drawing.objects)

@@ -16,7 +16,7 @@ from repmedsam_infer.commands.reading import Reading
 from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, EXIT_OK, SetupError, UsageError
 from repmedsam_infer.formats import check_holds, write_labels
 from repmedsam_infer.formats.boxes.source import BoxSource
-from repmedsam_infer.formats.endings import DICOM, NIFTI, OUTPUTS, PICTURE, ending_of, name_of
+from repmedsam_infer.formats.endings import OUTPUTS, ending_of, name_of, own_ending
 from repmedsam_infer.formats.scan_case import make_scan_case
 from repmedsam_infer.io.atomic import sweep
 from repmedsam_infer.preprocess import Zoom
@@ -79,16 +79,6 @@ def targets_of(job: FileJob) -> list[Path]:
     for folder in {target.parent for target in targets} | ({job.overlays} if job.overlays else set()):
         make_writable_folder(folder)
     return targets
-
-
-def own_ending(path: Path) -> str:
-    """Return the ending that a result has which goes beside others of its input's kind."""
-    ending = ending_of(path)
-    if path.is_dir() or ending in DICOM:
-        return ".dcm"
-    if ending in NIFTI:
-        return ".nii.gz"
-    return ".png" if ending in PICTURE else ".mha" if ending in (".mha", ".mhd") else ".nrrd"
 
 
 def segment_files(

@@ -25,3 +25,15 @@ def name_of(path: Path) -> str:
     """Return the file's name without its ending; whole where the ending is not known."""
     ending = ending_of(path)
     return path.name[: -len(ending)] if ending and len(path.name) > len(ending) else path.name
+
+
+def own_ending(path: Path) -> str:
+    """Return the ending that a result has which goes beside others of its input's kind."""
+    ending = ending_of(path)
+    if path.is_dir() or ending in DICOM:
+        return ".dcm"
+    if ending in NIFTI:
+        return ".nii.gz"
+    if ending == ".npz":
+        return ".npz"
+    return ".png" if ending in PICTURE else ".mha" if ending in (".mha", ".mhd") else ".nrrd"
