@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("segmentation",),
     ("interactive",),
     ("segmenter", "batch"),
-    ("app",),
+    ("app", "serve"),
     ("commands", "report_page"),
     ("cli",),
 )

@@ -1,22 +1,21 @@
 """What `repmedsam app` does: a server for this machine alone, and the page of it in the browser."""
 
 import contextlib
-import socket
 import threading
 import webbrowser
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from repmedsam_infer.errors import EXIT_OK, RepMedSAMError, SetupError, UsageError
+from repmedsam_infer.commands.networks import Networks
+from repmedsam_infer.errors import EXIT_OK, RepMedSAMError, SetupError
+from repmedsam_infer.system.listening import is_everywhere, is_loopback, listen
 
 if TYPE_CHECKING:
     from repmedsam_infer.app.cases import Cases
-    from repmedsam_infer.interactive.shared_engine import Network
 
 INSTALL = "repmedsam app needs more packages: pip install 'repmedsam[app]' (in a clone: pip install '.[app]')"
 READ_BY_ALL = (
@@ -68,7 +67,7 @@ def run_app(options: AppOptions, ready: Callable[[str], None] = lambda _: None) 
     from repmedsam_infer.app.web.gate import Door
     from repmedsam_infer.preprocess import check_zoom
 
-    networks, news = Networks(options), News()
+    networks, news = Networks(options.precision, options.threads, options.weights), News()
     cases = Cases(options.inputs, options.keep or own_folder(), networks, check_zoom(options.zoom), news.tell)
     door = Door(loopback=is_loopback(options.host))
     with listen(options.host, options.port) as listening:
@@ -85,7 +84,7 @@ def run_app(options: AppOptions, ready: Callable[[str], None] = lambda _: None) 
         typer.echo(f"RepMedSAM: open {link}")
         if not door.loopback:
             typer.echo(f"warning: {READ_BY_ALL}", err=True)
-        threading.Thread(target=networks.load_in_advance, args=(cases,), daemon=True).start()
+        threading.Thread(target=load_in_advance, args=(networks, cases), daemon=True).start()
         ready(link)
         if options.browser:
             threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
@@ -99,76 +98,14 @@ def link_to(host: str, port: int, token: str) -> str:
     return f"http://{shown}:{port}/?token={token}"
 
 
-class Networks:
-    """The networks for pictures and for volumes, each loaded when it is first needed."""
-
-    def __init__(self, options: AppOptions) -> None:
-        import cv2
-
-        from repmedsam_infer.engines.load import check_engine, load_engine
-        from repmedsam_infer.engines.pool import EnginePool
-        from repmedsam_infer.engines.weights import find_weights
-        from repmedsam_infer.system.threads import available_threads
-
-        threads = options.threads or available_threads()
-        cv2.setNumThreads(threads)
-        weights = find_weights(options.weights)
-        check_engine("openvino", weights, options.precision, volumes=False)
-        self.pool = EnginePool(
-            lambda volumes: [load_engine("openvino", weights, threads, options.precision, volumes=volumes)]
-        )
-        self.lock = threading.Lock()
-        self.shared: dict[bool, Network] = {}
-
-    def __call__(self, *, volumes: bool) -> "Network":
-        """Return that for volumes, or that for pictures."""
-        from repmedsam_infer.interactive.shared_engine import Network
-
-        with self.lock:
-            if volumes not in self.shared:
-                self.shared[volumes] = Network.of(self.pool.engines(volumes=volumes)[0])
-            return self.shared[volumes]
-
-    def load_in_advance(self, cases: "Cases") -> None:
-        """Read the first image, while the browser starts: that loads its network, too."""
-        first = next(iter(cases.listed), None)
-        with contextlib.suppress(RepMedSAMError):
-            if first is None:
-                self(volumes=False)
-            else:
-                cases.get(first)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine alone."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def is_everywhere(host: str) -> bool:
-    """Whether it stands for all addresses of this machine."""
-    try:
-        return ip_address(host).is_unspecified
-    except ValueError:
-        return False
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens. Raises UsageError where that cannot be."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(128)
-    except OSError as error:
-        listening.close()
-        raise UsageError(
-            f"{host}, port {port}, cannot be listened on ({error.strerror or error}); leave out --port for a free one"
-        ) from error
-    return listening
+def load_in_advance(networks: Networks, cases: "Cases") -> None:
+    """Read the first image, while the browser starts: that loads its network, too."""
+    first = next(iter(cases.listed), None)
+    with contextlib.suppress(RepMedSAMError):
+        if first is None:
+            networks(volumes=False)
+        else:
+            cases.get(first)
 
 
 def own_folder() -> Path:

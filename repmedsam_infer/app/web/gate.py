@@ -7,12 +7,13 @@ another user of the machine (a random token, which only the printed link has). A
 import secrets
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
-from ipaddress import ip_address
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from repmedsam_infer.system.listening import names_this_machine
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -43,17 +44,6 @@ class Door:
     names: frozenset[str] = frozenset()
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     cookie: str = field(default_factory=lambda: f"repmedsam_{secrets.token_hex(4)}")
-
-    def is_host(self, host: str) -> bool:
-        """Whether a Host header names this server: a number, or "localhost"; other names may be anybody's."""
-        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-        if name == "localhost" or name in self.names:
-            return True
-        try:
-            address = ip_address(name.strip("[]"))
-        except ValueError:
-            return False
-        return address.is_loopback or not self.loopback
 
     def is_token(self, given: str) -> bool:
         return secrets.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
@@ -89,7 +79,7 @@ class Gate:
         """Return what a request that is not let in gets; None for one that is."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if not self.door.is_host(host):
+        if not names_this_machine(host, self.door.names, loopback=self.door.loopback):
             return refused(403, f"this server is not called {host[:100]!r}: open the link that it printed")
         if scope["method"] not in ("GET", "HEAD") and headers.get("origin") != f"http://{host}":
             return refused(403, "requests that change something have to come from the page itself")
