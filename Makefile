@@ -8,7 +8,7 @@ SHUT_OFF = --rm --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-pr
 	-m 8G --memory-swap 8G --user "$$(id -u):$$(id -g)"
 HARDENED = --network none $(SHUT_OFF)
 
-.PHONY: demo app app-speed pictures test fast lint check coverage docker docker-app docker-demo lock clean
+.PHONY: demo app app-speed serve-speed pictures test fast lint check coverage docker docker-app docker-demo lock clean
 
 demo: $(VENV)/run  ## masks on sample cases, as pictures
 	rm -rf demo
@@ -58,6 +58,9 @@ docker-demo: docker  ## the image on sample cases, fully sandboxed
 
 app-speed: $(VENV)/dev  ## how quick the page is; nothing else should run
 	$(BIN)/python -m tests.app_speed
+
+serve-speed: $(VENV)/dev  ## how quick the viewers' server is, and whether it leaks; nothing else should run
+	$(BIN)/python -m tests.serve_speed
 
 pictures: $(VENV)/dev  ## the README's pictures of the page
 	$(BIN)/python -m tests.page_pictures docs

@@ -1,5 +1,6 @@
 """`repmedsam serve` with the real client of nnInteractive: every call, what it means, who is let in."""
 
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from repmedsam_infer.serve.prompted_volume import axis_of
 from tests.conftest import Repmedsam
 from tests.test_app import ct_voxels
 from tests.viewer_server import ViewerServer, serving
@@ -32,6 +34,13 @@ def server() -> Iterator[ViewerServer]:
 def session(server: ViewerServer) -> Iterator[Any]:
     with connected(server) as session:
         yield session
+
+
+@pytest.fixture
+def left_open() -> Iterator[None]:
+    """For clients that are not closed: one that is refused leaves its connection to the garbage collector."""
+    yield
+    gc.collect()
 
 
 def connected(server: ViewerServer, image: NDArray[Any] = IMAGE, **more: Any) -> Any:
@@ -80,6 +89,19 @@ def test_a_box_on_one_slice_of_any_axis_gives_the_object_through_the_volume(sess
     assert dice(session.target_buffer, truth(160)) > 0.5
 
 
+def test_slices_of_a_3d_box_lie_across_the_axis_of_largest_spacing_whichever_way_it_is_shown() -> None:
+    for spacing, axis in [
+        ([1.5, 1.5, 4.0], 2),
+        ([-1.5, -1.5, -4.0], 2),  # as napari-nifti gives them
+        ([1.5, -4.0, 1.5], 1),
+        ([4.0, 4.0, 1.5], 0),
+        ([1.5, 0.0, 4.0], 0),
+        ([1.5, float("nan"), 4.0], 0),
+        (None, 0),
+    ]:
+        assert axis_of(spacing, (20, 30, 40)) == axis, spacing
+
+
 def test_several_boxes_on_slices_of_one_axis_are_kept_and_interpolated_between(session: Any) -> None:
     session.add_bbox_interaction([[3, 4], [28, 48], [24, 46]], include_interaction=True, run_prediction=False)
     assert not session.target_buffer.any()
@@ -89,6 +111,18 @@ def test_several_boxes_on_slices_of_one_axis_are_kept_and_interpolated_between(s
         rows, columns = np.nonzero(session.target_buffer[z])
         assert 28 <= rows.min() <= rows.max() < 48
         assert 24 <= columns.min() <= columns.max() < 46
+
+
+def test_prompts_wait_until_the_viewer_wants_their_mask(session: Any) -> None:
+    session.add_bbox_interaction(BONE, include_interaction=True, run_prediction=False)
+    assert not session.target_buffer.any()
+    bounds = session._predict()  # the button "Run" of napari's plug-in
+    found = np.argwhere(session.target_buffer)
+    assert bounds == [[int(low), int(high) + 1] for low, high in zip(found.min(0), found.max(0), strict=True)]
+    assert dice(session.target_buffer, truth(400)) > 0.85
+    assert session._predict() is None  # nothing more to say
+    assert session.undo()
+    assert not session.target_buffer.any()
 
 
 def test_a_negative_box_takes_away(session: Any) -> None:
@@ -185,6 +219,8 @@ def test_two_clients_have_sessions_of_their_own(server: ViewerServer) -> None:
         assert dice(other.target_buffer, truth(400)[:, ::-1]) > 0.85
 
 
+@pytest.mark.usefixtures("left_open")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_full_server_says_so_and_has_room_again(server: ViewerServer) -> None:
     with connected(server), connected(server), connected(server), pytest.raises(remote.ServerAtCapacityError):
         connected(server)
@@ -192,6 +228,8 @@ def test_a_full_server_says_so_and_has_room_again(server: ViewerServer) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("left_open")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_client_that_dies_makes_room_and_a_lease_that_is_over_is_said() -> None:
     with serving("--max-sessions", 1, "--liveness-timeout-seconds", 2, "--idle-timeout-seconds", 4) as server:
         dead = connected(server)
@@ -210,6 +248,8 @@ def test_a_client_that_dies_makes_room_and_a_lease_that_is_over_is_said() -> Non
             assert 3 < time.monotonic() - began < 6
 
 
+@pytest.mark.usefixtures("left_open")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_key_is_needed_where_there_is_one() -> None:
     with serving("--api-key", "secret") as server:
         with pytest.raises(httpx.HTTPStatusError, match="401"):

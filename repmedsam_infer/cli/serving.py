@@ -50,7 +50,7 @@ def serve_command(
     max_sessions: Annotated[int, typer.Option(min=1, max=64, help="Viewers at a time.")] = 2,
     idle_timeout_seconds: Annotated[
         float, typer.Option(min=1, help="Without anything that its user does, a session ends after this time.")
-    ] = 600,
+    ] = 3600,
     liveness_timeout_seconds: Annotated[
         float, typer.Option(min=1, help="Without any sign of its viewer, a session ends after this time.")
     ] = 60,

@@ -27,7 +27,7 @@ class ServeOptions:
     port: int = 1527
     key: str | None = None
     sessions: int = 2
-    idle: float = 600.0
+    idle: float = 3600.0
     liveness: float = 60.0
     window: str | None = None
     precision: str = "auto"
@@ -79,6 +79,7 @@ def run_server(options: ServeOptions, ready: Callable[[int], None] = lambda _: N
         port = listening.getsockname()[1]
         typer.echo(f"RepMedSAM: viewers connect to http://{options.host}:{port}")
         ready(port)
-        networks(volumes=True)  # loaded before the first image, not with it
+        for volumes in (True, False):  # loaded before the first image, not with it
+            networks(volumes=volumes)
         uvicorn.Server(config).run([listening])
     return EXIT_OK

@@ -127,6 +127,12 @@ class Answers:
         answer: Response = await working(lease, work)
         return answer
 
+    async def predict(self, request: Request) -> Response:
+        """Answer a viewer that ran nothing with its prompts and now wants their mask."""
+        lease = self.lease(request)
+        answer: Response = await working(lease, lambda volume: updated(volume, run=True))
+        return answer
+
     async def undo(self, request: Request) -> Response:
         lease = self.lease(request)
         answer: Response = await working(lease, lambda volume: updated(volume, run=volume.undo()))

@@ -35,6 +35,7 @@ def make_api(leases: Leases, entrance: Entrance) -> Starlette:
         "set_image": answers.set_image,
         "set_target_buffer": answers.set_target_buffer,
         "reset_interactions": answers.reset_interactions,
+        "predict": answers.predict,
         "undo": answers.undo,
         "set_do_autozoom": answers.set_do_autozoom,
         "add_bbox_interaction": answers.add_bbox,

@@ -216,9 +216,10 @@ def axis_of(spacing: object, shape: tuple[int, ...]) -> int:
     if (
         isinstance(spacing, list)
         and len(spacing) == AXES
-        and all(isinstance(mm, int | float) and mm > 0 for mm in spacing)
+        and all(isinstance(mm, int | float) and abs(mm) > 0 for mm in spacing)
     ):
-        largest = int(np.argmax(spacing))
-        if spacing[largest] >= CLEARLY_LARGER * max(mm for axis, mm in enumerate(spacing) if axis != largest):
+        apart = [abs(mm) for mm in spacing]  # napari gives an axis that it shows the other way round a negative one
+        largest = int(np.argmax(apart))
+        if apart[largest] >= CLEARLY_LARGER * max(mm for axis, mm in enumerate(apart) if axis != largest):
             return largest
     return 0
