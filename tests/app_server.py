@@ -125,6 +125,8 @@ def running(*arguments: object, keep: Path, precision: str = "fp32") -> Iterator
     try:
         assert process.stdout is not None
         first = process.stdout.readline()
+        if "viewers" in first:  # on stderr, and before the link
+            first = process.stdout.readline()
         found = LINK.search(first)
         assert found is not None, first + process.stdout.read()
         app = App(process, found.group(0), int(found.group(1)), found.group(2))

@@ -1,9 +1,11 @@
 """`repmedsam serve` with the real client of nnInteractive: every call, what it means, who is let in."""
 
 import gc
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from repmedsam_infer.serve.prompted_volume import axis_of
+from tests.app_server import running
 from tests.conftest import Repmedsam
 from tests.test_app import ct_voxels
 from tests.viewer_server import ViewerServer, serving
@@ -264,3 +267,14 @@ def test_an_address_that_others_reach_needs_a_key(repmedsam: Repmedsam) -> None:
     refused = repmedsam("serve", "--host", "0.0.0.0", "--port", 0)  # refused before anything is listened on
     assert refused.code == 2
     assert "--api-key" in refused.err
+
+
+def test_the_page_and_viewers_are_served_by_one_process(tmp_path: Path) -> None:
+    pytest.importorskip("platformdirs")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with running("--viewers-port", port, keep=tmp_path) as app:
+        with connected(ViewerServer(port, app.process)) as session:
+            session.add_bbox_interaction(BONE, include_interaction=True)
+            assert dice(session.target_buffer, truth(400)) > 0.85
+        assert app.get("/api/cases").json["cases"] == []

@@ -108,7 +108,7 @@ def refused(answer: Any, *statuses: int) -> None:
     assert len(detail) < 400
 
 
-CLAIMS = 2000
+CLAIMS = 10_000
 BOX = {"bbox_coords": [[2, 3], [5, 30], [5, 30]], "include_interaction": True}
 BAD_BOXES: list[Any] = [
     {},
@@ -197,6 +197,7 @@ def test_a_lease_that_was_given_back_is_over(server: ViewerServer) -> None:
         refused(client.post("/heartbeat"), 410)
 
 
+@pytest.mark.slow
 def test_any_number_of_claims_gets_as_many_sessions_as_there_are(server: ViewerServer, client: Any) -> None:
     tokens = []
     with httpx.Client(base_url=server.url) as other:

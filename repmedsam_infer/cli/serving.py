@@ -26,6 +26,10 @@ def app_command(
     threads: opt.Threads = 0,
     weights: opt.Weights = None,
     zoom: opt.Zoom = "auto",
+    viewers_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve viewers as well, as `repmedsam serve` does, on this port."),
+    ] = None,
     *,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> None:
@@ -37,7 +41,7 @@ def app_command(
     """
     from repmedsam_infer.commands.app import AppOptions, run_app
 
-    run_app(AppOptions(inputs or (), host, port, keep, browser, zoom, precision, threads, weights))
+    run_app(AppOptions(inputs or (), host, port, keep, browser, viewers_port, zoom, precision, threads, weights))
 
 
 @app.command("serve")

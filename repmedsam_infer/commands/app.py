@@ -3,7 +3,8 @@
 import contextlib
 import threading
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from repmedsam_infer.commands.networks import Networks
+from repmedsam_infer.commands.serve import ServeOptions, viewers_server
 from repmedsam_infer.errors import EXIT_OK, RepMedSAMError, SetupError
 from repmedsam_infer.system.listening import is_everywhere, is_loopback, listen
 
@@ -31,6 +33,7 @@ class AppOptions:
     host: address to listen on. port: 0 for a free one.
     keep: folder where what is drawn is kept; None for the user's own.
     browser: whether the page is opened.
+    viewers_port: where viewers may connect as well (commands/serve.py), on loopback; None for nowhere.
     """
 
     inputs: Sequence[Path] = ()
@@ -38,6 +41,7 @@ class AppOptions:
     port: int = 0
     keep: Path | None = None
     browser: bool = True
+    viewers_port: int | None = None
     zoom: str = "auto"
     precision: str = "auto"
     threads: int = 0
@@ -70,7 +74,7 @@ def run_app(options: AppOptions, ready: Callable[[str], None] = lambda _: None) 
     networks, news = Networks(options.precision, options.threads, options.weights), News()
     cases = Cases(options.inputs, options.keep or own_folder(), networks, check_zoom(options.zoom), news.tell)
     door = Door(loopback=is_loopback(options.host))
-    with listen(options.host, options.port) as listening:
+    with viewers_too(options, networks), listen(options.host, options.port) as listening:
         config = uvicorn.Config(
             make_server(cases, news, door),
             log_level="error",
@@ -90,6 +94,21 @@ def run_app(options: AppOptions, ready: Callable[[str], None] = lambda _: None) 
             threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
         uvicorn.Server(config).run([listening])
     return EXIT_OK
+
+
+@contextmanager
+def viewers_too(options: AppOptions, networks: Networks) -> Iterator[None]:
+    """Have viewers served as well, by the same networks, for as long as the block lasts, if that is wanted."""
+    if options.viewers_port is None:
+        yield
+        return
+    with viewers_server(ServeOptions(port=options.viewers_port), networks) as (server, listening):
+        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        typer.echo(f"viewers connect to http://127.0.0.1:{listening.getsockname()[1]}", err=True)
+        yield
+        server.should_exit = True
+        thread.join()
 
 
 def link_to(host: str, port: int, token: str) -> str:

@@ -1,14 +1,20 @@
 """What `repmedsam serve` does: viewers that speak nnInteractive's protocol get masks of boxes."""
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from repmedsam_infer.commands.networks import Networks
 from repmedsam_infer.errors import EXIT_OK, SetupError, UsageError
 from repmedsam_infer.system.listening import is_loopback, listen
+
+if TYPE_CHECKING:
+    import uvicorn
 
 INSTALL = "repmedsam serve needs more packages: pip install 'repmedsam[serve]' (in a clone: pip install '.[serve]')"
 
@@ -43,6 +49,25 @@ def run_server(options: ServeOptions, ready: Callable[[int], None] = lambda _: N
         SetupError: what serves is not installed, or the weights are missing.
 
     """
+    networks = Networks(options.precision, options.threads, options.weights)
+    with viewers_server(options, networks) as (server, listening):
+        port = listening.getsockname()[1]
+        typer.echo(f"RepMedSAM: viewers connect to http://{options.host}:{port}")
+        ready(port)
+        for volumes in (True, False):  # loaded before the first image, not with it
+            networks(volumes=volumes)
+        server.run([listening])
+    return EXIT_OK
+
+
+@contextmanager
+def viewers_server(options: ServeOptions, networks: Networks) -> "Iterator[tuple[uvicorn.Server, socket.socket]]":
+    """Make the server, and the socket that it is to run on; networks may be those of another server of this process.
+
+    Raises:
+        UsageError, SetupError: as `run_server`.
+
+    """
     if not is_loopback(options.host) and not options.key:
         raise UsageError(
             f"{options.host} can be reached by others: give a key (--api-key), which every viewer has to send"
@@ -60,7 +85,6 @@ def run_server(options: ServeOptions, ready: Callable[[int], None] = lambda _: N
     from repmedsam_infer.serve.prompted_volume import PromptedVolume
 
     window = None if options.window is None else parse_window(options.window)
-    networks = Networks(options.precision, options.threads, options.weights)
 
     def engine(*, volumes: bool) -> Engine:
         return networks(volumes=volumes).shared(urgent=True)
@@ -76,10 +100,4 @@ def run_server(options: ServeOptions, ready: Callable[[int], None] = lambda _: N
             timeout_graceful_shutdown=1,
             ws="none",
         )
-        port = listening.getsockname()[1]
-        typer.echo(f"RepMedSAM: viewers connect to http://{options.host}:{port}")
-        ready(port)
-        for volumes in (True, False):  # loaded before the first image, not with it
-            networks(volumes=volumes)
-        uvicorn.Server(config).run([listening])
-    return EXIT_OK
+        yield uvicorn.Server(config), listening
