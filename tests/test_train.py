@@ -255,7 +255,7 @@ def test_a_student_learns_its_teachers_embeddings(samples: Path, tmp_path: Path)
     teacher = LiteMedSAM()
     fill(teacher, 0)
     torch.save(teacher.state_dict(), tmp_path / "teacher.pth")
-    recipe = Recipe(phases=(Phase(64, 12, 2),), grid=64, focus=False, warmup_steps=1, validation_samples=2)
+    recipe = Recipe(phases=(Phase(64, 6, 2),), grid=64, focus=False, warmup_steps=1, validation_samples=2)
     out = tmp_path / "run"
     student = load_trained(distill(samples, out, recipe, tmp_path / "teacher.pth"))
     for name, tensor in student.mask_decoder.state_dict().items():
