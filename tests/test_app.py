@@ -250,6 +250,8 @@ BAD_EDITS: list[Any] = [
     {"do": "add_object", "box": ["0", 0, 5, 5]},
     {"do": "add_object", "box": [0.5, 0, 5, 5]},
     {"do": "add_object", "box": [1e308, 0, 1e308, 5]},
+    {"do": "add_object", "box": [0, 0, 10**400, 5]},
+    {"do": "stroke", "object": None, "sign": "+", "axis": "z", "index": 0, "points": [[10**400, 1]], "radius": 1},
     {"do": "add_object", "box": [0, 0, 5, 5], "name": "n" * 201},
     {"do": "add_object", "box": [0, 0, 5, 5], "name": 3},
     {"do": "set_box", "object": 999, "mark": 1, "box": [0, 0, 5, 5]},

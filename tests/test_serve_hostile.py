@@ -122,6 +122,7 @@ BAD_BOXES: list[Any] = [
     {**BOX, "bbox_coords": [[-9, -5], [5, 30], [5, 30]]},
     {**BOX, "bbox_coords": [[2, 3], [5, 6], [5, 6]]},
     {**BOX, "bbox_coords": [[2, 3], [1e300, 1e301], [5, 30]]},
+    {**BOX, "bbox_coords": [[2, 3], [10**400, 10**401], [5, 30]]},
     {**BOX, "bbox_coords": [[2, 3], [True, 30], [5, 30]]},
     {**BOX, "include_interaction": "yes"},
     {**BOX, "run_prediction": 1},

@@ -1,6 +1,6 @@
 """Edits as the page sends them, checked, to changes of a drawing. Nothing of what comes in is trusted."""
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -150,12 +150,15 @@ def whole(edit: Mapping[str, Any], key: str) -> int:
 
 
 def is_whole(given: Any) -> TypeGuard[int | float]:
-    return (
-        isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given) and given == int(given)
-    )
+    return is_number(given) and given == int(given)
+
+
+def is_number(given: Any) -> TypeGuard[int | float]:
+    """Whether it is one that fits a float: integers of JSON may be beyond."""
+    return isinstance(given, int | float) and not isinstance(given, bool) and abs(given) <= sys.float_info.max
 
 
 def number(given: Any, key: str) -> float:
-    if not isinstance(given, int | float) or isinstance(given, bool) or not math.isfinite(given):
+    if not is_number(given):
         raise UsageError(f"{key} is not a number")
     return float(given)

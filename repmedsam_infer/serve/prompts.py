@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.errors import UsageError
 
 AXES = 3
+FARTHEST = 1e9  # voxels, mm
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,5 @@ def box_prompt(coordinates: object, shape: tuple[int, int, int], *, adds: bool) 
 
 
 def is_number(value: object) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value)) and abs(value) < 1e9
-    )
+    """Whether it is a number that an image can have to do with: NaN, infinity and integers beyond any float are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < FARTHEST
