@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
 
+NO_BOXES = "there are no boxes: nothing was segmented"  # a warning
 MAX_BOXES = 65_535  # labels of a uint16 segmentation
 
 
@@ -54,7 +55,7 @@ def check_boxes(name: str, raw: NDArray[Any], shape: tuple[int, ...]) -> tuple[B
     if raw.dtype.kind not in "iuf":
         raise CaseReadError(f"{name}: boxes are of type {raw.dtype}; numbers are needed")
     if raw.size == 0:
-        return Boxes(np.zeros((0, numbers)), np.zeros(0, np.int64), 0), ["there are no boxes: nothing was segmented"]
+        return Boxes(np.zeros((0, numbers)), np.zeros(0, np.int64), 0), [NO_BOXES]
     rows = raw[None] if raw.ndim == 1 else raw
     if rows.ndim != 2 or rows.shape[1] != numbers:
         order = "x_min y_min x_max y_max" if dimension == 2 else "x_min y_min z_min x_max y_max z_max"

@@ -111,12 +111,10 @@ class App:
 
 
 @contextmanager
-def running(*arguments: object, keep: Path, precision: str = "fp32") -> Iterator[App]:
-    """`repmedsam app ARGUMENTS`, until the block ends."""
-    options = ("--no-browser", "--precision", precision, "--keep", keep)
-    command = (sys.executable, "-m", "repmedsam_infer", "app", *options)
+def started(*arguments: object, says: "re.Pattern[str]") -> "Iterator[tuple[subprocess.Popen[str], re.Match[str]]]":
+    """`repmedsam ARGUMENTS` and what it `says` when it listens, until the block ends."""
     process = subprocess.Popen(
-        [str(part) for part in (*command, *arguments)],
+        [sys.executable, "-m", "repmedsam_infer", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -125,15 +123,23 @@ def running(*arguments: object, keep: Path, precision: str = "fp32") -> Iterator
     try:
         assert process.stdout is not None
         first = process.stdout.readline()
-        if "viewers" in first:  # on stderr, and before the link
+        if first.startswith("viewers"):  # on stderr, and before the link
             first = process.stdout.readline()
-        found = LINK.search(first)
+        found = says.search(first)
         assert found is not None, first + process.stdout.read()
-        app = App(process, found.group(0), int(found.group(1)), found.group(2))
-        app.open_link()
-        yield app
+        yield process, found
     finally:
         if process.poll() is None:
             process.terminate()
         with process:  # closes its pipe
             process.wait(DONE)
+
+
+@contextmanager
+def running(*arguments: object, keep: Path, precision: str = "fp32") -> Iterator[App]:
+    """`repmedsam app ARGUMENTS`, until the block ends."""
+    options = ("--no-browser", "--precision", precision, "--keep", keep)
+    with started("app", *options, *arguments, says=LINK) as (process, found):
+        app = App(process, found.group(0), int(found.group(1)), found.group(2))
+        app.open_link()
+        yield app

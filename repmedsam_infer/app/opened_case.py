@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.app.edits import Grid
 from repmedsam_infer.app.pixels import ShownImage, as_json, shown_image, windows_of
 from repmedsam_infer.app.planes import CASE_AXES, Plane, planes_of
+from repmedsam_infer.boxes import NO_BOXES
 from repmedsam_infer.case import Case, read_case
 from repmedsam_infer.formats import read_scan
 from repmedsam_infer.formats.intensity import Window, window_used
@@ -53,14 +54,17 @@ def load(path: Path, window: Window | str | None) -> Loaded:
     """
     if path.suffix == ".npz" and path.is_file():
         case = read_case(path)
-        affine = None
-        scan = Scan(path.name, case.imgs, case.is_volume, affine)
+        scan = Scan(path.name, case.imgs, case.is_volume)
         return Loaded(scan, layout_of(scan), case, case.boxes.corners)
     scan = read_scan(path)
+    case, layout = case_without_boxes(path, scan, window)
+    return Loaded(scan, layout, case, case.boxes.corners)
+
+
+def case_without_boxes(path: Path, scan: Scan, window: Window | str | None) -> tuple[Case, CaseLayout]:
+    """Return what the network is given of a scan that boxes are yet to be drawn on. Raises CaseReadError."""
     case, layout = make_scan_case(path.name, scan, np.zeros((0, 2 * len(scan.shape))), window)
-    return Loaded(
-        scan, layout, replace(case, warnings=tuple(w for w in case.warnings if "no boxes" not in w)), case.boxes.corners
-    )
+    return replace(case, warnings=tuple(warning for warning in case.warnings if warning != NO_BOXES)), layout
 
 
 def digest_of(scan: Scan) -> str:
@@ -141,7 +145,7 @@ class OpenedCase:
             CaseReadError: the window is none for this image.
 
         """
-        case, _ = make_scan_case(self.path.name, self.scan, np.zeros((0, 2 * len(self.scan.shape))), window)
+        case, _ = case_without_boxes(self.path, self.scan, window)
         self.window = window
         self.used_window = window_used(self.scan, window)
         self.session.set_case(case)

@@ -18,15 +18,16 @@ def state_of(one: ListedCase, opened: OpenedCase) -> dict[str, Any]:
     with session.lock:
         drawing, version = session.drawing, session.version
         labels, labels_version, labels_of = session.labels, session.labels_version, session.labels_of
+        pixels = session.pixels
         can_undo, can_redo = session.history.can_undo, session.history.can_redo
-    pixels = np.bincount(labels.ravel(), minlength=len(drawing.objects) + 1).tolist()
     return {
         "version": version,
         "labels": {"version": labels_version, "dtype": "u1" if labels.dtype == np.uint8 else "u2", "of": labels_of},
         "can_undo": can_undo,
         "can_redo": can_redo,
         "objects": [
-            described(opened, one_object, label, pixels[label]) for label, one_object in enumerate(drawing.objects, 1)
+            described(opened, one_object, label, pixels[label] if label < len(pixels) else 0)
+            for label, one_object in enumerate(drawing.objects, 1)
         ],
         "window": opened.network_window,
         "work": work_of(session),

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import webbrowser
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,12 +48,8 @@ class AppOptions:
     weights: Path | None = None
 
 
-def run_app(options: AppOptions, ready: Callable[[str], None] = lambda _: None) -> int:
+def run_app(options: AppOptions) -> int:
     """Serve the page until it is interrupted; returns the exit code.
-
-    Args:
-        options: of the command line.
-        ready: called with the link when the server listens.
 
     Raises:
         UsageError: an input is not there, or the address cannot be listened on.
@@ -61,9 +57,8 @@ def run_app(options: AppOptions, ready: Callable[[str], None] = lambda _: None) 
 
     """
     try:
-        import uvicorn
-
         from repmedsam_infer.app.web.server import make_server
+        from repmedsam_infer.commands.http_server import http_server
     except ImportError as error:
         raise SetupError(f"{INSTALL} ({error.name} is missing)") from error
     from repmedsam_infer.app.cases import Cases
@@ -75,24 +70,14 @@ def run_app(options: AppOptions, ready: Callable[[str], None] = lambda _: None) 
     cases = Cases(options.inputs, options.keep or own_folder(), networks, check_zoom(options.zoom), news.tell)
     door = Door(loopback=is_loopback(options.host))
     with viewers_too(options, networks), listen(options.host, options.port) as listening:
-        config = uvicorn.Config(
-            make_server(cases, news, door),
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            limit_concurrency=64,
-            timeout_graceful_shutdown=1,
-            ws="none",
-        )
         link = link_to(options.host, listening.getsockname()[1], door.token)
         typer.echo(f"RepMedSAM: open {link}")
         if not door.loopback:
             typer.echo(f"warning: {READ_BY_ALL}", err=True)
         threading.Thread(target=load_in_advance, args=(networks, cases), daemon=True).start()
-        ready(link)
         if options.browser:
             threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
-        uvicorn.Server(config).run([listening])
+        http_server(make_server(cases, news, door)).run([listening])
     return EXIT_OK
 
 

@@ -15,24 +15,23 @@ class Networks:
         """Take options as of `repmedsam predict`; raise UsageError and SetupError where nothing can be loaded."""
         import cv2
 
-        from repmedsam_infer.engines.load import check_engine, load_engine
-        from repmedsam_infer.engines.pool import EnginePool
+        from repmedsam_infer.engines.load import check_engine
         from repmedsam_infer.engines.weights import find_weights
         from repmedsam_infer.system.threads import available_threads
 
-        threads = threads or available_threads()
-        cv2.setNumThreads(threads)
-        found = find_weights(weights)
-        check_engine("openvino", found, precision, volumes=False)
-        self.pool = EnginePool(lambda volumes: [load_engine("openvino", found, threads, precision, volumes=volumes)])
+        self.threads, self.precision, self.weights = threads or available_threads(), precision, find_weights(weights)
+        cv2.setNumThreads(self.threads)
+        check_engine("openvino", self.weights, precision, volumes=False)
         self.lock = threading.Lock()
         self.shared: dict[bool, Network] = {}
 
     def __call__(self, *, volumes: bool) -> "Network":
         """Return that for volumes, or that for pictures."""
+        from repmedsam_infer.engines.load import load_engine
         from repmedsam_infer.interactive.shared_engine import Network
 
         with self.lock:
             if volumes not in self.shared:
-                self.shared[volumes] = Network.of(self.pool.engines(volumes=volumes)[0])
+                engine = load_engine("openvino", self.weights, self.threads, self.precision, volumes=volumes)
+                self.shared[volumes] = Network.of(engine)
             return self.shared[volumes]

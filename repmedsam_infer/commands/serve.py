@@ -1,7 +1,7 @@
 """What `repmedsam serve` does: viewers that speak nnInteractive's protocol get masks of boxes."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ class ServeOptions:
     weights: Path | None = None
 
 
-def run_server(options: ServeOptions, ready: Callable[[int], None] = lambda _: None) -> int:
+def run_server(options: ServeOptions) -> int:
     """Serve until it is interrupted; returns the exit code.
 
     Raises:
@@ -51,9 +51,7 @@ def run_server(options: ServeOptions, ready: Callable[[int], None] = lambda _: N
     """
     networks = Networks(options.precision, options.threads, options.weights)
     with viewers_server(options, networks) as (server, listening):
-        port = listening.getsockname()[1]
-        typer.echo(f"RepMedSAM: viewers connect to http://{options.host}:{port}")
-        ready(port)
+        typer.echo(f"RepMedSAM: viewers connect to http://{options.host}:{listening.getsockname()[1]}")
         for volumes in (True, False):  # loaded before the first image, not with it
             networks(volumes=volumes)
         server.run([listening])
@@ -73,8 +71,7 @@ def viewers_server(options: ServeOptions, networks: Networks) -> "Iterator[tuple
             f"{options.host} can be reached by others: give a key (--api-key), which every viewer has to send"
         )
     try:
-        import uvicorn
-
+        from repmedsam_infer.commands.http_server import http_server
         from repmedsam_infer.serve.api import make_api
     except ImportError as error:
         raise SetupError(f"{INSTALL} ({error.name} is missing)") from error
@@ -91,13 +88,4 @@ def viewers_server(options: ServeOptions, networks: Networks) -> "Iterator[tuple
 
     leases = Leases(lambda: PromptedVolume(engine, window), options.sessions, options.idle, options.liveness)
     with listen(options.host, options.port) as listening:
-        config = uvicorn.Config(
-            make_api(leases, Entrance(options.key, loopback=is_loopback(options.host))),
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            limit_concurrency=64,
-            timeout_graceful_shutdown=1,
-            ws="none",
-        )
-        yield uvicorn.Server(config), listening
+        yield http_server(make_api(leases, Entrance(options.key, loopback=is_loopback(options.host)))), listening

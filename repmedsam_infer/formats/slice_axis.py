@@ -99,10 +99,15 @@ def slice_axis(scan: Scan) -> int:
     single = [axis for axis in (X, Y, Z) if scan.shape[2 - axis] == 1]
     if single:
         return single[-1]
-    spacing = np.linalg.norm(scan.affine[:3, :3], axis=0)
+    largest = clearly_largest(np.linalg.norm(scan.affine[:3, :3], axis=0))
+    return Z if largest is None else largest
+
+
+def clearly_largest(spacing: NDArray[np.float64]) -> int | None:
+    """Return the axis whose spacing is CLEARLY_LARGER than that of the others, if there is one."""
     largest = int(spacing.argmax())
     others = np.delete(spacing, largest).max()
-    return largest if spacing[largest] >= CLEARLY_LARGER * others else Z
+    return largest if spacing[largest] >= CLEARLY_LARGER * others else None
 
 
 def nearest_axes(directions: NDArray[np.float64]) -> tuple[int, int, int]:

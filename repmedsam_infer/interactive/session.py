@@ -26,6 +26,7 @@ from repmedsam_infer.interactive.shared_engine import Network
 from repmedsam_infer.interactive.volume_masks import VolumeMasks, finish_alone
 from repmedsam_infer.interactive.worker import Worker
 from repmedsam_infer.preprocess import Zoom
+from repmedsam_infer.result import count_pixels
 
 
 class StaleError(UsageError):
@@ -77,6 +78,7 @@ class Session:
         with self.lock:
             self.case, self.masks = case, masks
             self.labels: Segmentation = np.zeros(case.shape, np.uint8)
+            self.pixels: tuple[int, ...] = ()  # of label 0, 1, ... of it
             self.labels_version += 1
         self.worker = Worker(masks, self.network, lambda: self.drawing, self.compose, self.changed)
 
@@ -137,8 +139,9 @@ class Session:
         spacing = None if case.spacing is None else tuple(case.spacing.tolist())
         composer = Composer(case.shape, spacing, self.masks.known, self.masks.clean, self.finish)
         labels = composer.labels(drawing)
+        pixels = tuple(count_pixels(labels, len(drawing.objects)).tolist())
         with self.lock:
-            self.labels, self.labels_of = labels, version
+            self.labels, self.pixels, self.labels_of = labels, pixels, version
             self.labels_version += 1
 
     def finish(self, segs: Segmentation, known: BoxMask, label: int) -> None:

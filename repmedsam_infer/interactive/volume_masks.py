@@ -30,6 +30,7 @@ class CountedEmbeddings(SliceEmbeddings):
     """Embeddings that say how many slices they were asked for: how far following an object has come."""
 
     seen: Callable[[int], None]
+    asked: Set[int] = frozenset()
 
     def of(self, slices: Iterable[int]) -> dict[int, F32]:
         """Return the embeddings of these slices, as always."""
@@ -37,8 +38,6 @@ class CountedEmbeddings(SliceEmbeddings):
         self.asked = self.asked | found.keys()
         self.seen(len(self.asked))
         return found
-
-    asked: Set[int] = frozenset()
 
 
 class VolumeMasks:

@@ -17,7 +17,7 @@ from repmedsam_infer.serve.entrance import Entrance
 from repmedsam_infer.serve.leases import Leases
 from repmedsam_infer.serve.requests import guarded
 
-SWEEP = 5.0  # seconds between looks at which leases are over
+SWEEP = 5.0  # seconds after which leases are checked for being over, again and again
 
 
 def make_api(leases: Leases, entrance: Entrance) -> Starlette:

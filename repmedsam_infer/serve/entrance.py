@@ -19,17 +19,15 @@ class Entrance:
 
     key: the bearer token that every client has to send; None for no key, on loopback alone.
     loopback: whether the server can be reached from this machine alone.
-    names: names other than numbers and "localhost" that it may be called by.
     """
 
     key: str | None = None
     loopback: bool = True
-    names: frozenset[str] = frozenset()
 
     def answer(self, scope: Scope) -> Response | None:
         """Return what a request that is not let in gets; None for one that is."""
         headers = Headers(scope=scope)
-        if not names_this_machine(headers.get("host", ""), self.names, loopback=self.loopback):
+        if not names_this_machine(headers.get("host", ""), loopback=self.loopback):
             return refusal(403, "this server is not called by that name")
         if "origin" in headers or headers.get("sec-fetch-site", "none") != "none":
             return refusal(403, "this server is for viewers, not for pages in a browser")

@@ -17,14 +17,14 @@ from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.errors import CaseReadError, UsageError
 from repmedsam_infer.formats.intensity import Window, to_grey
 from repmedsam_infer.formats.scan import Scan
-from repmedsam_infer.formats.slice_axis import CLEARLY_LARGER
+from repmedsam_infer.formats.slice_axis import clearly_largest
 from repmedsam_infer.interactive.box_mask import BoxMask
 from repmedsam_infer.interactive.drawing import BoxMark
 from repmedsam_infer.interactive.picture_masks import ViewEmbeddings, decode_boxes
 from repmedsam_infer.interactive.volume_masks import VolumeMasks
 from repmedsam_infer.preprocess import Picture
 from repmedsam_infer.serve.between_boxes import mask_of_boxes
-from repmedsam_infer.serve.prompts import AXES, BoxPrompt, MaskPrompt, Prompt, box_prompt
+from repmedsam_infer.serve.prompts import AXES, BoxPrompt, MaskPrompt, Prompt, box_prompt, is_number
 
 Mask = NDArray[np.bool_]
 Region = tuple[slice, slice, slice]
@@ -162,25 +162,22 @@ class PromptedVolume:
         """Mask of a box on the slices that it spans."""
         if prompt.across is not None and self.shape[prompt.across] == 1:
             return self.mask_on_picture(prompt)
-        volume = self.volume_across(axis)
-        mark = BoxMark(0, "+", prompt.on_slices(axis))
-        if volume.known(mark) is None:
-            volume.work_out([mark], self.engines(volumes=True), lambda *_: None)
-        known = volume.known(mark)
-        assert known is not None
-        return BoxMask(known.where, volume.clean(known), known.corners, known.confidence)
+        return self.mask_of_mark(BoxMark(0, "+", prompt.on_slices(axis)), axis)
 
     def mask_on_slices(self, boxes: list[BoxPrompt], axis: int) -> BoxMask:
         """Mask of an object of boxes on slices across one axis."""
         if self.shape[axis] == 1:
             return self.mask_on_picture(boxes[-1])
         by_slice = {box.low[axis]: box.on_slices(axis) for box in boxes}  # of two on one slice the later one
-        volume, engine = self.volume_across(axis), self.engines(volumes=True)
         if len(by_slice) > 1:
-            return mask_of_boxes(list(by_slice.values()), volume, engine)
-        mark = BoxMark(0, "+", next(iter(by_slice.values())), follow=True)
+            return mask_of_boxes(list(by_slice.values()), self.volume_across(axis), self.engines(volumes=True))
+        return self.mask_of_mark(BoxMark(0, "+", next(iter(by_slice.values())), follow=True), axis)
+
+    def mask_of_mark(self, mark: BoxMark, axis: int) -> BoxMask:
+        """Mask of a box on slices across an axis, worked out if it is not known."""
+        volume = self.volume_across(axis)
         if volume.known(mark) is None:
-            volume.work_out([mark], engine, lambda *_: None)
+            volume.work_out([mark], self.engines(volumes=True), lambda *_: None)
         known = volume.known(mark)
         assert known is not None
         return BoxMask(known.where, volume.clean(known), known.corners, known.confidence)
@@ -213,13 +210,8 @@ def axis_of(spacing: object, shape: tuple[int, ...]) -> int:
     """Return the axis that slices lie across: of a single voxel, or of clearly the largest spacing; else the first."""
     if 1 in shape:
         return shape.index(1)
-    if (
-        isinstance(spacing, list)
-        and len(spacing) == AXES
-        and all(isinstance(mm, int | float) and abs(mm) > 0 for mm in spacing)
-    ):
-        apart = [abs(mm) for mm in spacing]  # napari gives an axis that it shows the other way round a negative one
-        largest = int(np.argmax(apart))
-        if apart[largest] >= CLEARLY_LARGER * max(mm for axis, mm in enumerate(apart) if axis != largest):
-            return largest
+    if isinstance(spacing, list) and len(spacing) == AXES and all(is_number(mm) and mm != 0 for mm in spacing):
+        # napari gives an axis that it shows the other way round a negative spacing.
+        largest = clearly_largest(np.abs(np.array(spacing, np.float64)))
+        return 0 if largest is None else largest
     return 0

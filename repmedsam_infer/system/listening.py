@@ -1,20 +1,19 @@
 """Addresses that a server listens on, and whether a request means this machine."""
 
 import socket
-from collections.abc import Set
 from ipaddress import ip_address
 
 from repmedsam_infer.errors import UsageError
 
 
-def names_this_machine(host: str, names: Set[str], *, loopback: bool) -> bool:
+def names_this_machine(host: str, *, loopback: bool) -> bool:
     """Whether a Host header may mean a server of ours.
 
-    A name may be anybody's, and lead a browser here (DNS rebinding): only "localhost" and `names` are taken. A number
-    may not, but with `loopback` it has to be one of loopback.
+    A name may be anybody's, and lead a browser here (DNS rebinding): only "localhost" is taken. A number may not,
+    but with `loopback` it has to be one of loopback.
     """
     name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-    if name == "localhost" or name in names:
+    if name == "localhost":
         return True
     try:
         address = ip_address(name.strip("[]"))

@@ -201,7 +201,7 @@ export class CaseState {
     else this.refreshSoon();
   }
 
-  /** When the session file was written is told by no event: ask a moment after the last one. */
+  /** When the session file was written is in no event: the state is asked for a moment after the last one. */
   refreshSoon() {
     clearTimeout(this.later);
     this.later = setTimeout(() => this.refresh?.(), 1500);
@@ -229,7 +229,7 @@ export class CaseState {
   }
 
   /**
-   * Sends one change of the drawing; changes are sent one after another. Where it cannot be made, the user is told
+   * Sends one change of the drawing; changes are sent one after another. Where it cannot be made, a message says so
    * and can have it made again.
    * @param {object} edit as in the contract
    * @returns {Promise<object|null>} the new state, or null

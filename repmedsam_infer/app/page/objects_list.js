@@ -289,7 +289,7 @@ function confidenceText(one) {
   return `${one.doubtful ? "⚠ " : ""}confidence ${one.confidence.toFixed(2)}`;
 }
 
-const reasonOf = (one) => one.reason || "Low confidence: look at this mask.";
+const reasonOf = (one) => one.reason || "Low confidence: check this mask.";
 
 function statusText(one) {
   const [done, total] = one.progress ?? [];

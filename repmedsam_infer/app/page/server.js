@@ -98,7 +98,7 @@ export function newestOnly(send) {
   };
 }
 
-/** Listens to changes of a case; returns what ends it. `lost` is told whether the connection is down. */
+/** Listens to changes of a case; returns what ends it. `lost` is called with whether the connection is down. */
 export function listenToCase(id, changed, lost) {
   let source = null,
     again = 0;
@@ -127,7 +127,7 @@ export function listenToCase(id, changed, lost) {
   };
 }
 
-/** Uploads files as one case and returns its id. `progress` is told the files sent and how many there are. */
+/** Uploads files as one case and returns its id. `progress` is called with the files sent and how many there are. */
 export async function upload(files, progress) {
   const { upload: id, limit } = await json("/api/uploads", post({}));
   const size = files.reduce((sum, file) => sum + file.size, 0);

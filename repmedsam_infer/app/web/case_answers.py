@@ -20,7 +20,6 @@ from repmedsam_infer.errors import UsageError
 from repmedsam_infer.interactive.session import StaleError
 
 AT_ONCE = 0.25  # seconds that an edit waits for its mask, so that one answer has both
-FOR_A_DAY = "private, max-age=86400, immutable"
 AGAIN = "private, no-cache"  # kept, but asked after
 
 

@@ -28,7 +28,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 LARGEST_BODY = 1 << 20  # bytes of JSON; uploads have a limit of their own (uploads.py)
-UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,9 @@ class Door:
 
     token: of the link that is printed.
     loopback: whether the server can be reached from this machine alone.
-    names: further names that it may be called by.
     """
 
     loopback: bool = True
-    names: frozenset[str] = frozenset()
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     cookie: str = field(default_factory=lambda: f"repmedsam_{secrets.token_hex(4)}")
 
@@ -79,7 +76,7 @@ class Gate:
         """Return what a request that is not let in gets; None for one that is."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if not names_this_machine(host, self.door.names, loopback=self.door.loopback):
+        if not names_this_machine(host, loopback=self.door.loopback):
             return refused(403, f"this server is not called {host[:100]!r}: open the link that it printed")
         if scope["method"] not in ("GET", "HEAD") and headers.get("origin") != f"http://{host}":
             return refused(403, "requests that change something have to come from the page itself")
