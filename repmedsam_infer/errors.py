@@ -9,8 +9,11 @@
 
 UsageError and CaseReadError are `ValueError`s, too, as Python has it for arguments that make no sense.
 
-Messages are for the user: which file, what is wrong, what to do.
+Messages are for the user: which file, what is wrong, what to do. What files say may be part of them, so each is one
+printable line of bounded length, whatever a file says.
 """
+
+MOST_CHARACTERS = 1_000  # of a message
 
 EXIT_OK = 0
 EXIT_CASE_FAILED = 1
@@ -18,10 +21,26 @@ EXIT_USAGE = 2
 EXIT_ENVIRONMENT = 3
 
 
+def printable(text: str, most: int = MOST_CHARACTERS) -> str:
+    r"""Return text from strangers as one line for a terminal, of `most` characters.
+
+    Control characters, line breaks, half surrogates and characters that turn the direction of writing become escapes
+    like \x1b; what is too long loses its middle, as both ends of a message say most.
+    """
+    if len(text) > most:
+        text = f"{text[: most * 2 // 3]} ... {text[-most // 4 :]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 class RepMedSAMError(Exception):
     """Base of all errors below."""
 
     exit_code = EXIT_CASE_FAILED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class UsageError(RepMedSAMError, ValueError):
