@@ -15,4 +15,5 @@ info | samples | -*) ;;
     *) echo "note: nothing is mounted, so no file of yours is here; $usage" >&2 ;;
     esac ;;
 esac
-exec python3 -m repmedsam_infer "$@"
+# -P: what lies in the mounted folder is data, and never imported.
+exec python3 -P -c 'import sys; sys.argv[0] = "repmedsam"; from repmedsam_infer.cli import main; main()' "$@"

@@ -79,6 +79,12 @@ def test_compressed_dicom_can_be_decoded() -> None:
     assert done.stdout.strip() == "True", done.stderr
 
 
+def test_python_files_in_the_mounted_folder_are_not_imported(data: Path) -> None:
+    (data / "typer.py").write_text("raise SystemExit('imported')")
+    done = repmedsam(data, "--version")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_without_a_folder_one_line_says_what_to_mount() -> None:
     done = docker("run", "--rm", *HARDENED, IMAGE)
     assert done.returncode == 2
@@ -95,6 +101,7 @@ def test_a_command_without_a_folder_says_that_nothing_is_mounted() -> None:
     assert done.stderr.startswith("note: nothing is mounted, so no file of yours is here; mount a folder")
     helped = docker("run", "--rm", *HARDENED, IMAGE, "repmedsam", "segment", "--help")
     assert (helped.returncode, helped.stderr) == (0, "")
+    assert "Usage: repmedsam segment" in helped.stdout
 
 
 def test_the_image_is_small_rootless_and_says_what_it_was_made_of() -> None:
