@@ -96,7 +96,7 @@ def test_a_command_without_a_folder_says_that_nothing_is_mounted() -> None:
     done = docker(
         "run", "--rm", *HARDENED, IMAGE, "repmedsam", "segment", "ct.nii", "--box", "1,2,3,4", "-o", "out.nii"
     )
-    assert done.returncode in (1, 2), done.stderr
+    assert done.returncode != 0
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("note: nothing is mounted, so no file of yours is here; mount a folder")
     helped = docker("run", "--rm", *HARDENED, IMAGE, "repmedsam", "segment", "--help")
