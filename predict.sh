@@ -5,7 +5,7 @@ if [ "$PWD" = /workspace ]; then # in the container, which has only what is moun
     run='docker run --rm -v "$PWD/inputs:/workspace/inputs:ro" -v "$PWD/outputs:/workspace/outputs" IMAGE'
     found=$(ls -A inputs 2>&1)
     [ -n "$found" ] || { echo "error: no cases: mount a folder of npz at /workspace/inputs: $run" >&2; exit 2; }
-    grep -q ' /workspace/outputs ' /proc/self/mountinfo ||
+    grep -qs ' /workspace/outputs ' /proc/self/mountinfo ||
         echo "note: nothing is mounted at /workspace/outputs, so results stay in the container: $run" >&2
 fi
 [ $# -eq 0 ] && exec python3 -m repmedsam_infer.commands.predict

@@ -10,7 +10,7 @@ if [ $# -eq 0 ]; then
 fi
 case $1 in
 info | samples | -*) ;;
-*) grep -qvE "$own" /proc/self/mountinfo || case " $* " in
+*) grep -qsvE "$own" /proc/self/mountinfo || case " $* " in
     *" --help "* | *" -h "*) ;;
     *) echo "note: nothing is mounted, so no file of yours is here; $usage" >&2 ;;
     esac ;;
