@@ -46,11 +46,11 @@ def train(*arguments: str, folder: Path, blocked: tuple[str, ...] = BLOCKED) -> 
 
 
 def test_every_command_of_training_is_tried_here() -> None:
-    from typer.main import get_command
+    from typer.main import get_group
 
     from repmedsam_train.cli import app
 
-    assert set(get_command(app).commands) == COMMANDS.keys() | NEEDS_NOTHING
+    assert set(get_group(app).commands) == COMMANDS.keys() | NEEDS_NOTHING
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -63,6 +63,7 @@ def test_training_without_its_extra_is_one_line_and_exit_code_3(command: str, tm
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "package"), [("finetune", "matplotlib"), ("export", "nncf")])
 def test_one_package_that_is_missing_is_named_before_anything_is_done(
     command: str, package: str, tmp_path: Path
