@@ -15,8 +15,8 @@ COMPILE = $(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 
 # TORCH=cpu: on Linux torch comes with gigabytes of CUDA, unless uv takes PyTorch's own builds for CPUs.
 CPU_TORCH = $(if $(TORCH),$(BIN)/pip install -q uv && $(BIN)/uv pip install -q --python $(VENV) --torch-backend $(TORCH) -c constraints.txt torch,@:)
 
-.PHONY: demo app app-speed serve-speed pictures test fast lint check coverage docker docker-files docker-app app-image docker-images \
-	docker-demo lock clean
+.PHONY: demo app app-speed serve-speed pictures test fast lint check coverage docker docker-app docker-demo lock clean
+.PHONY: docker-files app-image docker-images
 
 demo: $(VENV)/run  ## masks on sample cases, as pictures
 	rm -rf demo
