@@ -7,16 +7,15 @@ IMAGE ?= repmedsam
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' repmedsam_infer/__init__.py)
 REVISION = $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
 BUILD = docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION)
-SHUT_OFF = --rm --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
-	-m 8G --memory-swap 8G --user "$$(id -u):$$(id -g)"
-HARDENED = --network none $(SHUT_OFF)
 COMPILE = $(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 \
 	--python-platform x86_64-manylinux_2_28 --no-annotate --no-header
 # TORCH=cpu: on Linux torch comes with gigabytes of CUDA, unless uv takes PyTorch's own builds for CPUs.
 CPU_TORCH = $(if $(TORCH),$(BIN)/pip install -q uv && $(BIN)/uv pip install -q --python $(VENV) --torch-backend $(TORCH) -c constraints.txt torch,@:)
+SHUT_OFF = --rm --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
+	-m 8G --memory-swap 8G --user "$$(id -u):$$(id -g)"
+HARDENED = --network none $(SHUT_OFF)
 
 .PHONY: demo app app-speed serve-speed pictures test fast lint check coverage docker docker-app docker-demo lock clean
-.PHONY: docker-files app-image docker-images
 
 demo: $(VENV)/run  ## masks on sample cases, as pictures
 	rm -rf demo
@@ -50,6 +49,7 @@ coverage: $(VENV)/dev  ## lines that the tests of every commit reach
 docker:  ## the container image of the challenge
 	$(BUILD) -t $(IMAGE) .
 
+.PHONY: docker-files app-image docker-images
 docker-files:  ## the command line in a container, on files as people have them
 	$(BUILD) --target files -t $(IMAGE)-files .
 
@@ -80,7 +80,7 @@ serve-speed: $(VENV)/dev  ## how quick the viewers' server is, and whether it le
 pictures: $(VENV)/dev  ## the README's pictures of the page
 	$(BIN)/python -m tests.page_pictures docs
 
-lock: $(VENV)/dev  ## requirements*.txt of requirements*.in
+lock: $(VENV)/dev  ## requirements.txt of requirements.in
 	$(BIN)/pip install -q uv
 	$(COMPILE) requirements.in -o requirements.txt
 	$(COMPILE) --no-emit-package numpy requirements-files.in -o requirements-files.txt
