@@ -1,4 +1,7 @@
-# The container of the challenge: no network, no GPU, no torch, no root.
+# The challenge's container, and what is built on the same core: no network, no GPU, no torch, no root.
+#   docker build .                  folders of npz cases, by networks compiled for the processor that builds
+#   docker build --target files .   the command line, on files as people have them
+#   docker build --target app .     the page in the browser
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS packages
@@ -16,37 +19,67 @@ RUN rm -rf /opt/packages/openvino_telemetry* && cd /opt/packages/openvino \
     && find /opt/packages -name '*.pyi' -delete \
     && python3 -m compileall -q -j 0 /opt/packages
 
-FROM ${BASE_IMAGE} AS inference
+FROM ${BASE_IMAGE} AS core
 LABEL org.opencontainers.image.title="RepMedSAM" \
       org.opencontainers.image.description="Box-prompted segmentation of medical images on a CPU; for research, not for diagnosis" \
       org.opencontainers.image.licenses="Apache-2.0 AND CC-BY-SA-4.0"
 COPY --from=packages /opt/packages /opt/packages
 WORKDIR /workspace
+COPY repmedsam.sh /usr/local/bin/repmedsam
 COPY predict.sh LICENSE ./
 COPY weights weights
 COPY repmedsam_infer repmedsam_infer
-RUN python3 -m compileall -q repmedsam_infer && mkdir -p inputs outputs && chmod 777 outputs
-# Compiled for the processor that builds the image; on another one they are not used.
-RUN PYTHONPATH=/workspace:/opt/packages python3 -m repmedsam_infer prepare compiled
+RUN python3 -m compileall -q repmedsam_infer && chmod 755 /usr/local/bin/repmedsam
 # Python neither writes bytecode (the file system may be read-only) nor needs a home.
-ENV PYTHONPATH=/workspace:/opt/packages PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    REPMEDSAM_CACHE=/workspace/compiled
+ENV PYTHONPATH=/workspace:/opt/packages PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+
+FROM core AS inference
+RUN mkdir -p inputs outputs && chmod 777 outputs
+# Compiled for the processor that builds the image; on another one they are not used.
+RUN python3 -m repmedsam_infer prepare compiled
+ENV REPMEDSAM_CACHE=/workspace/compiled
 USER 1000:1000
 CMD ["sh", "predict.sh"]
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.version="${VERSION}" org.opencontainers.image.revision="${REVISION}"
 
-# docker build --target app: the page in the browser, on images of /workspace/images.
+FROM ${BASE_IMAGE} AS files_packages
+COPY requirements-files.txt /tmp/requirements.txt
+# gdcm brings every library three times, under the names that the linker, the loader and people use: the loader's is
+# used. Tests are not.
+RUN python3 -m pip install --no-cache-dir --no-compile --require-hashes --only-binary :all: --no-deps \
+        --target /opt/files_packages -r /tmp/requirements.txt \
+    && cd /opt/files_packages \
+    && find _gdcm \( -name 'lib*.so' -o -name 'lib*.so.*.*.*' \) -delete && rm -rf _gdcm/XML bin \
+    && find . -type d -name tests -prune -exec rm -r {} + && find . -name '*.pyi' -delete \
+    && python3 -m compileall -q -j 0 .
+
+# Networks are compiled at every start: a second or so, and 140 MB less.
+FROM core AS files
+COPY --from=files_packages /opt/files_packages /opt/files_packages
+ENV PYTHONPATH=/workspace:/opt/packages:/opt/files_packages
+WORKDIR /data
+USER 1000:1000
+CMD ["repmedsam"]
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.version="${VERSION}" org.opencontainers.image.revision="${REVISION}"
+
 FROM ${BASE_IMAGE} AS app_packages
 COPY requirements-app.txt /tmp/requirements.txt
 RUN python3 -m pip install --no-cache-dir --no-compile --require-hashes --only-binary :all: --no-deps \
         --target /opt/app_packages -r /tmp/requirements.txt \
     && python3 -m compileall -q -j 0 /opt/app_packages
 
-FROM inference AS app
+# On images of /workspace/images.
+FROM files AS app
 COPY --from=app_packages /opt/app_packages /opt/app_packages
+WORKDIR /workspace
 USER 0
 RUN mkdir -p images kept && chmod 777 kept
 USER 1000:1000
-ENV PYTHONPATH=/workspace:/opt/packages:/opt/app_packages
+ENV PYTHONPATH=/workspace:/opt/packages:/opt/files_packages:/opt/app_packages
 EXPOSE 8321
 CMD ["python3", "-m", "repmedsam_infer", "app", "--host", "0.0.0.0", "--port", "8321", "--no-browser", "--keep", "kept", "images"]
 

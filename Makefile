@@ -4,6 +4,13 @@ VENV ?= .venv
 BIN = $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BASE_IMAGE ?= python:3.11-slim-bookworm
 IMAGE ?= repmedsam
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' repmedsam_infer/__init__.py)
+REVISION = $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
+BUILD = docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION)
+COMPILE = $(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 \
+	--python-platform x86_64-manylinux_2_28 --no-annotate --no-header
+# TORCH=cpu: on Linux torch comes with gigabytes of CUDA, unless uv takes PyTorch's own builds for CPUs.
+CPU_TORCH = $(if $(TORCH),$(BIN)/pip install -q uv && $(BIN)/uv pip install -q --python $(VENV) --torch-backend $(TORCH) -c constraints.txt torch,@:)
 SHUT_OFF = --rm --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
 	-m 8G --memory-swap 8G --user "$$(id -u):$$(id -g)"
 HARDENED = --network none $(SHUT_OFF)
@@ -39,12 +46,20 @@ check: lint fast  ## what a change has to pass
 coverage: $(VENV)/dev  ## lines that the tests of every commit reach
 	$(BIN)/pytest -m "not slow and not container" --cov=repmedsam_infer --cov=repmedsam_train --cov-report=term
 
-docker:  ## the container image
-	docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) -t $(IMAGE) .
+docker:  ## the container image of the challenge
+	$(BUILD) -t $(IMAGE) .
 
-docker-app:  ## the page in a container, on the images of ./images: shut off from the network, but for its port
+.PHONY: docker-files app-image docker-images
+docker-files:  ## the command line in a container, on files as people have them
+	$(BUILD) --target files -t $(IMAGE)-files .
+
+app-image:
+	$(BUILD) --target app -t $(IMAGE)-app .
+
+docker-images: docker docker-files app-image  ## all three, as tests marked container need them
+
+docker-app: app-image  ## the page in a container, on the images of ./images: shut off from the network, but for its port
 	mkdir -p images
-	docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --target app -t $(IMAGE)-app .
 	docker network inspect $(IMAGE)-app >/dev/null 2>&1 || \
 		docker network create -o com.docker.network.bridge.enable_ip_masquerade=false $(IMAGE)-app
 	docker run -it $(SHUT_OFF) --network $(IMAGE)-app -p 127.0.0.1:8321:8321 \
@@ -52,7 +67,7 @@ docker-app:  ## the page in a container, on the images of ./images: shut off fro
 
 docker-demo: docker  ## the image on sample cases, fully sandboxed
 	rm -rf demo/docker && mkdir -p demo/docker/inputs demo/docker/outputs
-	docker run $(HARDENED) -v "$$PWD/demo/docker/inputs:/workspace/samples" $(IMAGE) python3 -m repmedsam_infer samples samples
+	docker run $(HARDENED) -v "$$PWD/demo/docker/inputs:/workspace/samples" $(IMAGE) repmedsam samples samples
 	docker run $(HARDENED) -v "$$PWD/demo/docker/inputs:/workspace/inputs:ro" \
 		-v "$$PWD/demo/docker/outputs:/workspace/outputs" $(IMAGE) sh predict.sh
 
@@ -67,10 +82,9 @@ pictures: $(VENV)/dev  ## the README's pictures of the page
 
 lock: $(VENV)/dev  ## requirements.txt of requirements.in
 	$(BIN)/pip install -q uv
-	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-		--no-annotate --no-header requirements.in -o requirements.txt
-	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-		--no-annotate --no-header --no-emit-package numpy requirements-app.in -o requirements-app.txt
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) --no-emit-package numpy requirements-files.in -o requirements-files.txt
+	$(COMPILE) --no-emit-package numpy requirements-app.in -o requirements-app.txt
 
 $(VENV)/run: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -84,6 +98,7 @@ $(VENV)/app: pyproject.toml constraints.txt
 
 $(VENV)/dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(CPU_TORCH)
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@ $(VENV)/run $(VENV)/app
 

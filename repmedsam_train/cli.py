@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from repmedsam_infer.errors import RepMedSAMError, UsageError
+from repmedsam_infer.errors import RepMedSAMError, SetupError, UsageError
 from repmedsam_train.comparison.cli import add_commands
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ app = typer.Typer(
     name="repmedsam-train",
     help="Train RepMedSAM and turn the result into weights.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -233,8 +232,26 @@ def options() -> None:
 
 
 def main() -> None:
+    """Run the command line; every error of ours, and a package that is missing, becomes one line and its exit code."""
     try:
         app()
-    except RepMedSAMError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+    except (RepMedSAMError, ImportError) as error:
+        ours = lacking(error) if isinstance(error, ImportError) else error
+        typer.echo(f"error: {ours}", err=True)
+        sys.exit(ours.exit_code)
+
+
+def lacking(error: ImportError) -> SetupError:
+    """Name the package that is not there or cannot be loaded, and what installs it.
+
+    Raises:
+        ImportError: it is a module of ours.
+
+    """
+    package = (error.name or "").partition(".")[0]
+    if package.startswith("repmedsam"):
+        raise error
+    why = (
+        f"needs the package {package}" if isinstance(error, ModuleNotFoundError) else f"cannot load a package ({error})"
+    )
+    return SetupError(f"this command {why}: pip install 'repmedsam[train]'")

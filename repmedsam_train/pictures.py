@@ -6,6 +6,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from repmedsam_infer.io.atomic import write_atomic
@@ -17,9 +19,6 @@ COLUMNS = 8
 
 def draw_log(log: Path, target: Path) -> None:
     """Draw the loss, and where there is one the validation, of a run's log.csv, as PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     with log.open(newline="") as file:
         rows = list(csv.DictReader(file))
     losses = [(int(row["step"]), float(row["loss"])) for row in rows if row["loss"]]

@@ -49,8 +49,9 @@ def test_every_command_has_help(command: str, repmedsam: Repmedsam) -> None:
     assert "Usage" in result.out
 
 
-def test_version(repmedsam: Repmedsam) -> None:
-    assert repmedsam("--version").out.strip() == __version__
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_version(option: str, repmedsam: Repmedsam) -> None:
+    assert repmedsam(option).out.strip() == __version__
 
 
 def test_info_is_json(repmedsam: Repmedsam) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.container
 IMAGE = os.environ.get("REPMEDSAM_IMAGE", "")
 HARDENED = ["--network", "none", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"]
 HARDENED += ["--security-opt", "no-new-privileges", "-m", "8G", "--memory-swap", "8G"]
-MAX_IMAGE_BYTES = 1_000_000_000
+MAX_IMAGE_BYTES = 800_000_000
 
 
 @pytest.fixture(autouse=True)
@@ -151,6 +152,29 @@ def test_a_run_writes_nothing_but_results(folders: tuple[Path, Path], samples: P
         assert docker("diff", name).stdout.split("\n") == [""]
     finally:
         docker("rm", "-f", name)
+
+
+def test_without_cases_one_line_says_what_to_mount() -> None:
+    done = docker("run", "--rm", *HARDENED, IMAGE)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: no cases: mount a folder of npz at /workspace/inputs: docker run --rm -v")
+
+
+def test_results_that_would_stay_in_the_container_are_said(folders: tuple[Path, Path]) -> None:
+    inputs, _ = folders
+    write_npz(inputs / "2D.npz", imgs=good_image(), boxes=good_box())
+    done = docker("run", "--rm", "-v", f"{inputs}:/workspace/inputs:ro", IMAGE)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("note: nothing is mounted at /workspace/outputs, so results stay in the container")
+
+
+def test_the_command_is_found_and_is_of_the_version_that_the_labels_say() -> None:
+    done = docker("run", "--rm", *HARDENED, IMAGE, "repmedsam", "info")
+    assert done.returncode == 0, done.stderr
+    labels = json.loads(docker("image", "inspect", IMAGE).stdout)[0]["Config"]["Labels"]
+    assert labels["org.opencontainers.image.version"] == json.loads(done.stdout)["repmedsam"]
+    assert re.fullmatch("[0-9a-f]{40}(-dirty)?", labels["org.opencontainers.image.revision"])
 
 
 @pytest.mark.real

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,16 @@ def installed(built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
 @pytest.mark.parametrize("kind", ["sdist", "wheel"])
 def test_it_is_small_enough_to_be_published(kind: str, built: dict[str, Path]) -> None:
     assert built[kind].stat().st_size < MAX_BYTES
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_every_file_of_both_packages_and_of_the_weights(built: dict[str, Path]) -> None:
+    packages = [path for name in ("repmedsam_infer", "repmedsam_train") for path in (ROOT / name).rglob("*")]
+    wanted = {path.relative_to(ROOT).as_posix() for path in packages if path.is_file() and path.suffix != ".pyc"}
+    wanted |= {f"repmedsam_infer/weights/{path.name}" for path in (ROOT / "weights").iterdir()}
+    assert any(not name.endswith(".py") for name in wanted)
+    with zipfile.ZipFile(built["wheel"]) as wheel:
+        assert wanted - set(wheel.namelist()) == set()
 
 
 @pytest.mark.slow

@@ -69,8 +69,14 @@ def report(
 @app.command()
 def benchmark(
     folder: Annotated[Path | None, typer.Argument(help="Folder of npz cases; without it drawn ones are used.")] = None,
-    engine: Annotated[list[str] | None, typer.Option(help="As in predict; several are compared.")] = None,
-    precision: Annotated[list[str] | None, typer.Option(help="As in predict; several are compared.")] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(help="As in predict; several are compared.", autocompletion=opt.completed(opt.engines)),
+    ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="As in predict; several are compared.", autocompletion=opt.completed(opt.precisions)),
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured; medians are shown.")] = 3,
     threads: opt.Threads = 0,
     weights: opt.Weights = None,

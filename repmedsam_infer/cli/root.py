@@ -16,7 +16,6 @@ app = typer.Typer(
     name="repmedsam",
     help=f"{PURPOSE}\n\n{EXIT_CODES}",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -31,7 +30,9 @@ def version(*, value: bool) -> None:
 @app.callback()
 def options(
     *,
-    _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", "-V", callback=version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 

@@ -59,7 +59,12 @@ def segment_command(
     modality: opt.Modality = None,
     series: opt.Series = None,
     ending: Annotated[
-        str, typer.Option("--format", help="Ending of label maps in a folder (.nii.gz, ...), if not the input's kind.")
+        str,
+        typer.Option(
+            "--format",
+            help="Of label maps in a folder, if not the input's kind: .nii.gz, .nii, .nrrd, .mha, .png, .dcm or .npz.",
+            autocompletion=opt.completed(opt.endings),
+        ),
     ] = "",
     overlay: opt.Overlay = None,
     engine: opt.Engine = "openvino",

@@ -1,7 +1,8 @@
 """Options that several commands share. Nothing heavy is imported here: `--help` needs them."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -11,21 +12,71 @@ WINDOW = (
     "LEVEL,WIDTH, or abdomen, soft-tissue, mediastinum, lung, brain, bone, percentiles; without it what suits the file."
 )
 
-Engine = Annotated[str, typer.Option(help="What runs the network: openvino, or torch (an extra).")]
+
+def completed(values: Callable[[], Sequence[str]]) -> Callable[[str], list[str]]:
+    """Complete a word in the shell by those of `values` that begin with it; they are imported only there."""
+    return lambda incomplete: [value for value in values() if value.startswith(incomplete)]
+
+
+def engines() -> Sequence[str]:
+    from repmedsam_infer.engines.load import EngineName
+
+    return get_args(EngineName)
+
+
+def precisions() -> Sequence[str]:
+    from repmedsam_infer.engines.precision import Wanted
+
+    return get_args(Wanted)
+
+
+def zooms() -> Sequence[str]:
+    from repmedsam_infer.preprocess import Zoom
+
+    return get_args(Zoom)
+
+
+def propagations() -> Sequence[str]:
+    from repmedsam_infer.segmentation.volume import Propagation
+
+    return get_args(Propagation)
+
+
+def windows() -> Sequence[str]:
+    from repmedsam_infer.formats.intensity import PERCENTILES, WINDOWS
+
+    return (*WINDOWS, PERCENTILES)
+
+
+def endings() -> Sequence[str]:
+    from repmedsam_infer.formats.endings import OUTPUTS
+
+    return OUTPUTS
+
+
+Engine = Annotated[
+    str, typer.Option(help="What runs the network: openvino, or torch (an extra).", autocompletion=completed(engines))
+]
 Precision = Annotated[
-    str, typer.Option(help="Of the encoder: fp32, bf16, int8, or auto: the fastest that is as accurate.")
+    str,
+    typer.Option(
+        help="Of the encoder: fp32, bf16, int8, or auto: the fastest that is as accurate.",
+        autocompletion=completed(precisions),
+    ),
 ]
 Zoom = Annotated[
     str,
     typer.Option(
         help="Close views of small boxes on pictures: auto, at most twice the time; off; or full, all of them, and "
-        "each view mirrored as well."
+        "each view mirrored as well.",
+        autocompletion=completed(zooms),
     ),
 ]
 Propagation = Annotated[
     str,
     typer.Option(
-        help="How a 3D box prompts its slices: ellipsoid, by its sections; or follow, by the mask on the slice before."
+        help="How a 3D box prompts its slices: ellipsoid, by its sections; or follow, by the mask on the slice before.",
+        autocompletion=completed(propagations),
     ),
 ]
 Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")]
@@ -40,6 +91,6 @@ Box = Annotated[
         "is followed from there, through 200 slices on each side at most.",
     ),
 ]
-Window = Annotated[str | None, typer.Option(help=WINDOW)]
+Window = Annotated[str | None, typer.Option(help=WINDOW, autocompletion=completed(windows))]
 Modality = Annotated[str | None, typer.Option(help="CT, MR, PET, ..., where the files do not state it.")]
 Series = Annotated[str | None, typer.Option(help="Of a DICOM folder with several: UID or number.")]
