@@ -4,7 +4,7 @@ import io
 import os
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,15 @@ settings.register_profile("untimed", deadline=None)  # speed lives in benchmarks
 settings.load_profile("untimed")
 
 PARITY = Path(__file__).parent / "parity"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of compiled networks of all tests: none reads or fills that of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("compiled")
+        patch.setenv("REPMEDSAM_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,171 @@
+"""The networks of OpenVINO: from the cache of compiled ones, else compiled from the weights and added to it.
+
+Graphs are .xml files whose constants lie in the weight file that all engines share; the int8 encoder has a .bin.
+"""
+
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from repmedsam_infer.engines.calibration import Calibration
+from repmedsam_infer.engines.compiled_cache import CompiledNetworks
+from repmedsam_infer.engines.confidence import ConfidenceModel
+from repmedsam_infer.engines.openvino_import import import_openvino
+from repmedsam_infer.engines.ports import DECODER, PROMPTS, check_ports, go_together
+from repmedsam_infer.engines.precision import ENCODERS, Precision, unquantized
+from repmedsam_infer.engines.weights import STORE, Weights
+from repmedsam_infer.errors import SetupError, UsageError, printable
+
+Arithmetic = Literal["fp32", "bf16"]
+HINTS: dict[Arithmetic, str] = {"fp32": "f32", "bf16": "bf16"}  # said aloud: OpenVINO would choose itself
+SMALL_CACHE = {"CACHE_MODE": "OPTIMIZE_SIZE"}  # constants stay in the weights, at WEIGHTS_PATH
+# What OpenVINO raises for graphs that are damaged, most of it as RuntimeError.
+FAULTS = (RuntimeError, ValueError, TypeError, IndexError, KeyError, OverflowError)
+NO_CACHE = CompiledNetworks(None)
+
+
+class Networks(NamedTuple):
+    """What an engine runs, compiled, and what is known about it."""
+
+    encoder: Any
+    prompts: Any
+    decoder: Any
+    precision: Precision
+    version: str
+    calibration: Calibration
+    confidence: ConfidenceModel | None
+
+
+def load_networks(
+    weights: Weights, threads: int, precision: Precision, streams: int, cache: CompiledNetworks, *, keep: bool
+) -> Networks:
+    """Return the networks from `cache` where they are there, else compiled, and added to it.
+
+    Raises:
+        UsageError: this processor cannot run in this precision.
+        SetupError: OpenVINO is not installed, or the weights are missing or damaged.
+        OSError: with `keep`, where `cache` cannot be written; without, that is no error.
+
+    """
+    try:
+        openvino = import_openvino()
+    except ImportError as error:
+        raise SetupError("the engine 'openvino' is not installed: pip install openvino") from error
+    core = openvino.Core()
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise UsageError("this processor has no bf16 arithmetic: use --precision auto or fp32")
+    calibration, confidence = weights.calibration(), weights.confidence()
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": str(threads),
+        "NUM_STREAMS": str(streams),
+        "ENABLE_CPU_PINNING": "NO",  # two networks' threads would be pinned to one core, and leave another idle
+    }
+    if "WEIGHTS_PATH" in core.get_property("CPU", "SUPPORTED_PROPERTIES"):
+        settings |= SMALL_CACHE
+    else:
+        cache = NO_CACHE
+    loader = Loader(openvino, core, weights, settings, cache, keep)
+    try:
+        loaded = loader.load_all(precision)
+        if not go_together(*loaded):  # one of the cache is of another make
+            loaded = replace(loader, cache=NO_CACHE).load_all(precision)
+        if not go_together(*loaded):
+            raise ValueError("its networks do not go together")
+    except FAULTS as error:
+        raise SetupError(f"OpenVINO cannot load {weights.folder}: {reason(error)}; fetch the weights again") from error
+    except MemoryError as error:
+        raise SetupError("there is not enough memory to load the networks") from error
+    return Networks(*loaded, precision, str(openvino.__version__).split("-")[0], calibration, confidence)
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Loads networks of `weights`; `settings` are OpenVINO's, but for the arithmetic."""
+
+    openvino: Any
+    core: Any
+    weights: Weights
+    settings: dict[str, str]
+    cache: CompiledNetworks
+    keep: bool
+
+    def load_all(self, precision: Precision) -> tuple[Any, Any, Any]:
+        """Return encoder, prompts and decoder.
+
+        Raises:
+            SetupError: the weights are missing, or not what their sums say.
+            FAULTS: they are no networks of ours.
+
+        """
+        arithmetic = unquantized(precision)
+        encoder, (prompts, decoder) = in_parallel(
+            lambda: self.load(ENCODERS[precision], arithmetic),
+            lambda: (self.load(PROMPTS, "fp32"), self.load(DECODER, arithmetic)),
+        )
+        return encoder, prompts, decoder
+
+    def load(self, part: str, arithmetic: Arithmetic) -> Any:
+        names = f"{part}.xml", numbers_of(part)
+        settings = {**self.settings, "INFERENCE_PRECISION_HINT": HINTS[arithmetic]}
+        identity = str(self.openvino.__version__), arithmetic, *(self.weights.sums.get(name, "") for name in names)
+        blob = self.cache.read(lambda: self.weights.crc32(names[1]), *identity)
+        if blob is not None:
+            with contextlib.suppress(*FAULTS):  # another OpenVINO that calls itself the same: compile
+                return self.ready(part, self.imported(part, blob, settings))
+        compiled = self.core.compile_model(self.core.read_model(*self.weights.verified(*names)), "CPU", settings)
+        if part != DECODER and self.cache.folder is None:
+            return self.ready(part, compiled)
+        blob = bytes(compiled.export_model().getvalue())
+        if part == DECODER:
+            # Import orders the graph anew, and where two layouts are as good as each other the order decides: 0.1 % of
+            # the decoder's logits round otherwise. So that a cache changes nothing, what runs is always imported.
+            compiled = self.imported(part, blob, settings)
+        network = self.ready(part, compiled)
+        try:
+            self.cache.write(blob, self.weights.crc32(names[1]), *identity)
+        except OSError:
+            if self.keep:
+                raise
+        return network
+
+    def imported(self, part: str, blob: bytes, settings: dict[str, str]) -> Any:
+        with_numbers = {**settings, "WEIGHTS_PATH": str(self.weights.folder / numbers_of(part))}
+        return self.core.import_model(self.openvino.Tensor(np.frombuffer(blob, np.uint8)), "CPU", with_numbers)
+
+    def ready(self, part: str, network: Any) -> Any:
+        """Return the network, found to be one of `part`; but for an encoder it is run once."""
+        check_ports(part, network)
+        return network if part in ENCODERS.values() else warmed_up(network)
+
+
+def numbers_of(graph: str) -> str:
+    """Return the file that the constants of a graph lie in."""
+    return f"{graph}.bin" if graph == ENCODERS["int8"] else STORE
+
+
+def reason(error: Exception) -> str:
+    """Return the last line of what OpenVINO says: those before it are places in its sources."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return printable(lines[-1].strip(), 200) if lines else type(error).__name__
+
+
+def warmed_up(network: Any) -> Any:
+    """Run the network for a single box and return it: its kernels are made at the first run, and here there is time."""
+    network.create_infer_request().infer(
+        [np.zeros([1 if side.is_dynamic else side.get_length() for side in port.partial_shape], np.float32)
+         for port in network.inputs]
+    )  # fmt: skip
+    return network
+
+
+def in_parallel(first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:
+    """Results of both, the first worked out in another thread; errors are raised here."""
+    with ThreadPoolExecutor(1) as pool:
+        started = pool.submit(first)
+        other = second()
+        return started.result(), other
