@@ -31,6 +31,7 @@ from tests.conftest import Repmedsam
 
 IMAGE = np.random.default_rng(0).random((3, 256, 256), dtype=np.float32)
 BOXES = np.array([[10 + i, 10, 90 + 8 * i, 90] for i in range(11)], np.float32)
+USER = os.geteuid() if hasattr(os, "geteuid") else 0
 posix = pytest.mark.skipif(sys.platform == "win32", reason="access lists of Windows are not read")
 
 
@@ -42,11 +43,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, weights: Weights) -> Path
 
 
 def loaded(
-    weights: Weights, folder: Path | None, threads: int = 2, precision: Precision = "fp32", streams: int = 1
+    weights: Weights, folder: Path | None, precision: Precision = "fp32", *, keep: bool = True
 ) -> OpenVINOEngine:
-    return OpenVINOEngine(
-        load_networks(weights, threads, precision, streams, CompiledNetworks(folder), keep=folder is not None)
-    )
+    return OpenVINOEngine(load_networks(weights, 2, precision, 1, CompiledNetworks(folder), keep=keep))
 
 
 def results(engine: OpenVINOEngine) -> list[NDArray[np.float32]]:
@@ -86,10 +85,8 @@ def test_every_network_gives_the_same_bits_with_and_without_a_cache(
 ) -> None:
     chosen = choose_precision("auto", weights, volumes=precision == "volumes").precision
     wanted: Precision = "fp32" if precision == "fp32" else chosen
-    loaded(weights, compiled, precision=wanted)  # fills it
-    without = loaded(weights, None, precision=wanted)
-    for threads, streams in ((1, 1), (2, 1), (2, 2)):
-        assert_same_bits(loaded(weights, compiled, threads, wanted, streams), without)
+    loaded(weights, compiled, wanted)  # fills it
+    assert_same_bits(*(loaded(weights, folder, wanted) for folder in (compiled, None)))
 
 
 @pytest.mark.parametrize("volumes", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -97,8 +94,8 @@ def test_whole_masks_are_the_same_with_and_without_a_cache(
     volumes: bool, weights: Weights, compiled: Path, samples: Path
 ) -> None:
     precision = choose_precision("auto", weights, volumes=volumes).precision
-    loaded(weights, compiled, precision=precision)
-    engines = [loaded(weights, folder, precision=precision) for folder in (compiled, None)]
+    loaded(weights, compiled, precision)
+    engines = [loaded(weights, folder, precision) for folder in (compiled, None)]
     for path in sorted(samples.glob("3D*.npz" if volumes else "2D*.npz")):
         ours, theirs = (segment(read_case(path), engine, Stopwatch()).labels for engine in engines)
         np.testing.assert_array_equal(ours, theirs)
@@ -173,12 +170,12 @@ def test_a_cache_does_not_hide_that_the_weights_are_damaged(prepared: Path, weig
 @pytest.mark.parametrize(
     ("user", "mode", "trusted"),
     [
-        (os.geteuid(), 0o644, True),
-        (os.geteuid(), 0o700, True),
+        (USER, 0o644, True),
+        (USER, 0o700, True),
         (0, 0o755, True),  # an image's, for any user
-        (os.geteuid() + 1, 0o644, False),
-        (os.geteuid(), 0o664, False),
-        (os.geteuid(), 0o646, False),
+        (USER + 1, 0o644, False),
+        (USER, 0o664, False),
+        (USER, 0o646, False),
         (0, 0o1777, False),
     ],
 )
@@ -207,14 +204,10 @@ def test_a_cache_that_others_can_write_is_refused_in_one_line_and_it_runs(
     if of == "file":  # all but one are the user's own
         for path in sorted(folder.iterdir())[1:]:
             path.chmod(0o644)
-    assert_same_bits(loaded_as_a_run_does(weights, folder), openvino_engine)
+    assert_same_bits(loaded(weights, folder, keep=False), openvino_engine)
     assert len(caplog.messages) == 1
     assert "chmod go-w" in caplog.messages[0]
     assert "\n" not in caplog.messages[0]
-
-
-def loaded_as_a_run_does(weights: Weights, folder: Path) -> OpenVINOEngine:
-    return OpenVINOEngine(load_networks(weights, 2, "fp32", 1, CompiledNetworks(folder), keep=False))
 
 
 @posix
@@ -252,7 +245,7 @@ def test_a_cache_that_is_no_folder_is_no_error(
     with pytest.raises(OSError, match="."):
         networks.write(b"blob", 0, "a")
     if what == "fifo":
-        assert_same_bits(loaded_as_a_run_does(weights, folder), openvino_engine)
+        assert_same_bits(loaded(weights, folder, keep=False), openvino_engine)
     assert capfd.readouterr().err == ""
 
 

@@ -18,6 +18,9 @@ ENGINES = ("openvino", "torch")
 
 def describe(weights_folder: Path | None) -> dict[str, Any]:
     """Versions of the engines (None: not installed), weights, machine, JSON-ready; no engine is imported."""
+    from repmedsam_infer.engines.compiled_cache import compiled_networks
+
+    cache = compiled_networks().folder
     try:
         found = find_weights(weights_folder)
         weights: dict[str, Any] = {
@@ -40,6 +43,7 @@ def describe(weights_folder: Path | None) -> dict[str, Any]:
         "threads": available_threads(),
         "engines": {name: installed_version(name) for name in ENGINES},
         "auto": auto,
+        "cache": None if cache is None else str(cache),
         "weights": weights,
     }
 

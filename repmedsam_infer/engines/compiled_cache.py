@@ -129,8 +129,8 @@ def warn_once(message: str) -> None:
 
 def compiled_networks() -> CompiledNetworks:
     """Those of $REPMEDSAM_CACHE: a folder, `off` for none; where it is not set, of the user's cache folder."""
-    named = os.environ.get(VARIABLE)
-    if named == OFF:
+    named = os.environ.get(VARIABLE, "")
+    if named.lower() == OFF:
         return CompiledNetworks(None)
     return CompiledNetworks(Path(named) if named else user_cache_folder())
 

@@ -22,7 +22,8 @@ from repmedsam_infer.errors import SetupError, UsageError, printable
 
 Arithmetic = Literal["fp32", "bf16"]
 HINTS: dict[Arithmetic, str] = {"fp32": "f32", "bf16": "bf16"}  # said aloud: OpenVINO would choose itself
-SMALL_CACHE = {"CACHE_MODE": "OPTIMIZE_SIZE"}  # constants stay in the weights, at WEIGHTS_PATH
+NUMBERS = "WEIGHTS_PATH"  # where an imported network has its constants: they are not exported with
+SMALL_CACHE = {"CACHE_MODE": "OPTIMIZE_SIZE"}
 # What OpenVINO raises for graphs that are damaged, most of it as RuntimeError.
 FAULTS = (RuntimeError, ValueError, TypeError, IndexError, KeyError, OverflowError)
 NO_CACHE = CompiledNetworks(None)
@@ -65,9 +66,9 @@ def load_networks(
         "NUM_STREAMS": str(streams),
         "ENABLE_CPU_PINNING": "NO",  # two networks' threads would be pinned to one core, and leave another idle
     }
-    if "WEIGHTS_PATH" in core.get_property("CPU", "SUPPORTED_PROPERTIES"):
+    if NUMBERS in core.get_property("CPU", "SUPPORTED_PROPERTIES"):
         settings |= SMALL_CACHE
-    else:
+    else:  # an older OpenVINO: networks of 140 MB would be kept
         cache = NO_CACHE
     loader = Loader(openvino, core, weights, settings, cache, keep)
     try:
@@ -120,12 +121,14 @@ class Loader:
         compiled = self.core.compile_model(self.core.read_model(*self.weights.verified(*names)), "CPU", settings)
         if part != DECODER and self.cache.folder is None:
             return self.ready(part, compiled)
-        blob = bytes(compiled.export_model().getvalue())
-        if part == DECODER:
-            # Import orders the graph anew, and where two layouts are as good as each other the order decides: 0.1 % of
-            # the decoder's logits round otherwise. So that a cache changes nothing, what runs is always imported.
-            compiled = self.imported(part, blob, settings)
-        network = self.ready(part, compiled)
+        try:
+            blob = bytes(compiled.export_model().getvalue())
+            # Import orders the graph anew, and where two layouts are as good as each other the order decides: the
+            # decoder's logits are rounded otherwise. So that a cache changes nothing, what runs is always imported.
+            network = self.imported(part, blob, settings) if part == DECODER else compiled
+        except FAULTS:  # a processor that OpenVINO exports nothing for
+            return self.ready(part, compiled)
+        self.ready(part, network)
         try:
             self.cache.write(blob, self.weights.crc32(names[1]), *identity)
         except OSError:
@@ -134,8 +137,9 @@ class Loader:
         return network
 
     def imported(self, part: str, blob: bytes, settings: dict[str, str]) -> Any:
-        with_numbers = {**settings, "WEIGHTS_PATH": str(self.weights.folder / numbers_of(part))}
-        return self.core.import_model(self.openvino.Tensor(np.frombuffer(blob, np.uint8)), "CPU", with_numbers)
+        if SMALL_CACHE.items() <= settings.items():
+            settings = {**settings, NUMBERS: str(self.weights.folder / numbers_of(part))}
+        return self.core.import_model(self.openvino.Tensor(np.frombuffer(blob, np.uint8)), "CPU", settings)
 
     def ready(self, part: str, network: Any) -> Any:
         """Return the network, found to be one of `part`; but for an encoder it is run once."""
