@@ -75,12 +75,12 @@ def load_networks(
         loaded = loader.load_all(precision)
         if not go_together(*loaded):  # one of the cache is of another make
             loaded = replace(loader, cache=NO_CACHE).load_all(precision)
-        if not go_together(*loaded):
-            raise ValueError("its networks do not go together")
-    except FAULTS as error:
-        raise SetupError(f"OpenVINO cannot load {weights.folder}: {reason(error)}; fetch the weights again") from error
     except MemoryError as error:
         raise SetupError("there is not enough memory to load the networks") from error
+    except RuntimeError as error:  # no thread can be started
+        raise SetupError(f"the networks cannot be loaded: {reason(error)}") from error
+    if not go_together(*loaded):
+        raise SetupError(f"the networks in {weights.folder} do not go together; fetch the weights again")
     return Networks(*loaded, precision, str(openvino.__version__).split("-")[0], calibration, confidence)
 
 
@@ -99,8 +99,7 @@ class Loader:
         """Return encoder, prompts and decoder.
 
         Raises:
-            SetupError: the weights are missing, or not what their sums say.
-            FAULTS: they are no networks of ours.
+            SetupError: the weights are missing, not what their sums say, or no networks of ours.
 
         """
         arithmetic = unquantized(precision)
@@ -118,23 +117,31 @@ class Loader:
         if blob is not None:
             with contextlib.suppress(*FAULTS):  # another OpenVINO that calls itself the same: compile
                 return self.ready(part, self.imported(part, blob, settings))
-        compiled = self.core.compile_model(self.core.read_model(*self.weights.verified(*names)), "CPU", settings)
-        if part != DECODER and self.cache.folder is None:
-            return self.ready(part, compiled)
+        graph, numbers = self.weights.verified(*names)
         try:
-            blob = bytes(compiled.export_model().getvalue())
+            network, blob = self.compiled(part, self.core.read_model(graph, numbers), settings)
+        except FAULTS as error:
+            raise SetupError(f"OpenVINO cannot load {graph}: {reason(error)}; fetch the weights again") from error
+        if blob is not None:
+            try:
+                self.cache.write(blob, self.weights.crc32(names[1]), *identity)
+            except OSError:
+                if self.keep:
+                    raise
+        return network
+
+    def compiled(self, part: str, graph: Any, settings: dict[str, str]) -> tuple[Any, bytes | None]:
+        """Return the network, and what a cache keeps of it, unless that is not needed or cannot be had."""
+        network = self.core.compile_model(graph, "CPU", settings)
+        if part != DECODER and self.cache.folder is None:
+            return self.ready(part, network), None
+        try:
+            blob = bytes(network.export_model().getvalue())
             # Import orders the graph anew, and where two layouts are as good as each other the order decides: the
             # decoder's logits are rounded otherwise. So that a cache changes nothing, what runs is always imported.
-            network = self.imported(part, blob, settings) if part == DECODER else compiled
-        except FAULTS:  # a processor that OpenVINO exports nothing for
-            return self.ready(part, compiled)
-        self.ready(part, network)
-        try:
-            self.cache.write(blob, self.weights.crc32(names[1]), *identity)
-        except OSError:
-            if self.keep:
-                raise
-        return network
+            return self.ready(part, self.imported(part, blob, settings) if part == DECODER else network), blob
+        except FAULTS:  # a processor that OpenVINO exports nothing for, or no network of ours
+            return self.ready(part, network), None
 
     def imported(self, part: str, blob: bytes, settings: dict[str, str]) -> Any:
         if SMALL_CACHE.items() <= settings.items():
