@@ -6,6 +6,7 @@ graphs of OpenVINO (.xml) refer to places in it. Only the int8 encoder has numbe
 
 import errno
 import hashlib
+import io
 import json
 import math
 import mmap
@@ -15,7 +16,7 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.errors import SetupError
@@ -185,13 +186,14 @@ def place_of(name: str, about: Any) -> tuple[int, int, list[int]]:
     """
     if not isinstance(about, dict) or about.get("dtype") != "F32":
         raise ValueError(f"{name} is no tensor of dtype F32")
-    offsets, shape = about.get("data_offsets"), about.get("shape")
-    for numbers in (offsets, shape):
-        if not isinstance(numbers, list) or not all(type(number) is int and number >= 0 for number in numbers):
-            raise ValueError(f"{name} has no place or shape")
-    if len(offsets) != 2:
+    offsets, shape = (about.get(key) for key in ("data_offsets", "shape"))
+    if not is_counts(offsets) or not is_counts(shape) or len(offsets) != 2:
         raise ValueError(f"{name} has no place or shape")
     return offsets[0], offsets[1], shape
+
+
+def is_counts(value: Any) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and all(type(number) is int and number >= 0 for number in value)
 
 
 def read_tensors(path: Path) -> "tuple[dict[str, Tensor], dict[str, str]]":
@@ -227,7 +229,7 @@ def read_header(path: Path) -> dict[str, Any]:
         return header_of(file)
 
 
-def header_of(file: BinaryIO) -> dict[str, Any]:
+def header_of(file: io.BufferedReader) -> dict[str, Any]:
     """Read the header, and leave `file` where the tensors begin. Raise ValueError as `read_header`."""
     start = file.read(HEADER_LENGTH.size)
     length = HEADER_LENGTH.unpack(start)[0] if len(start) == HEADER_LENGTH.size else LONGEST_HEADER + 1
@@ -240,7 +242,7 @@ def header_of(file: BinaryIO) -> dict[str, Any]:
     return header
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> io.BufferedReader:
     """Open a file to read it. Raises OSError, also where it is a FIFO or device, which may have no end."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
