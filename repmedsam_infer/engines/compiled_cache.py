@@ -40,7 +40,7 @@ OURS = re.compile(rf"[0-9a-f]{{32}}{re.escape(ENDING)}")
 LEFT_BEHIND = re.compile(rf"\.{OURS.pattern}\.[0-9a-f]{{8}}{re.escape(SUFFIX)}")
 LARGEST = 64 << 20  # bytes
 MOST_FILES = 24  # networks that are kept: a processor, OpenVINO and set of weights has up to 7
-WARNED: set[str] = set()
+WARNED: set[Path] = set()
 WARNING = Lock()
 DAY = 24 * 3600.0  # seconds: times of use are kept to that
 
@@ -68,7 +68,7 @@ class CompiledNetworks:
             check_owned_folder(path.parent)
             content = read_owned(path, LARGEST)
         except NotOwnedError as error:
-            warn_once(f"compiled networks are not used: {error.filename} {error.strerror}")
+            warn_once(path.parent, f"compiled networks are not used: {error.filename} {error.strerror}")
             return None
         except OSError:  # most often it is not there
             return None
@@ -119,11 +119,11 @@ def head(numbers: int, blob: bytes) -> bytes:
     return HEAD.pack(numbers, isal_zlib.crc32(blob))
 
 
-def warn_once(message: str) -> None:
-    """Say it, but once a process: networks are loaded by several threads, and for pictures and volumes."""
+def warn_once(folder: Path, message: str) -> None:
+    """Say it, but once a process for a folder: several threads load networks, for pictures and for volumes."""
     with WARNING:
-        if message not in WARNED:
-            WARNED.add(message)
+        if folder not in WARNED:
+            WARNED.add(folder)
             LOG.warning("warning: %s", printable(message))
 
 
