@@ -28,6 +28,15 @@ settings.load_profile("untimed")
 PARITY = Path(__file__).parent / "parity"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of compiled networks of all tests: none reads or fills that of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("compiled")
+        patch.setenv("REPMEDSAM_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def weights() -> Weights:
     return find_weights()

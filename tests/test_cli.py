@@ -126,7 +126,7 @@ def test_threads_follow_affinity_and_quota(tmp_path: Path, monkeypatch: pytest.M
 
 def test_neither_telemetry_nor_the_model_converter_is_ever_loaded() -> None:
     script = (
-        "from repmedsam_infer.engines.openvino import import_openvino; import_openvino(); import sys;"
+        "from repmedsam_infer.engines.openvino_import import import_openvino; import_openvino(); import sys;"
         "print(sorted(m for m in sys.modules if sys.modules[m] and ('telemetry' in m or 'ovc' in m)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -107,19 +107,22 @@ def samples(folder: Annotated[Path, typer.Argument(help="Where to put them.")]) 
 
 @app.command()
 def prepare(
-    folder: Annotated[Path, typer.Argument(help="Where to put the compiled networks.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where to put the compiled networks; left out: where every run keeps them.")
+    ] = None,
     weights: opt.Weights = None,
 ) -> None:
-    """Compile the networks for this processor, so that every later start is quicker.
+    """Compile the networks for this processor, so that every later start is quicker, the first one too.
 
-    They are used where REPMEDSAM_CACHE names the folder, and only on this kind of processor.
+    The first run does so by itself, in the user's cache folder. With a folder, as for an image, they are used where
+    REPMEDSAM_CACHE names it. Only this kind of processor uses them, and only its owner may be able to write there.
 
-    Example: repmedsam prepare ~/.cache/repmedsam
+    Example: repmedsam prepare compiled
     """
     from repmedsam_infer.commands.environment import prepare as compile_networks
 
-    precisions = compile_networks(folder, weights)
-    typer.echo(f"{folder}: networks in {' and '.join(precisions)} for this processor")
+    written, precisions = compile_networks(folder, weights)
+    typer.echo(f"{written}: networks in {' and '.join(precisions)} for this processor")
 
 
 @app.command()

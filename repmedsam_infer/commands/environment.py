@@ -18,6 +18,9 @@ ENGINES = ("openvino", "torch")
 
 def describe(weights_folder: Path | None) -> dict[str, Any]:
     """Versions of the engines (None: not installed), weights, machine, JSON-ready; no engine is imported."""
+    from repmedsam_infer.engines.compiled_cache import compiled_networks
+
+    cache = compiled_networks().folder
     try:
         found = find_weights(weights_folder)
         weights: dict[str, Any] = {
@@ -40,6 +43,7 @@ def describe(weights_folder: Path | None) -> dict[str, Any]:
         "threads": available_threads(),
         "engines": {name: installed_version(name) for name in ENGINES},
         "auto": auto,
+        "cache": None if cache is None else str(cache),
         "weights": weights,
     }
 
@@ -51,22 +55,29 @@ def installed_version(package: str) -> str | None:
         return None
 
 
-def prepare(folder: Path, weights: Path | None) -> list[str]:
-    """Write the compiled networks that `auto` uses on this processor into `folder`; returns their precisions.
+def prepare(folder: Path | None, weights: Path | None) -> tuple[Path, list[str]]:
+    """Write the compiled networks that `auto` uses on this processor into `folder`, or where runs keep them.
+
+    Returns:
+        The folder, and their precisions.
 
     Raises:
-        UsageError: the folder cannot be written.
+        UsageError: the folder cannot be written, or others can write it.
         SetupError: OpenVINO is not installed, or the weights are missing or damaged.
 
     """
-    from repmedsam_infer.engines.compiled_cache import CompiledNetworks
-    from repmedsam_infer.engines.openvino import load_networks
+    from repmedsam_infer.engines.compiled_cache import VARIABLE, CompiledNetworks, compiled_networks
+    from repmedsam_infer.engines.openvino_networks import load_networks
 
-    found, cache = find_weights(weights), CompiledNetworks(folder)
+    cache = compiled_networks() if folder is None else CompiledNetworks(folder)
+    if cache.folder is None:
+        raise UsageError(f"there is no folder for compiled networks ({VARIABLE} is off, or there is no home): name one")
+    found = find_weights(weights)
     precisions = sorted({choose_precision("auto", found, volumes=volumes).precision for volumes in (False, True)})
     try:
+        cache.make_folder()
         for precision in precisions:
             load_networks(found, available_threads(), precision, streams=1, cache=cache, keep=True)
     except OSError as error:
-        raise UsageError(f"compiled networks could not be written to {folder} ({error.strerror})") from error
-    return list(precisions)
+        raise UsageError(f"compiled networks could not be written to {cache.folder} ({error.strerror})") from error
+    return cache.folder, list(precisions)

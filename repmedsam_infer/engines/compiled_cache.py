@@ -1,26 +1,48 @@
-"""OpenVINO networks compiled beforehand: starting from them takes a third of the time of compiling.
+"""OpenVINO networks compiled before: starting from them takes a third of the time of compiling.
 
 What is compiled fits one kind of processor, one OpenVINO, one set of weights and one precision; all of these are in
-its file's name, so that anywhere else it is just not found. A folder is filled by `repmedsam prepare` alone (the image
-is built with one); segmenting only ever reads it. Who can write to it could as well replace the program.
+its file's name, so that anywhere else it is just not found. The first run on a machine fills the user's cache folder,
+`repmedsam prepare` any folder. The numbers stay in the weights, so that a network takes 0.1 to 5 MB.
+
+Who can write a compiled network decides what runs: a folder or file that others than the user and root can have written
+is not used. A cache that cannot be read or written is no error: networks are compiled instead.
 """
 
+import contextlib
 import hashlib
 import json
-import mmap
+import logging
 import os
+import re
 import struct
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from threading import Lock
 
 from isal import isal_zlib
 
-from repmedsam_infer.io.atomic import write_atomic
+from repmedsam_infer.errors import printable
+from repmedsam_infer.io.atomic import SUFFIX, write_atomic
 from repmedsam_infer.system.cpu import processor_identity
+from repmedsam_infer.system.owned import NotOwnedError, check_owned_folder, read_owned
 
+LOG = logging.getLogger("repmedsam")
 VARIABLE = "REPMEDSAM_CACHE"
-CHECKSUM = struct.Struct("<L")  # of what follows, at the beginning of a file: against damage, not against people
+OFF = "off"
+LIMIT_VARIABLE = "ONEDNN_MAX_CPU_ISA"  # instructions that OpenVINO is kept from, for tests
+FORMAT = "2"  # of these files; other formats are other files
+HEAD = struct.Struct("<LL")  # CRC-32 of the numbers and of what follows: against damage, not against people
+ENDING = ".blob"
+OURS = re.compile(rf"[0-9a-f]{{32}}{re.escape(ENDING)}")
+LEFT_BEHIND = re.compile(rf"\.{OURS.pattern}\.[0-9a-f]{{8}}{re.escape(SUFFIX)}")
+LARGEST = 64 << 20  # bytes
+MOST_FILES = 24  # networks that are kept: a processor, OpenVINO and set of weights has up to 7
+WARNED: set[Path] = set()
+WARNING = Lock()
+DAY = 24 * 3600.0  # seconds: times of use are kept to that
 
 
 @dataclass(frozen=True)
@@ -33,41 +55,96 @@ class CompiledNetworks:
         """Where the network of this identity is, or would be."""
         if self.folder is None:
             return None
-        key = hashlib.sha256(json.dumps([*identity, *processor_identity()]).encode()).hexdigest()
-        return self.folder / f"{key[:32]}.blob"
+        machine = (FORMAT, os.environ.get(LIMIT_VARIABLE, ""), *processor_identity())
+        key = hashlib.sha256(json.dumps([*identity, *machine]).encode()).hexdigest()
+        return self.folder / f"{key[:32]}{ENDING}"
 
-    def read(self, *identity: str) -> memoryview | None:
-        """Return the compiled network, if there is an undamaged one."""
+    def read(self, numbers: Callable[[], int], *identity: str) -> bytes | None:
+        """Return the compiled network, if there is an undamaged one for weights whose CRC-32 `numbers` gives."""
         path = self.path(*identity)
+        if path is None:
+            return None
         try:
-            content = mapped(path) if path is not None else None
-        except (OSError, ValueError):  # not there, or empty
+            check_owned_folder(path.parent)
+            content = read_owned(path, LARGEST)
+        except NotOwnedError as error:
+            warn_once(path.parent, f"compiled networks are not used: {error.filename} {error.strerror}")
             return None
-        if content is None or content[: CHECKSUM.size] != checksum(content[CHECKSUM.size :]):
+        except OSError:  # most often it is not there
             return None
-        return content[CHECKSUM.size :]
+        if content[: HEAD.size] != head(numbers(), content[HEAD.size :]):
+            return None
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > DAY:
+                os.utime(path)  # the least used are removed first
+        return content[HEAD.size :]
 
-    def write(self, compiled: Any, *identity: str) -> None:
-        """Keep an openvino.CompiledModel. Raises OSError where the folder cannot be written."""
+    def write(self, blob: bytes, numbers: int, *identity: str) -> None:
+        """Keep what OpenVINO exported of a network, and remove what was longest not used.
+
+        Raises:
+            OSError: the folder cannot be written, or not by its owner alone.
+
+        """
         path = self.path(*identity)
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            blob = compiled.export_model().getvalue()
-            write_atomic(path, checksum(blob) + blob)
+            self.make_folder()
+            write_atomic(path, head(numbers, blob) + blob, 0o644)
+            remove_old(path.parent)
+
+    def make_folder(self) -> None:
+        """Make the folder if it is not there. Raise OSError as `write`."""
+        if self.folder is not None:
+            # Closed to other writers whatever the umask says, but not to readers: an image is run by any user.
+            self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            check_owned_folder(self.folder)
 
 
-def checksum(blob: bytes | memoryview) -> bytes:
-    """CRC-32: SHA-256 would take a tenth of the whole time from start to first mask."""
-    return CHECKSUM.pack(isal_zlib.crc32(blob))
+def remove_old(folder: Path) -> None:
+    """Keep MOST_FILES networks, and nothing of killed runs; another run may do the same at the same time."""
+    ages = []
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if OURS.fullmatch(path.name):
+                ages.append((path.stat().st_mtime, path))
+            elif LEFT_BEHIND.fullmatch(path.name) and time.time() - path.stat().st_mtime > DAY:
+                path.unlink()
+    for _, path in sorted(ages, reverse=True)[MOST_FILES:]:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
-def mapped(path: Path) -> memoryview:
-    """Return the file's content, in memory that the system can take back."""
-    with path.open("rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+def head(numbers: int, blob: bytes) -> bytes:
+    """CRC-32s: SHA-256 would take a tenth of the whole time from start to first mask."""
+    return HEAD.pack(numbers, isal_zlib.crc32(blob))
+
+
+def warn_once(folder: Path, message: str) -> None:
+    """Say it, but once a process for a folder: several threads load networks, for pictures and for volumes."""
+    with WARNING:
+        if folder not in WARNED:
+            WARNED.add(folder)
+            LOG.warning("warning: %s", printable(message))
 
 
 def compiled_networks() -> CompiledNetworks:
-    """Those of $REPMEDSAM_CACHE."""
-    folder = os.environ.get(VARIABLE)
-    return CompiledNetworks(Path(folder) if folder else None)
+    """Those of $REPMEDSAM_CACHE: a folder, `off` for none; where it is not set, of the user's cache folder."""
+    named = os.environ.get(VARIABLE, "")
+    if named.lower() == OFF:
+        return CompiledNetworks(None)
+    return CompiledNetworks(Path(named) if named else user_cache_folder())
+
+
+def user_cache_folder() -> Path | None:
+    """Ours in the folder that the system has for caches; None where there is no home."""
+    try:
+        if sys.platform == "win32":
+            base, ours = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"), "repmedsam/Cache"
+        elif sys.platform == "darwin":
+            base, ours = Path.home() / "Library" / "Caches", "repmedsam"
+        else:
+            named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+            base, ours = named if named.is_absolute() else Path.home() / ".cache", "repmedsam"
+    except RuntimeError:  # pathlib finds no home
+        return None
+    return base / ours if base.is_absolute() else None

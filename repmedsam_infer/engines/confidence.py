@@ -50,14 +50,16 @@ class Perceptron:
             layers = tuple((arrays[f"{key}.weights"], arrays[f"{key}.biases"]) for key in keys)
         except KeyError as error:
             raise ValueError(f"{error.args[0]} is missing") from None
+        if mean.ndim != 1:
+            raise ValueError(f"{name} has no list of means")
         width = len(mean)
         for weights, biases in layers:
-            if weights.ndim != 2 or weights.shape != (width, len(biases)):
+            if weights.ndim != 2 or biases.ndim != 1 or weights.shape != (width, len(biases)):
                 raise ValueError(f"{name} has layers that do not go together")
             width = len(biases)
         if not layers or deviation.shape != mean.shape or not (deviation > 0).all():
             raise ValueError(f"{name} has no layers, or deviations that are not positive")
-        if not all(np.isfinite(array).all() for layer in layers for array in layer):
+        if not all(np.isfinite(array).all() for layer in ((mean, deviation), *layers) for array in layer):
             raise ValueError(f"{name} has numbers that are not finite")
         return cls(mean, deviation, layers)
 

@@ -73,6 +73,7 @@ def load(weights: Weights, threads: int) -> TorchEngine:
     """
     try:
         import torch
+        from safetensors import SafetensorError
 
         from repmedsam_infer.engines.weights import read_tensors
         from repmedsam_infer.network import RepMedSAM, reparameterize
@@ -80,7 +81,10 @@ def load(weights: Weights, threads: int) -> TorchEngine:
         raise SetupError("the engine 'torch' is not installed: pip install 'repmedsam[torch]'") from error
     (path,) = weights.verified(STORE)
     torch.set_num_threads(threads)
-    state, settings = read_tensors(path)
+    try:
+        state, settings = read_tensors(path)
+    except (SafetensorError, OSError, ValueError, TypeError, OverflowError, RuntimeError) as error:
+        raise SetupError(f"{path} is damaged: {str(error).splitlines()[0]}; fetch the weights again") from error
     try:
         model = reparameterize(RepMedSAM.from_settings(settings))
         model.load_state_dict(state)

@@ -4,14 +4,19 @@ All numbers lie in one file, `STORE`, with names and metadata. The torch engine 
 graphs of OpenVINO (.xml) refer to places in it. Only the int8 encoder has numbers of its own.
 """
 
+import errno
 import hashlib
+import io
 import json
+import math
+import mmap
 import os
+import stat
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.errors import SetupError
@@ -29,6 +34,7 @@ CONFIDENCE = "confidence.safetensors"  # engines/confidence.py; weights may lack
 GRAPH_CONSTANTS = "openvino.constants"  # the tensor of what the graphs need besides the network's own
 HEADER_LENGTH = struct.Struct("<Q")  # a safetensors file: this, so many bytes of JSON, the tensors
 LONGEST_HEADER = 16 << 20
+LONGEST_SUMS = 1 << 20
 METADATA = "__metadata__"
 VARIABLE = "REPMEDSAM_WEIGHTS"
 
@@ -40,6 +46,7 @@ class Weights:
     folder: Path
     sums: dict[str, str]
     checked: dict[str, Path] = field(default_factory=dict, compare=False, repr=False)  # files that were verified
+    checksums: dict[str, int] = field(default_factory=dict, compare=False, repr=False)  # CRC-32 of files
     lock: Lock = field(default_factory=Lock, compare=False, repr=False)
 
     @property
@@ -66,13 +73,35 @@ class Weights:
         if name not in self.sums:
             raise SetupError(f"{self.folder / SUMS} does not list {name}: these weights are not for this engine")
         try:
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise SetupError(f"{path} cannot be read ({error.strerror}); fetch the weights again") from error
         if digest != self.sums[name]:
             raise SetupError(f"{path} is damaged or was changed (SHA-256 differs); fetch the weights again")
         return path
+
+    def crc32(self, name: str) -> int:
+        """Return the CRC-32 of a file, which is read for that but once: by it a compiled network, which was made from
+        verified weights, is found to fit them. SHA-256 takes ten times as long.
+
+        Raises:
+            SetupError: the file cannot be read.
+
+        """
+        from isal import isal_zlib
+
+        path = self.folder / name
+        with self.lock:
+            if name not in self.checksums:
+                try:
+                    with open_file(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                        self.checksums[name] = isal_zlib.crc32(content)
+                except OSError as error:
+                    raise SetupError(f"{path} cannot be read ({error.strerror}); fetch the weights again") from error
+                except ValueError as error:
+                    raise SetupError(f"{path} is damaged: it is empty; fetch the weights again") from error
+            return self.checksums[name]
 
     @property
     def present(self) -> list[str]:
@@ -121,7 +150,7 @@ class Weights:
         try:
             return ConfidenceModel.from_arrays(read_arrays(path))
         except (OSError, ValueError) as error:
-            raise SetupError(f"{path}: {error}") from error
+            raise SetupError(f"{path} is damaged: {error}; fetch the weights again") from error
 
 
 def read_arrays(path: Path) -> "dict[str, NDArray[np.float32]]":
@@ -134,16 +163,37 @@ def read_arrays(path: Path) -> "dict[str, NDArray[np.float32]]":
     """
     import numpy as np
 
-    header, start, content = read_header(path), data_start(path), path.read_bytes()
+    with open_file(path) as file:
+        header = header_of(file)
+        content = file.read()
     arrays = {}
     for name, about in header.items():
         if name == METADATA:
             continue
-        if about["dtype"] != "F32":
-            raise ValueError(f"{name} is {about['dtype']}; F32 is needed")
-        begin, end = (start + offset for offset in about["data_offsets"])
-        arrays[name] = np.frombuffer(content[begin:end], np.float32).reshape(about["shape"])
+        begin, end, shape = place_of(name, about)
+        if begin + 4 * math.prod(shape) != end or end > len(content):
+            raise ValueError(f"{name} is not all there")
+        arrays[name] = np.frombuffer(content, np.float32, math.prod(shape), begin).reshape(shape)
     return arrays
+
+
+def place_of(name: str, about: Any) -> tuple[int, int, list[int]]:
+    """Return where a float32 tensor begins and ends behind the header, in bytes, and its shape.
+
+    Raises:
+        ValueError: it holds other numbers, or what is said about it makes no sense.
+
+    """
+    if not isinstance(about, dict) or about.get("dtype") != "F32":
+        raise ValueError(f"{name} is no tensor of dtype F32")
+    offsets, shape = (about.get(key) for key in ("data_offsets", "shape"))
+    if not is_counts(offsets) or not is_counts(shape) or len(offsets) != 2:
+        raise ValueError(f"{name} has no place or shape")
+    return offsets[0], offsets[1], shape
+
+
+def is_counts(value: Any) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and all(type(number) is int and number >= 0 for number in value)
 
 
 def read_tensors(path: Path) -> "tuple[dict[str, Tensor], dict[str, str]]":
@@ -175,13 +225,28 @@ def read_header(path: Path) -> dict[str, Any]:
         ValueError: it is no safetensors file.
 
     """
-    with path.open("rb") as file:
-        start = file.read(HEADER_LENGTH.size)
-        length = HEADER_LENGTH.unpack(start)[0] if len(start) == HEADER_LENGTH.size else LONGEST_HEADER + 1
+    with open_file(path) as file:
+        return header_of(file)
+
+
+def header_of(file: io.BufferedReader) -> dict[str, Any]:
+    """Read the header, and leave `file` where the tensors begin. Raise ValueError as `read_header`."""
+    start = file.read(HEADER_LENGTH.size)
+    length = HEADER_LENGTH.unpack(start)[0] if len(start) == HEADER_LENGTH.size else LONGEST_HEADER + 1
+    try:
         header = json.loads(file.read(length)) if length <= LONGEST_HEADER else None
+    except (ValueError, RecursionError):
+        header = None
     if not isinstance(header, dict) or not isinstance(header.get(METADATA, {}), dict):
         raise ValueError("it has no header of a safetensors file")
     return header
+
+
+def open_file(path: Path) -> io.BufferedReader:
+    """Open a file to read it. Raises OSError, also where it is a FIFO or device, which may have no end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return path.open("rb")
 
 
 def data_start(path: Path) -> int:
@@ -200,10 +265,16 @@ def find_weights(folder: Path | None = None) -> Weights:
     if folder is None:
         folder = Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else shipped_folder()
     try:
-        lines = (folder / SUMS).read_text().splitlines()
+        with open_file(folder / SUMS) as file:
+            lines = file.read(LONGEST_SUMS).decode().splitlines()
         sums = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines if line.strip())}
     except (OSError, ValueError) as error:
         raise SetupError(f"no weights in {folder}: its {SUMS} cannot be read; see --weights and {VARIABLE}") from error
+    for name in sums:
+        if name == ".." or name != Path(name).name or "\\" in name or ":" in name or not name.isprintable():
+            raise SetupError(
+                f"{folder / SUMS} lists {name!r}, which is no file of this folder; fetch the weights again"
+            )
     return Weights(folder, sums)
 
 

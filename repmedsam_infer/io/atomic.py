@@ -11,8 +11,8 @@ from repmedsam_infer.errors import CaseWriteError
 SUFFIX = ".part"
 
 
-def write_atomic(path: Path, content: bytes | memoryview) -> None:
-    """Put `content` at `path`, replacing what is there in one step.
+def write_atomic(path: Path, content: bytes | memoryview, mode: int = 0o666) -> None:
+    """Put `content` at `path`, with the permissions `mode` less the umask, replacing what is there in one step.
 
     A failure leaves `path` as it was and nothing beside it; a kill may leave a hidden `.part` file, never a torn
     `path` (`sweep` removes it).
@@ -23,7 +23,7 @@ def write_atomic(path: Path, content: bytes | memoryview) -> None:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{SUFFIX}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()

@@ -13,7 +13,8 @@ from openvino.tools.ovc import convert_model
 from torch import Tensor, nn
 
 from repmedsam_infer.engines.calibration import Calibration
-from repmedsam_infer.engines.openvino import DECODER, PROMPT_INPUTS, PROMPTS, numbers_of
+from repmedsam_infer.engines.openvino_networks import numbers_of
+from repmedsam_infer.engines.ports import DECODER, PROMPT_INPUTS, PROMPTS
 from repmedsam_infer.engines.precision import ENCODERS
 from repmedsam_infer.engines.weights import SUMS
 from repmedsam_infer.network import RepMedSAM, reparameterize
