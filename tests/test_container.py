@@ -60,7 +60,7 @@ def test_all_samples_under_any_user_shut_off_from_everything(
         shutil.copy(path, inputs)
     done = run(inputs, outputs, *user, "-e", "HOME=")
     assert done.returncode == 0, done.stderr
-    assert names(outputs) == sorted([*names(inputs), "efficiency.csv", "report.json"])
+    assert names(outputs) == sorted([*names(inputs), "efficiency.csv", "labels.csv", "report.json"])
     for path in inputs.iterdir():
         with np.load(path) as case, np.load(outputs / path.name) as result:
             assert result["segs"].shape == case["gts"].shape
@@ -76,7 +76,7 @@ def test_the_challenges_own_command(folders: tuple[Path, Path], samples: Path) -
         *(IMAGE, "/bin/bash", "-c", "sh predict.sh"),
     )
     assert done.returncode == 0, done.stderr
-    assert names(outputs) == ["2DBox_US_phantom_0000.npz", "efficiency.csv", "report.json"]
+    assert names(outputs) == ["2DBox_US_phantom_0000.npz", "efficiency.csv", "labels.csv", "report.json"]
     assert names(inputs) == ["2DBox_US_phantom_0000.npz"]
 
 
@@ -88,7 +88,7 @@ def test_a_bad_case_fails_alone(folders: tuple[Path, Path]) -> None:
     assert done.returncode == 1
     assert "2D_bad.npz" in done.stderr
     assert "Traceback" not in done.stderr
-    assert names(outputs) == ["2D_good.npz", "efficiency.csv", "report.json"]
+    assert names(outputs) == ["2D_good.npz", "efficiency.csv", "labels.csv", "report.json"]
 
 
 def test_a_file_that_may_not_be_read_fails_alone(folders: tuple[Path, Path]) -> None:
