@@ -6,6 +6,7 @@
 $SLOW: seconds that an image takes; $LOADING: seconds that loading takes.
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -46,8 +47,8 @@ class SlowEngine:
 
 
 def load_slow_engines(*_: object, jobs: int = 1, **__: object) -> Sequence[Engine]:
-    sys.stdout.write("loading\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        os.write(1, b"loading\n")
     time.sleep(float(os.environ.get("LOADING", "0")))
     return [SlowEngine() for _ in range(jobs)]
 

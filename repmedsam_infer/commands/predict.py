@@ -1,16 +1,17 @@
 """A folder of npz cases to a folder of segmentations: what `repmedsam predict` does, and the challenge's container.
 
 `python -m repmedsam_infer.commands.predict` is that container's entry, without options: it starts sooner than the
-command line. Nothing heavy is imported before signals are handled.
+command line. Next to nothing is imported before signals are handled.
 """
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repmedsam_infer.system.process import check_address_space, end_process
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from repmedsam_infer.batch.run import Job
 
 
@@ -20,7 +21,7 @@ def predict(
     precision: str = "auto",
     threads: int = 0,
     jobs: int = 1,
-    weights: Path | None = None,
+    weights: "Path | None" = None,
 ) -> int:
     """Do it, telling of every case; returns the exit code. Options as of `repmedsam predict`.
 
@@ -67,6 +68,8 @@ def predict(
 def challenge() -> int:
     """Every case of inputs/ to outputs/."""
     check_address_space()
+    from pathlib import Path
+
     from repmedsam_infer.batch.run import Job
 
     return predict(Job(Path("inputs"), Path("outputs"), overwrite=True))

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from repmedsam_infer.errors import EXIT_ENVIRONMENT, EXIT_USAGE, RepMedSAMError, SetupError, printable
 from repmedsam_infer.system.shortage import NO_MEMORY, address_space, is_shortage
-from repmedsam_infer.system.stopping import Stopped, listen
+from repmedsam_infer.system.stopping import STOPPING, Stopped, listen
 from repmedsam_infer.system.streams import complain, flushed, open_standard_streams
-from repmedsam_infer.system.threads import available_threads
 
 # Bytes of address space that numpy, OpenCV, OpenVINO and the networks take with two threads, most of it never touched,
 # and that each further thread takes for its stack and its arena. With less, libraries crash and hang.
@@ -16,33 +15,41 @@ LEAST_ADDRESS_SPACE = 2400 << 20
 A_THREAD = 80 << 20
 
 
-def exit_code_of(command: Callable[[], int]) -> int:
-    """Run a command that returns its exit code; returns it, or that of what ended it."""
+def exit_code_of(command: Callable[[], int], *, last: bool = False) -> int:
+    """Run a command that returns its exit code; returns it, or that of what ended it.
+
+    last: whether the process ends then, and signals that come too late are ignored.
+    """
     open_standard_streams()
     stop_listening = listen()
     try:
         code = command()
-    except Stopped as stopped:
-        code, stop_listening = stopped.exit_code, go_on_listening
+    except Stopped:
+        code = 0  # below
     except KeyboardInterrupt:
         code = 130
     except RepMedSAMError as error:
-        complain(f"error: {error}")
-        code = error.exit_code
+        code = failed(str(error), error.exit_code)
     except Exception as error:
-        complain(f"error: {reason_of(error)}")
-        code = EXIT_USAGE if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG else EXIT_ENVIRONMENT
-    finally:
+        too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+        code = failed(reason_of(error), EXIT_USAGE if too_long else EXIT_ENVIRONMENT)
+    STOPPING.waits = True
+    if STOPPING.number:
+        code = Stopped(STOPPING.number).exit_code
+    elif not last:
         stop_listening()
     return code if flushed() or code else EXIT_ENVIRONMENT
 
 
-def go_on_listening() -> None:
-    """Do nothing: the process ends, and a second signal is not to kill it in the midst of that."""
+def failed(reason: str, code: int) -> int:
+    """Say why, and return the code. Nothing is said after a signal: in the midst of an import it looks like a fault."""
+    if not STOPPING.number:
+        complain(f"error: {reason}")
+    return code
 
 
 def reason_of(error: Exception) -> str:
-    """One line of what no command expects. Raises it again where it is a bug of ours, whose traceback is of use."""
+    """Return a line on what no command expects; raise it again where it is a bug of ours, whose traceback is of use."""
     if is_shortage(error):
         return printable(f"{NO_MEMORY} ({type(error).__name__}: {error})")
     if isinstance(error, ImportError):
@@ -58,6 +65,8 @@ def check_address_space() -> None:
     limit = address_space()
     if limit is None:
         return
+    from repmedsam_infer.system.threads import available_threads
+
     needed = LEAST_ADDRESS_SPACE + A_THREAD * max(0, available_threads() - 2)
     if limit < needed:
         raise SetupError(
@@ -67,5 +76,5 @@ def check_address_space() -> None:
 
 
 def end_process(command: Callable[[], int]) -> None:
-    """`exit_code_of` for a module that is run: it never returns, and signals are handled until the very end."""
-    sys.exit(exit_code_of(command))
+    """Run the command of a module that is started by itself, and end the process with its exit code."""
+    sys.exit(exit_code_of(command, last=True))
