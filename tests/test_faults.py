@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -186,6 +187,37 @@ def test_an_answer_that_cannot_be_written_is_one_line_and_not_exit_code_0(comman
         )
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
+
+
+def test_two_runs_at_once_into_one_folder_leave_whole_results_and_reports(run_folder: Path) -> None:
+    with started(run_folder, slow=0.03) as first, started(run_folder, slow=0.02) as second:
+        for process in (first, second):
+            _, err = process.communicate(timeout=20)
+            assert process.returncode == 0, err
+    assert [case.status for case in report_of(run_folder).values()] == ["ok"] * CASES
+    assert {path.name for path in (run_folder / "outputs").iterdir()} == {
+        *(f"2D_{i}.npz" for i in range(CASES)),
+        *("efficiency.csv", "labels.csv", "report.json"),
+    }
+
+
+def test_on_a_terminal_a_bar_moves_within_a_volume_and_a_terminal_that_is_closed_stops_no_run(tmp_path: Path) -> None:
+    (tmp_path / "inputs").mkdir()
+    volume = np.repeat(good_image()[None, ..., 0], 12, 0)
+    write_npz(tmp_path / "inputs" / "3D.npz", imgs=volume, boxes=np.array([[18, 8, 1, 42, 32, 10]]))
+    terminal, side_of_the_run = os.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SLOW": "0.06", "TERM": "xterm", "COLUMNS": "100"}
+    command = [sys.executable, "-m", "tests.fault_process", "entry"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=side_of_the_run, stderr=side_of_the_run
+    ) as process:
+        os.close(side_of_the_run)
+        shown = ""
+        while not re.search(r"3D\.npz .*[2-9]/10", shown):
+            shown += os.read(terminal, 4096).decode()
+        os.close(terminal)
+        assert process.wait(20) == 0
+    assert report_of(tmp_path)["3D.npz"].status == "ok"
 
 
 def test_a_full_disk_is_one_line_a_case_and_leaves_nothing_half_written(run_folder: Path) -> None:

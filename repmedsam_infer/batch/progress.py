@@ -113,6 +113,6 @@ def show_problems(report: CaseReport) -> None:
     if report.status == "skipped":
         return
     for warning in report.warnings:
-        complain(f"warning: {printable(report.case)}: {warning}")
+        complain(f"warning: {report.case}: {warning}")
     if report.error:
         complain(f"error: {report.error}")

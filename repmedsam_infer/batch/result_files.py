@@ -20,7 +20,7 @@ from repmedsam_infer.batch.report import (
     read_efficiency,
     read_run,
 )
-from repmedsam_infer.errors import UsageError, printable
+from repmedsam_infer.errors import UsageError
 from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.system.streams import complain
 
@@ -43,7 +43,7 @@ def write_one(path: Path, content: Callable[[], bytes]) -> bool:
     try:
         write_atomic(path, content())
     except OSError as error:
-        complain(printable(f"error: {path.name} could not be written to {path.parent} ({error.strerror})"))
+        complain(f"error: {path.name} could not be written to {path.parent} ({error.strerror})")
         return False
     return True
 

@@ -4,7 +4,7 @@ import errno
 import sys
 from collections.abc import Callable
 
-from repmedsam_infer.errors import EXIT_ENVIRONMENT, EXIT_USAGE, RepMedSAMError, SetupError, printable
+from repmedsam_infer.errors import EXIT_ENVIRONMENT, EXIT_USAGE, RepMedSAMError, SetupError
 from repmedsam_infer.system.shortage import NO_MEMORY, address_space, is_shortage
 from repmedsam_infer.system.stopping import STOPPING, Stopped, listen
 from repmedsam_infer.system.streams import complain, flushed, open_standard_streams
@@ -51,12 +51,12 @@ def failed(reason: str, code: int) -> int:
 def reason_of(error: Exception) -> str:
     """Return a line on what no command expects; raise it again where it is a bug of ours, whose traceback is of use."""
     if is_shortage(error):
-        return printable(f"{NO_MEMORY} ({type(error).__name__}: {error})")
+        return f"{NO_MEMORY} ({type(error).__name__}: {error})"
     if isinstance(error, ImportError):
-        return printable(f"{error.name or 'a package'} cannot be loaded ({error}): install RepMedSAM again")
+        return f"{error.name or 'a package'} cannot be loaded ({error}): install RepMedSAM again"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename is not None else ""
-        return printable(f"{where}{error.strerror or error}")
+        return f"{where}{error.strerror or error}"
     raise error
 
 

@@ -7,6 +7,7 @@ and `check` raises it where nothing is half done; a second one changes nothing t
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -63,12 +64,16 @@ STOPPING = Stopping()
 
 
 def listen() -> Callable[[], None]:
-    """Handle the signals from now on, but for those that are ignored (`nohup`); returns what ends that."""
+    """Handle the signals from now on, but for those that are ignored (`nohup`); returns what ends that.
+
+    In another thread than the main one nothing is handled: Python has it so.
+    """
     STOPPING.number, STOPPING.waits = 0, False
+    in_main_thread = threading.current_thread() is threading.main_thread()
     before = {}
     for name in NAMES:
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+        if number is not None and in_main_thread and signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, STOPPING.handle)
 
     def end() -> None:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
+from repmedsam_infer.errors import printable
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -84,8 +86,8 @@ def flushed() -> bool:
 
 
 def complain(message: str) -> None:
-    """Write a line to standard errors, if they can be written."""
+    """Write a line to standard errors, printable whatever is in it, if they can be written."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"{message}\n")
+            sys.stderr.write(f"{printable(message)}\n")
             sys.stderr.flush()
