@@ -54,6 +54,10 @@ def started(
     folder: Path, *arguments: object, slow: float = 0, loading: float = 0, before: str = ":"
 ) -> Iterator["subprocess.Popen[str]"]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SLOW": str(slow), "LOADING": str(loading)}
+    # A shell's background jobs ignore some, and what is ignored stays so in processes that are started here.
+    usual = {
+        number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+    }
     process = subprocess.Popen(
         after_shell(before, "tests.fault_process", *(arguments or ("entry",))),
         stdout=subprocess.PIPE,
@@ -63,6 +67,8 @@ def started(
         cwd=folder,
         env=environment,
     )
+    for number, handler in usual.items():
+        signal.signal(number, handler)
     try:
         yield process
     finally:

@@ -25,6 +25,7 @@ from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.system.streams import complain
 
 LABELS = "labels.csv"
+MOST_BYTES = 2 << 30  # of a report.json that a run goes on with
 
 
 def write_files(folder: Path, reports: Sequence[CaseReport], setting: dict[str, Any]) -> bool:
@@ -75,7 +76,7 @@ def report_json(reports: Sequence[CaseReport], setting: dict[str, Any]) -> bytes
 def known_cases(folder: Path) -> tuple[dict[str, CaseReport], bool]:
     """Return what earlier runs into a folder put down of their cases, and whether the last one was killed."""
     try:
-        known = read_run(folder).cases
+        known = read_run(folder, MOST_BYTES).cases
     except UsageError as error:
         complain(f"warning: {error}")
         known = {}

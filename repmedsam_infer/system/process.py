@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from repmedsam_infer.errors import EXIT_ENVIRONMENT, EXIT_USAGE, RepMedSAMError, SetupError
 from repmedsam_infer.system.shortage import NO_MEMORY, address_space, is_shortage
-from repmedsam_infer.system.stopping import STOPPING, Stopped, listen
+from repmedsam_infer.system.stopping import STOPPING, Stopped, ignore, listen
 from repmedsam_infer.system.streams import complain, flushed, open_standard_streams
 
 # Bytes of address space that numpy, OpenCV, OpenVINO and the networks take with two threads, most of it never touched,
@@ -33,10 +33,11 @@ def exit_code_of(command: Callable[[], int], *, last: bool = False) -> int:
     except Exception as error:
         too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
         code = failed(reason_of(error), EXIT_USAGE if too_long else EXIT_ENVIRONMENT)
-    STOPPING.waits = True
     if STOPPING.number:
         code = Stopped(STOPPING.number).exit_code
-    elif not last:
+    if STOPPING.number or last:
+        ignore()
+    else:
         stop_listening()
     return code if flushed() or code else EXIT_ENVIRONMENT
 

@@ -69,15 +69,23 @@ def listen() -> Callable[[], None]:
     In another thread than the main one nothing is handled: Python has it so.
     """
     STOPPING.number, STOPPING.waits = 0, False
-    in_main_thread = threading.current_thread() is threading.main_thread()
     before = {}
-    for name in NAMES:
-        number = getattr(signal, name, None)
-        if number is not None and in_main_thread and signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, STOPPING.handle)
+    if threading.current_thread() is threading.main_thread():
+        before = {n: signal.signal(n, STOPPING.handle) for n in known() if signal.getsignal(n) is not signal.SIG_IGN}
 
     def end() -> None:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     return end
+
+
+def ignore() -> None:
+    """Ignore the signals: the process ends, and none is to kill it in the midst of that."""
+    if threading.current_thread() is threading.main_thread():
+        for number in known():
+            signal.signal(number, signal.SIG_IGN)
+
+
+def known() -> list[signal.Signals]:
+    return [signal.Signals[name] for name in NAMES if name in signal.Signals.__members__]
