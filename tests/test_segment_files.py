@@ -315,6 +315,7 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, repmedsam: Repmedsam) -> Non
     image = write_nifti(tmp_path / "i.nii", np.arange(120, dtype=np.int16).reshape(4, 5, 6))
     other = write_nifti(tmp_path / "j.nii", np.arange(120, dtype=np.int16).reshape(4, 5, 6))
     (tmp_path / "there.nii").write_text("")
+    (tmp_path / "l.labels.csv").write_text("x_min,y_min,z_min,x_max,y_max,z_max\n0,0,0,3,3,3\n")
     (tmp_path / "a").mkdir()
     twin = write_nifti(tmp_path / "a" / "i.nii.gz", np.zeros((4, 5, 6), np.int16))
     box, out = ("--box", "0,0,0,3,3,3"), tmp_path / "out"
@@ -335,6 +336,8 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, repmedsam: Repmedsam) -> Non
         ((image, "-o", tmp_path / "l.nii", *box, "--format", ".nrrd"), "contradict"),
         ((image, "-o", tmp_path / "there.nii", *box), "already there"),
         ((image, "-o", image, *box, "--overwrite"), "which is read"),
+        ((image, "-o", tmp_path / "l.nii", "--boxes", tmp_path / "l.labels.csv"), "which is read"),
+        ((image, other, "-o", out, "--boxes-from", tmp_path, "--resume", "--overwrite"), "exclude"),
         ((image, twin, "-o", out, "--boxes-from", tmp_path), "two inputs"),
         ((image, other, "-o", tmp_path / "l.nii", "--boxes-from", tmp_path), "cannot go into one file"),
     ]:

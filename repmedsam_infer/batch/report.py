@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from repmedsam_infer.batch.warning_list import by_label, cut
-from repmedsam_infer.errors import CaseError, UsageError, printable
+from repmedsam_infer.errors import CaseError, RepMedSAMError, UsageError, printable
 from repmedsam_infer.io.atomic import read_regular
 from repmedsam_infer.result import ObjectResult
 from repmedsam_infer.segmentation.segment import DOUBTFUL
@@ -89,6 +89,8 @@ class CaseReport:
             yield
         except CaseError as error:
             self.fail(str(error))
+        except RepMedSAMError as error:
+            self.fail(f"{self.case}: {error}")
         except Exception as error:
             if is_shortage(error):
                 self.fail(f"{self.case}: there is not enough memory for it; give the process or container more")

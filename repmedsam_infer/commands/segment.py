@@ -76,9 +76,10 @@ def targets_of(job: FileJob) -> list[Path]:
     if count > 1:
         raise UsageError(f"two inputs would be written to {twice}; segment them into folders of their own")
     sources = {p.resolve() for p in (*job.inputs, job.boxes.file, job.boxes.labels) if p is not None}
-    lost = [target for target in targets if target.resolve() in sources]
+    table = job.table if targets[0] == job.output else job.output / LABELS
+    lost = [path for path in (*targets, table) if path.resolve() in sources]
     if lost:
-        raise UsageError(f"the label map would replace {lost[0]}, which is read; name another output")
+        raise UsageError(f"the result would replace {lost[0]}, which is read; name another output")
     if targets[0] == job.output:
         check_new_file(job)
     else:
@@ -136,6 +137,8 @@ def segment_files(
     started = now()
     threads = threads or available_threads()
     jobs = min(jobs, threads, len(targets))
+    if jobs > 1 and engine == "torch":
+        raise UsageError("the engine 'torch' does one case at a time: leave out --jobs")
     segmenter = Segmenter(
         engine=engine,  # type: ignore[arg-type]
         precision=precision,
