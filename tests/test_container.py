@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,6 +152,28 @@ def test_a_run_writes_nothing_but_results(folders: tuple[Path, Path], samples: P
         assert docker("diff", name).stdout.split("\n") == [""]
     finally:
         docker("rm", "-f", name)
+
+
+def test_docker_stop_ends_a_run_within_seconds_with_reports_of_what_was_done(folders: tuple[Path, Path]) -> None:
+    inputs, outputs = folders
+    for i in range(500):
+        write_npz(inputs / f"2D_{i}.npz", imgs=good_image(), boxes=good_box())
+    name = "repmedsam-stop-test"
+    docker("rm", "-f", name)
+    mounts = ["-v", f"{inputs}:/workspace/inputs:ro", "-v", f"{outputs}:/workspace/outputs"]
+    docker("run", "-d", "--name", name, *HARDENED, *mounts, IMAGE, "sh", "predict.sh")
+    try:
+        while not list(outputs.glob("*.npz")):
+            time.sleep(0.1)
+        start = time.monotonic()
+        docker("stop", "-t", "30", name)
+        assert time.monotonic() - start < 10
+        assert docker("inspect", "-f", "{{.State.ExitCode}}", name).stdout.strip() == "143"
+    finally:
+        docker("rm", "-f", name)
+    report = json.loads((outputs / "report.json").read_text())
+    assert report["stopped_by"] == "SIGTERM"
+    assert [case["case"] for case in report["cases"]] == [path for path in names(outputs) if path.endswith(".npz")]
 
 
 @pytest.mark.real

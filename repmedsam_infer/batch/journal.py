@@ -37,6 +37,9 @@ class Journal:
             os.write(self.descriptor, b"\n")  # the last line may be torn
         except OSError as error:
             self.give_up(error)
+            if is_regular(self.path):
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
 
     def add(self, report: CaseReport) -> None:
         """Append a case: one write, so that lines of two runs at once stay whole."""

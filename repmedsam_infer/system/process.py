@@ -11,7 +11,7 @@ from repmedsam_infer.system.streams import complain, flushed, open_standard_stre
 
 # Bytes of address space that numpy, OpenCV, OpenVINO and the networks take with two threads, most of it never touched,
 # and that each further thread takes for its stack and its arena. With less, libraries crash and hang.
-LEAST_ADDRESS_SPACE = 2400 << 20
+LEAST_ADDRESS_SPACE = 3000 << 20
 A_THREAD = 80 << 20
 
 

@@ -54,13 +54,15 @@ def tolerant_streams() -> Iterator[None]:
 
 def tolerant(stream: TextIO | None, number: int) -> TextIO:
     """Return one that writes where `stream` does, or to the descriptor `number` where Python found it closed; `stream`
-    itself where it is no file (notebooks).
+    itself where it is no file (notebooks), or a Windows console, whose characters are not those of a file.
     """
     encoding = "utf-8"
     if stream is not None:
         try:
             number, encoding = stream.fileno(), stream.encoding
         except (OSError, ValueError):
+            return stream
+        if os.name == "nt" and stream.isatty():
             return stream
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
