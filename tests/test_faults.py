@@ -180,6 +180,12 @@ def test_streams_that_nobody_reads_stop_no_run(streams: str, run_folder: Path) -
             assert result["segs"].any()
 
 
+def test_wrong_usage_is_exit_code_2_also_where_no_stream_is_open() -> None:
+    command = f"{sys.executable} -m repmedsam_infer predict --levitate >&- 2>&-"
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, check=False)
+    assert done.returncode == 2
+
+
 @pytest.mark.parametrize("command", ["info", "--help"])
 def test_an_answer_that_cannot_be_written_is_one_line_and_not_exit_code_0(command: str) -> None:
     with Path("/dev/full").open("w") as full:

@@ -37,6 +37,10 @@ def open_standard_streams() -> None:
         except OSError:
             with contextlib.suppress(OSError):
                 os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = tolerant(None, 1)
+    if sys.stderr is None:
+        sys.stderr = tolerant(None, 2)
 
 
 @contextlib.contextmanager
