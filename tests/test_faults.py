@@ -1,9 +1,8 @@
-"""Faults of every day: signals, kills, streams that nobody reads, full disks, and odd things where files should be."""
+"""Faults of every day, done to a process: signals, kills, streams that nobody reads, full disks, too little memory."""
 
 import contextlib
 import csv
 import io
-import json
 import os
 import re
 import signal
@@ -16,17 +15,10 @@ from typing import IO
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from repmedsam_infer.batch.label_table import COLUMNS, label_table
-from repmedsam_infer.batch.report import CaseReport, ObjectReport, read_run
-from repmedsam_infer.batch.runner import Task, do_run
-from repmedsam_infer.batch.summary import summary
-from repmedsam_infer.batch.warning_list import MOST_WARNINGS, cut
-from repmedsam_infer.io.atomic import write_atomic
-from repmedsam_infer.system.stopwatch import Stopwatch
-from tests.conftest import Repmedsam, good_box, good_image, write_npz
+from repmedsam_infer.batch.report import CaseReport, read_run
+from repmedsam_infer.batch.warning_list import MOST_WARNINGS
+from tests.conftest import good_box, good_image, write_npz
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and special files are those of POSIX")
 
@@ -276,104 +268,6 @@ def test_too_little_address_space_is_one_line_and_exit_code_3(mebibytes: int, mo
     assert "ulimit -v" in done.stderr
 
 
-# What follows needs no process of its own.
-
-
-def quick_run(folder: Path, names: list[str], resume: bool = False) -> tuple[int, list[CaseReport]]:
-    """A run that writes the name of each case as its result."""
-
-    def do(task: Task, watch: Stopwatch) -> CaseReport:
-        report = task.report(watch)
-        with report.timed():
-            if "big" in task.name:
-                raise MemoryError
-            write_atomic(task.target, task.name.encode("utf-8", "backslashreplace"))
-            report.objects.append(ObjectReport(1, task.name, [0, 0, 9, 9], 0.5))
-        return report
-
-    tasks = [Task(folder / "inputs" / name, folder / "outputs" / name) for name in names]
-    return do_run(tasks, do, folder / "outputs", dict, resume=resume)
-
-
-@pytest.mark.parametrize("name", ["efficiency.csv", "report.json", "labels.csv", "report.jsonl", "a.npz"])
-@pytest.mark.parametrize("kind", ["fifo", "link", "device"])
-def test_what_is_no_file_is_replaced_and_never_waited_for(name: str, kind: str, run_folder: Path) -> None:
-    odd, elsewhere = run_folder / "outputs" / name, run_folder / "elsewhere"
-    elsewhere.write_text("kept")
-    if kind == "fifo":
-        os.mkfifo(odd)
-    else:
-        odd.symlink_to(elsewhere if kind == "link" else "/dev/zero")
-    code, _ = quick_run(run_folder, ["a.npz", "b.npz"])
-    assert code == 0
-    assert elsewhere.read_text() == "kept"
-    there = list((run_folder / "outputs").iterdir())
-    assert {path.name for path in there} == {"a.npz", "b.npz", "efficiency.csv", "labels.csv", "report.json"}
-    assert all(path.is_file() and not path.is_symlink() for path in there)
-
-
-@pytest.mark.parametrize("name", ["efficiency.csv", "report.json", "labels.csv"])
-def test_a_folder_in_a_reports_place_is_one_line_and_the_others_are_written(
-    name: str, run_folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (run_folder / "outputs" / name).mkdir()
-    code, reports = quick_run(run_folder, ["a.npz"])
-    assert code == 1
-    assert [report.status for report in reports] == ["ok"]
-    (line,) = capfd.readouterr().err.splitlines()
-    assert line.startswith(f"error: {name} could not be written to")
-    written = {path.name for path in (run_folder / "outputs").iterdir() if path.is_file()}
-    assert written - {"report.jsonl"} == {"a.npz", "efficiency.csv", "report.json", "labels.csv"} - {name}
-
-
-def test_a_case_that_needs_too_much_memory_fails_alone(run_folder: Path) -> None:
-    code, reports = quick_run(run_folder, ["a.npz", "big.npz", "c.npz"])
-    assert code == 1
-    assert [report.status for report in reports] == ["ok", "failed", "ok"]
-    assert "not enough memory" in (reports[1].error or "")
-
-
-def test_what_was_not_put_down_before_a_kill_is_done_anew(run_folder: Path) -> None:
-    assert quick_run(run_folder, ["a.npz", "b.npz"])[0] == 0
-    outputs = run_folder / "outputs"
-    lines = [json.dumps(case) for case in json.loads((outputs / "report.json").read_text())["cases"]]
-    (outputs / "report.json").unlink()
-    (outputs / "report.jsonl").write_text(lines[0] + "\n" + lines[1][:40])  # torn
-    _, reports = quick_run(run_folder, ["a.npz", "b.npz"], resume=True)
-    assert [report.status for report in reports] == ["skipped", "ok"]
-    assert len(rows_of(run_folder, "labels.csv")) == 2
-
-
-def test_names_as_long_as_the_file_system_takes_are_written(run_folder: Path) -> None:
-    names = ["é" * 125 + ".npz", "é" * 120 + ".npz"]
-    code, _ = quick_run(run_folder, names)
-    assert code == 0
-    assert {path.name for path in (run_folder / "outputs").glob("*.npz")} == set(names)
-
-
-def test_a_name_that_is_too_long_is_one_line(tmp_path: Path, repmedsam: Repmedsam) -> None:
-    for arguments in (("predict", "-i", "x" * 300, "-o", tmp_path), ("predict", "-i", tmp_path, "-o", "x" * 300)):
-        write_npz(tmp_path / "2D.npz", imgs=good_image(), boxes=good_box())
-        result = repmedsam(*arguments)
-        assert result.code in (2, 3)
-        assert len(result.err.splitlines()) == 1
-
-
-WARNINGS = st.lists(st.one_of(st.text(), st.integers(1, 9**9).map("box {} [nan nan 3 4]: is not finite".format)))
-
-
-@given(warnings=WARNINGS, times=st.integers(1, 100))
-def test_warnings_are_few_printable_lines_and_none_is_forgotten(warnings: list[str], times: int) -> None:
-    kept = cut(warnings * times)
-    assert len(kept) <= MOST_WARNINGS
-    assert all(line.isprintable() for line in kept)
-    if len(warnings) * times > MOST_WARNINGS:
-        more = [int(line.split()[0]) for line in kept if " more warnings of " in line]
-        assert sum(more) + len(kept) - len(more) == len(warnings) * times
-    else:
-        assert len(kept) == len(warnings) * times
-
-
 def test_thousands_of_warnings_of_a_case_become_twenty_lines(run_folder: Path) -> None:
     boxes = np.concatenate([good_box(), np.full((60000, 4), np.nan)])
     write_npz(run_folder / "inputs" / "2D_0.npz", imgs=good_image(), boxes=boxes)
@@ -382,34 +276,3 @@ def test_thousands_of_warnings_of_a_case_become_twenty_lines(run_folder: Path) -
     assert process.returncode == 0
     assert len(err.splitlines()) == MOST_WARNINGS
     assert "59981 more warnings of the kind: box 21 [nan nan nan nan]: is not finite" in err
-
-
-@given(name=st.text(), case=st.text(), number=st.integers(1, 65535))
-def test_the_table_has_a_row_an_object_and_no_cell_is_a_formula(name: str, case: str, number: int) -> None:
-    objects = [
-        ObjectReport(number, name, [1, 2.5, 3, 4], 0.25, 12, 3.0, None, ["=1+1"]),
-        ObjectReport(2, "b", [0] * 6, None),
-    ]
-    table = label_table([CaseReport(case, "ok", objects=objects), CaseReport("bad", "failed", objects=objects)])
-    first, second = csv.DictReader(io.StringIO(table.decode(), newline=""))
-    assert tuple(first) == COLUMNS
-    assert not any(str(cell).startswith(("=", "+", "-", "@")) for cell in first.values())
-    assert first["name"].isprintable()
-    cells = [
-        first[column] for column in ("label", "x_min", "y_min", "z_min", "y_max", "voxels", "area_mm2", "confidence")
-    ]
-    assert cells == [str(number), "1", "2.5", "", "4", "12", "3", "0.25"]
-    assert second["z_max"] == "0"
-    assert second["confidence"] == second["voxels"] == ""
-
-
-def test_the_slowest_and_the_least_sure_cases_are_named_where_there_are_many() -> None:
-    many = [
-        CaseReport(f"{i}.npz", "ok", seconds=i, objects=[ObjectReport(7, "liver", [0, 0, 1, 1], 1 - i / 10)])
-        for i in range(8)
-    ]
-    assert summary(many[:3]) == []
-    assert summary(many) == [
-        "slowest: 7.npz 7.00 s, 6.npz 6.00 s, 5.npz 5.00 s",
-        "least sure: 7.npz label 7 liver (0.30), 6.npz label 7 liver (0.40), 5.npz label 7 liver (0.50)",
-    ]
