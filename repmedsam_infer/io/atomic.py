@@ -16,8 +16,9 @@ MOST_BYTES = 200  # of a name that is kept whole in that of its `.part`; file sy
 LEFTOVER = re.compile(rf"\.(.+)\.[0-9a-f]{{8}}{re.escape(SUFFIX)}", re.DOTALL)
 
 
-def write_atomic(path: Path, content: bytes | memoryview) -> None:
-    """Put `content` at `path`, replacing what is there in one step, also a link or a device; a folder is not replaced.
+def write_atomic(path: Path, content: bytes | memoryview, mode: int = 0o666) -> None:
+    """Put `content` at `path`, with the permissions `mode` less the umask, replacing what is there in one step, also a
+    link or a device; a folder is not replaced.
 
     A failure leaves `path` as it was and nothing beside it; a kill may leave a hidden `.part` file, never a torn
     `path` (`sweep` removes it).
@@ -27,15 +28,15 @@ def write_atomic(path: Path, content: bytes | memoryview) -> None:
 
     """
     try:
-        write_and_rename(path, content)
+        write_and_rename(path, content, mode)
     except FileNotFoundError:  # another run that began just now swept the `.part`; or the folder is gone
-        write_and_rename(path, content)
+        write_and_rename(path, content, mode)
 
 
-def write_and_rename(path: Path, content: bytes | memoryview) -> None:
+def write_and_rename(path: Path, content: bytes | memoryview, mode: int) -> None:
     temporary = path.with_name(f".{kept_name(path.name)}.{secrets.token_hex(4)}{SUFFIX}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
