@@ -7,6 +7,9 @@
         ├── CaseReadError      the input file is unreadable, unsafe or not what the contract says
         └── CaseWriteError     its result could not be written
 
+A run that a signal ends puts down what was done, and exits with 128 and the signal's number, as shells have it: 129 for
+SIGHUP (a closed terminal), 130 for SIGINT (Ctrl-C), 143 for SIGTERM (`docker stop`, Slurm).
+
 UsageError and CaseReadError are `ValueError`s, too, as Python has it for arguments that make no sense.
 
 Messages are for the user: which file, what is wrong, what to do. What files say may be part of them, so each is one

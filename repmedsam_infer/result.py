@@ -69,11 +69,15 @@ class Result:
 def count_pixels(labels: Segmentation, count: int) -> NDArray[np.int64]:
     """(count + 1,) pixels of 0 and of each label of an (H, W) or (D, H, W) map.
 
-    Plane by plane: numpy counts in numbers of 8 bytes, which a volume at once would take for every voxel.
+    Plane by plane: numpy counts in numbers of 8 bytes, which a volume at once would take for every voxel. Most planes
+    of a volume are background alone.
     """
     pixels = np.zeros(count + 1, np.int64)
     for plane in labels if labels.ndim == 3 else labels[None]:
-        pixels += np.bincount(plane.ravel(), minlength=count + 1)
+        if plane.any():
+            pixels += np.bincount(plane.ravel(), minlength=count + 1)
+        else:
+            pixels[0] += plane.size
     return pixels
 
 

@@ -76,6 +76,8 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, repmedsam: Repmedsam) -> Non
         (("predict", "-i", tmp_path / "nowhere", "-o", out), "does not exist"),
         (("predict", "-i", empty, "-o", out), "no .npz files"),
         (("predict", "-i", full, "-o", full), "are the same"),
+        (("predict", "-i", full / "2D.npz", "-o", out), "is a file, and a folder of npz cases is needed"),
+        (("segment", full / "2D.npz", "--box", "1,1,9,9", "-o", out, "--overwrite", "--resume"), "exclude"),
         (("predict", "-i", full, "-o", out, "--engine", "abacus"), "openvino, torch"),
         (("predict", "-i", full, "-o", out, "--overwrite", "--resume"), "exclude"),
         (("predict", "-i", full, "-o", out, "--threads", "-3"), "threads"),

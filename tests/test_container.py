@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_all_samples_under_any_user_shut_off_from_everything(
         shutil.copy(path, inputs)
     done = run(inputs, outputs, *user, "-e", "HOME=")
     assert done.returncode == 0, done.stderr
-    assert names(outputs) == sorted([*names(inputs), "efficiency.csv", "report.json"])
+    assert names(outputs) == sorted([*names(inputs), "efficiency.csv", "labels.csv", "report.json"])
     for path in inputs.iterdir():
         with np.load(path) as case, np.load(outputs / path.name) as result:
             assert result["segs"].shape == case["gts"].shape
@@ -77,7 +78,7 @@ def test_the_challenges_own_command(folders: tuple[Path, Path], samples: Path) -
         *(IMAGE, "/bin/bash", "-c", "sh predict.sh"),
     )
     assert done.returncode == 0, done.stderr
-    assert names(outputs) == ["2DBox_US_phantom_0000.npz", "efficiency.csv", "report.json"]
+    assert names(outputs) == ["2DBox_US_phantom_0000.npz", "efficiency.csv", "labels.csv", "report.json"]
     assert names(inputs) == ["2DBox_US_phantom_0000.npz"]
 
 
@@ -89,7 +90,7 @@ def test_a_bad_case_fails_alone(folders: tuple[Path, Path]) -> None:
     assert done.returncode == 1
     assert "2D_bad.npz" in done.stderr
     assert "Traceback" not in done.stderr
-    assert names(outputs) == ["2D_good.npz", "efficiency.csv", "report.json"]
+    assert names(outputs) == ["2D_good.npz", "efficiency.csv", "labels.csv", "report.json"]
 
 
 def test_a_file_that_may_not_be_read_fails_alone(folders: tuple[Path, Path]) -> None:
@@ -175,6 +176,28 @@ def test_the_command_is_found_and_is_of_the_version_that_the_labels_say() -> Non
     labels = json.loads(docker("image", "inspect", IMAGE).stdout)[0]["Config"]["Labels"]
     assert labels["org.opencontainers.image.version"] == json.loads(done.stdout)["repmedsam"]
     assert re.fullmatch("[0-9a-f]{40}(-dirty)?", labels["org.opencontainers.image.revision"])
+
+
+def test_docker_stop_ends_a_run_within_seconds_with_reports_of_what_was_done(folders: tuple[Path, Path]) -> None:
+    inputs, outputs = folders
+    for i in range(500):
+        write_npz(inputs / f"2D_{i}.npz", imgs=good_image(), boxes=good_box())
+    name = "repmedsam-stop-test"
+    docker("rm", "-f", name)
+    mounts = ["-v", f"{inputs}:/workspace/inputs:ro", "-v", f"{outputs}:/workspace/outputs"]
+    docker("run", "-d", "--name", name, *HARDENED, *mounts, IMAGE, "sh", "predict.sh")
+    try:
+        while not list(outputs.glob("*.npz")):
+            time.sleep(0.1)
+        start = time.monotonic()
+        docker("stop", "-t", "30", name)
+        assert time.monotonic() - start < 10
+        assert docker("inspect", "-f", "{{.State.ExitCode}}", name).stdout.strip() == "143"
+    finally:
+        docker("rm", "-f", name)
+    report = json.loads((outputs / "report.json").read_text())
+    assert report["stopped_by"] == "SIGTERM"
+    assert [case["case"] for case in report["cases"]] == [path for path in names(outputs) if path.endswith(".npz")]
 
 
 @pytest.mark.real

@@ -53,6 +53,7 @@ def test_every_bad_case_fails_alone_with_a_message_that_names_it(
         "2D_a_good.npz",
         "3D_z_good.npz",
         "efficiency.csv",
+        "labels.csv",
         "report.json",
     ]
     report = json.loads((tmp_path / "out" / "report.json").read_text())

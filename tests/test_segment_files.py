@@ -1,5 +1,6 @@
 """Real files in, label maps in the same place out: by the command line, with the network and with boxes filled."""
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -189,13 +190,67 @@ def test_kinds_in_their_own_kind_and_one_bad_input_stops_no_other(tmp_path: Path
         *("--boxes", tmp_path / "boxes.csv", "-o", tmp_path / "out"),
     )
     assert result.code == 1
-    names = {"photo.png", "mr.nii.gz", "v.mha", "report.json", "efficiency.csv"}
+    names = {"photo.png", "mr.nii.gz", "v.mha", "report.json", "efficiency.csv", "labels.csv"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     assert "error: broken.nii.gz: is not a NIfTI file" in result.err
     assert "became 0 to 255" not in result.err
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["counts"] == {"ok": 3, "failed": 1, "skipped": 0}
     assert cv2.imread(str(tmp_path / "out" / "photo.png"), cv2.IMREAD_UNCHANGED) is not None
+    with (tmp_path / "out" / "labels.csv").open() as file:
+        rows = [[row[key] for key in ("case", "name", "voxels", "warnings")] for row in csv.DictReader(file)]
+    assert rows[:2] == [["photo.jpg", "lesion", "1200", ""], ["mr.nii", "a", "64", ""]]
+    assert rows[2:] == [["mr.nii", "b", "0", "nothing is marked"], ["v.mha", "c", "27", ""]]  # a lies on top of b
+
+
+@pytest.mark.usefixtures("filled")
+def test_several_at_a_time_and_resumed_is_what_one_after_another_gives(tmp_path: Path, repmedsam: Repmedsam) -> None:
+    images = [write_nifti(tmp_path / f"{i}.nii", np.arange(120, dtype=np.int16).reshape(4, 5, 6) + i) for i in range(5)]
+    boxes = {"cases": {f"{i}": [{"box": [0, 0, 0, i, 3, 3], "name": f"organ {i}"}] for i in range(5)}}
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    arguments = ("segment", *images, "--boxes", tmp_path / "boxes.json", "--threads", 2)
+    assert repmedsam(*arguments, "-o", tmp_path / "one").code == 0
+    assert repmedsam(*arguments, "-o", tmp_path / "several", "--jobs", 2).code == 0
+    table = (tmp_path / "one" / "labels.csv").read_text()
+    assert (tmp_path / "several" / "labels.csv").read_text() == table
+
+    assert repmedsam(*arguments, "-o", tmp_path / "several").code == 2
+    (tmp_path / "several" / "3.nii.gz").unlink()
+    kept = (tmp_path / "several" / "1.nii.gz").stat().st_mtime_ns
+    resumed = repmedsam(*arguments, "-o", tmp_path / "several", "--resume", "--overlay", tmp_path / "pictures")
+    assert resumed.code == 0
+    assert "skipped" not in resumed.out  # none has an overlay yet
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {f"{i}.png" for i in range(5)}
+    assert (tmp_path / "several" / "1.nii.gz").stat().st_mtime_ns > kept
+    (tmp_path / "several" / "3.nii.gz").unlink()
+    resumed = repmedsam(*arguments, "-o", tmp_path / "several", "--resume", "--overlay", tmp_path / "pictures")
+    assert resumed.out.count("skipped") == 4
+    assert (tmp_path / "several" / "labels.csv").read_text() == table
+    report = json.loads((tmp_path / "several" / "report.json").read_text())
+    assert report["counts"] == {"ok": 1, "failed": 0, "skipped": 4}
+    for i, case in enumerate(report["cases"]):
+        assert case["input"] == str(images[i])
+        assert case["output"] == f"{i}.nii.gz"
+        assert case["overlay"] == str(tmp_path / "pictures" / f"{i}.png")
+
+
+@pytest.mark.usefixtures("filled")
+def test_the_table_beside_one_file_has_millilitres_and_is_replaced_by_its_like_alone(
+    tmp_path: Path, repmedsam: Repmedsam
+) -> None:
+    image = write_nifti(tmp_path / "i.nii", np.arange(120, dtype=np.int16).reshape(4, 5, 6), np.diag([2, 1, 5, 1]))
+    arguments = ("segment", image, "--box", "1,2,0,4,3,3", "-o")
+    assert repmedsam(*arguments, tmp_path / "l.nii.gz").code == 0
+    with (tmp_path / "l.labels.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["voxels"], row["volume_ml"], row["area_mm2"]) == ("32", "0.32", "")
+    assert [row[f"{axis}_{end}"] for end in ("min", "max") for axis in "xyz"] == ["1", "2", "0", "4", "3", "3"]
+    assert repmedsam(*arguments, tmp_path / "l.nrrd").code == 0  # its table takes the other's place
+    (tmp_path / "m.labels.csv").write_text("somebody's notes")
+    refused = repmedsam(*arguments, tmp_path / "m.nrrd")
+    assert refused.code == 2
+    assert "m.labels.csv is already there" in refused.err
+    assert "--resume is for a folder" in repmedsam(*arguments, tmp_path / "n.nrrd", "--resume").err
 
 
 @pytest.mark.usefixtures("filled")
@@ -260,6 +315,7 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, repmedsam: Repmedsam) -> Non
     image = write_nifti(tmp_path / "i.nii", np.arange(120, dtype=np.int16).reshape(4, 5, 6))
     other = write_nifti(tmp_path / "j.nii", np.arange(120, dtype=np.int16).reshape(4, 5, 6))
     (tmp_path / "there.nii").write_text("")
+    (tmp_path / "l.labels.csv").write_text("x_min,y_min,z_min,x_max,y_max,z_max\n0,0,0,3,3,3\n")
     (tmp_path / "a").mkdir()
     twin = write_nifti(tmp_path / "a" / "i.nii.gz", np.zeros((4, 5, 6), np.int16))
     box, out = ("--box", "0,0,0,3,3,3"), tmp_path / "out"
@@ -280,6 +336,8 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, repmedsam: Repmedsam) -> Non
         ((image, "-o", tmp_path / "l.nii", *box, "--format", ".nrrd"), "contradict"),
         ((image, "-o", tmp_path / "there.nii", *box), "already there"),
         ((image, "-o", image, *box, "--overwrite"), "which is read"),
+        ((image, "-o", tmp_path / "l.nii", "--boxes", tmp_path / "l.labels.csv"), "which is read"),
+        ((image, other, "-o", out, "--boxes-from", tmp_path, "--resume", "--overwrite"), "exclude"),
         ((image, twin, "-o", out, "--boxes-from", tmp_path), "two inputs"),
         ((image, other, "-o", tmp_path / "l.nii", "--boxes-from", tmp_path), "cannot go into one file"),
     ]:

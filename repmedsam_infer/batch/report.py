@@ -1,4 +1,4 @@
-"""What a run leaves beside the segmentations: efficiency.csv for the challenge, report.json for programs."""
+"""What is known of each case of a run, and how it is read back: report.json and efficiency.csv of an earlier run."""
 
 import contextlib
 import csv
@@ -6,36 +6,46 @@ import io
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from repmedsam_infer.errors import CaseError, UsageError
-from repmedsam_infer.io.atomic import write_atomic
+from repmedsam_infer.batch.warning_list import by_label, cut
+from repmedsam_infer.errors import CaseError, RepMedSAMError, UsageError, printable
+from repmedsam_infer.io.atomic import read_regular
+from repmedsam_infer.result import ObjectResult
+from repmedsam_infer.segmentation.segment import DOUBTFUL
+from repmedsam_infer.system.shortage import is_shortage
 
 EFFICIENCY, REPORT = "efficiency.csv", "report.json"
-MAX_REPORT_BYTES = 256 << 20  # of a report.json; ours take about 100 bytes an object
+MAX_REPORT_BYTES = 256 << 20  # of a report.json from anywhere; ours take about 400 bytes an object
 STATUSES = ("ok", "failed", "skipped")
 
 
 @dataclass(frozen=True)
 class ObjectReport:
     """One object: its label in the result, its name, its box as it was given, the DSC that its mask is estimated to
-    have, 0 to 1, or None.
+    have, 0 to 1, or None; pixels or voxels of the label, None where an older run did not count them; of a picture its
+    area, of a volume its volume, where spacing is known; what was odd about it.
     """
 
     label: int
     name: str
     box: list[float]
     confidence: float | None
+    pixels: int | None = None
+    area_mm2: float | None = None
+    volume_ml: float | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass
 class CaseReport:
     """One case: seconds in all and by stage, slices encoded, boxes given and labels segmented, the objects, what was
-    odd, what went wrong.
+    odd, what went wrong; the input's path, the result's file name in its folder, the overlay's path, where they are
+    known.
     """
 
     case: str
@@ -48,18 +58,28 @@ class CaseReport:
     objects: list[ObjectReport] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     error: str | None = None
+    input: str | None = None
+    output: str | None = None
+    overlay: str | None = None
 
-    def add_objects(
-        self, labels: Sequence[int], boxes: Sequence[Sequence[float]], confidence: Sequence[float], names: Sequence[str]
-    ) -> None:
-        """Put down the objects that were segmented. names: of all boxes that were given, by label; none for npz."""
-        for label, box, dsc in zip(labels, boxes, confidence, strict=True):
-            name = names[label - 1] if names else f"object {label}"
-            self.objects.append(ObjectReport(label, name, list(box), None if math.isnan(dsc) else dsc))
+    def add_objects(self, objects: Iterable[ObjectResult]) -> None:
+        """Put down the objects that were segmented; each takes its part of the warnings that are there by now."""
+        odd = by_label(self.warnings)
+        for one in objects:
+            notes = odd.get(one.label, [])
+            if one.pixels == 0:
+                notes = [*notes, "nothing is marked"]
+            if one.confidence is not None and one.confidence < DOUBTFUL:
+                notes = [*notes, "low confidence"]
+            self.objects.append(
+                ObjectReport(
+                    one.label, one.name, list(one.box), one.confidence, one.pixels, one.area_mm2, one.volume_ml, notes
+                )
+            )
         self.labels = len(self.objects)
 
     def fail(self, error: str) -> None:
-        self.status, self.error = "failed", error
+        self.status, self.error = "failed", printable(error)
 
     @contextlib.contextmanager
     def timed(self) -> Iterator[None]:
@@ -69,34 +89,16 @@ class CaseReport:
             yield
         except CaseError as error:
             self.fail(str(error))
-        except MemoryError:
-            self.fail(f"{self.case}: there is not enough memory for it; give the process or container more")
-        except Exception as error:  # a bug of ours, or of a library
-            self.fail(f"{self.case}: internal error, please report it: {type(error).__name__}: {error}")
+        except RepMedSAMError as error:
+            self.fail(f"{self.case}: {error}")
+        except Exception as error:
+            if is_shortage(error):
+                self.fail(f"{self.case}: there is not enough memory for it; give the process or container more")
+            else:  # a bug of ours, or of a library
+                self.fail(f"{self.case}: internal error, please report it: {type(error).__name__}: {error}")
         finally:
             self.seconds = time.perf_counter() - start
-
-
-def write_reports(outputs: Path, cases: list[CaseReport], setting: dict[str, Any]) -> None:
-    """Write both files into `outputs`.
-
-    efficiency.csv keeps the rows of cases that this run did not do: the challenge starts us once a case, on one folder.
-
-    Raises:
-        OSError: they could not be written.
-
-    """
-    rows = read_efficiency(outputs / EFFICIENCY)
-    rows.update({report.case: f"{report.seconds:.4f}" for report in cases if report.status == "ok"})
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["case", "time"])
-    writer.writerows(sorted(rows.items()))
-    write_atomic(outputs / EFFICIENCY, table.getvalue().encode())
-
-    counts = {status: sum(c.status == status for c in cases) for status in ("ok", "failed", "skipped")}
-    content = {**setting, "counts": counts, "cases": [rounded(asdict(c)) for c in cases]}
-    write_atomic(outputs / REPORT, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+            self.warnings = cut(self.warnings)
 
 
 @dataclass(frozen=True)
@@ -107,27 +109,22 @@ class Run:
     cases: dict[str, CaseReport]
 
 
-def read_run(segs: Path) -> Run:
+def read_run(segs: Path, most: int = MAX_REPORT_BYTES) -> Run:
     """Return what the run says of itself; nothing where it left no report.json.
 
     Raises:
-        UsageError: the file is not what predict writes.
+        UsageError: the file is not what predict writes, or has more than `most` bytes.
 
     """
     path = segs / REPORT
     try:
-        if path.stat().st_size > MAX_REPORT_BYTES:
-            raise UsageError(f"{path} is larger than {MAX_REPORT_BYTES >> 20} MiB: predict writes no such file")
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_regular(path, most))
         cases = [read_case_report(raw) for raw in content["cases"]]
     except FileNotFoundError:
         return Run({}, {})
-    except UsageError:  # of the size: a ValueError, too
-        raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise UsageError(
-            f"{path} cannot be read ({type(error).__name__}: {error}): remove it, or run predict again"
-        ) from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        raise UsageError(f"{path} cannot be read ({reason}): remove it, or run predict again") from error
     return Run({key: value for key, value in content.items() if key != "cases"}, {c.case: c for c in cases})
 
 
@@ -146,15 +143,35 @@ def read_case_report(raw: Any) -> CaseReport:
         labels=int(raw.get("labels", 0)),
         objects=[read_object_report(one) for one in raw.get("objects", [])],
         warnings=[str(warning) for warning in raw.get("warnings", [])],
-        error=None if raw.get("error") is None else str(raw["error"]),
+        error=text_or_none(raw.get("error")),
+        input=text_or_none(raw.get("input")),
+        output=text_or_none(raw.get("output")),
+        overlay=text_or_none(raw.get("overlay")),
     )
 
 
 def read_object_report(raw: Any) -> ObjectReport:
     """Raise as `read_case_report`."""
-    confidence = None if raw.get("confidence") is None else number(raw["confidence"])
     box = [float(value) for value in raw["box"]]
-    return ObjectReport(int(raw["label"]), str(raw.get("name", "")), box, confidence)
+    pixels = number_or_none(raw.get("pixels"))
+    return ObjectReport(
+        int(raw["label"]),
+        str(raw.get("name", "")),
+        box,
+        number_or_none(raw.get("confidence")),
+        None if pixels is None else int(pixels),
+        number_or_none(raw.get("area_mm2")),
+        number_or_none(raw.get("volume_ml")),
+        [str(warning) for warning in raw.get("warnings", [])],
+    )
+
+
+def text_or_none(raw: Any) -> str | None:
+    return None if raw is None else str(raw)
+
+
+def number_or_none(raw: Any) -> float | None:
+    return None if raw is None else number(raw)
 
 
 def number(raw: Any) -> float:
@@ -167,10 +184,22 @@ def number(raw: Any) -> float:
 def read_efficiency(path: Path) -> dict[str, str]:
     """Rows of an earlier run; none where the file is missing or not ours."""
     try:
-        with path.open(newline="") as file:
-            return {row["case"]: row["time"] for row in csv.DictReader(file) if row.get("case") and row.get("time")}
+        text = read_regular(path, MAX_REPORT_BYTES).decode("utf-8", "surrogateescape")
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        return {row["case"]: row["time"] for row in rows if row.get("case") and row.get("time")}
     except (OSError, KeyError, ValueError, csv.Error):
         return {}
+
+
+def as_json(report: CaseReport) -> dict[str, Any]:
+    """Return what JSON holds of it."""
+    content: dict[str, Any] = rounded(asdict(report))
+    return content
+
+
+def json_bytes(content: Any, indent: int | None = None) -> bytes:
+    r"""UTF-8; half surrogates, which names of files may hold, become \ud800 and so on, as JSON writes them."""
+    return json.dumps(content, indent=indent, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def rounded(value: Any) -> Any:

@@ -1,18 +1,22 @@
-"""A folder of cases: find them, do each one apart from the others, put down what happened."""
+"""A folder of npz cases: find them, and do each one."""
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from repmedsam_infer.batch.progress import Watcher
 from repmedsam_infer.batch.report import CaseReport
-from repmedsam_infer.case import find_cases, is_volume_name, read_case, write_segmentation
+from repmedsam_infer.batch.runner import Do, Task, check_new, run_tasks
+from repmedsam_infer.case import Case, find_cases, is_volume_name, read_case, write_segmentation
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.errors import SetupError, UsageError
-from repmedsam_infer.io.atomic import sweep
+from repmedsam_infer.io.atomic import sweep_all
 from repmedsam_infer.preprocess import Zoom
+from repmedsam_infer.result import objects_of
 from repmedsam_infer.segmentation.segment import doubts, segment
 from repmedsam_infer.segmentation.volume import Propagation
 from repmedsam_infer.system.stopwatch import Stopwatch
@@ -30,6 +34,11 @@ class Job:
     zoom: Zoom = "auto"
     propagation: Propagation = "ellipsoid"
 
+    def task(self, path: Path) -> Task:
+        """Return what becomes of the case at `path`."""
+        overlay = None if self.overlays is None else self.overlays / f"{path.stem}.png"
+        return Task(path, self.outputs / path.name, overlay)
+
 
 def cases_to_run(job: Job) -> list[Path]:
     """Return the cases of the input folder in order of name, after making sure that the run can start.
@@ -39,17 +48,16 @@ def cases_to_run(job: Job) -> list[Path]:
         SetupError: the output folder cannot be written.
 
     """
+    if job.inputs.is_file():
+        raise UsageError(
+            f"{job.inputs} is a file, and a folder of npz cases is needed; `repmedsam segment` takes images as they are"
+        )
     paths = find_cases(job.inputs)
     for folder in filter(None, (job.outputs, job.overlays)):
         make_writable_folder(folder)
     if job.inputs.resolve() == job.outputs.resolve():
         raise UsageError("input and output folder are the same: the results would replace the cases")
-    existing = [p.name for p in paths if (job.outputs / p.name).exists()]
-    if existing and not (job.overwrite or job.resume):
-        raise UsageError(
-            f"{len(existing)} of {len(paths)} results are already in {job.outputs} ({existing[0]}, ...): "
-            "use --overwrite to replace them or --resume to keep them"
-        )
+    check_new([job.task(path) for path in paths], overwrite=job.overwrite, resume=job.resume)
     return paths
 
 
@@ -57,7 +65,8 @@ def make_writable_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SetupError(f"the output folder {folder} cannot be made ({error.strerror})") from error
+        reason = "there is a file of that name" if isinstance(error, FileExistsError) else error.strerror
+        raise SetupError(f"the output folder {folder} cannot be made ({reason}): name another") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         user = f" by user {os.getuid()}" if hasattr(os, "getuid") else ""
         raise SetupError(
@@ -66,55 +75,63 @@ def make_writable_folder(folder: Path) -> None:
         )
 
 
-def run(job: Job, paths: list[Path], pool: EnginePool, at_once: int = 1) -> Iterator[CaseReport]:
-    """Segment `at_once` cases at a time, and report on each in order; a failure is that case's own."""
-
-    def do(path: Path) -> CaseReport:
-        target = job.outputs / path.name
-        sweep(target)
-        if job.resume and target.exists():
-            return CaseReport(path.name, "skipped")
-        with pool.engine(volumes=is_volume_name(path.name)) as engine:
-            return do_case(path, target, engine, job.overlays, job.zoom, job.propagation)
-
-    if at_once == 1:  # in this thread: an interruption stops it at once
-        yield from map(do, paths)
-        return
-    threads = ThreadPoolExecutor(at_once)
-    try:
-        yield from threads.map(do, paths)
-    finally:
-        threads.shutdown(cancel_futures=True)  # those begun are finished, and none is torn
+def run(job: Job, paths: Sequence[Path], pool: EnginePool, at_once: int = 1) -> Iterator[CaseReport]:
+    """Segment `at_once` cases at a time, and report on each in order; a failure is that case's own. Nothing is resumed,
+    shown or put down.
+    """
+    tasks = [job.task(path) for path in paths]
+    sweep_all(task.target for task in tasks)
+    return run_tasks(tasks, doing(job, pool), at_once, {}, Watcher(len(tasks)), lambda _: None)
 
 
-def do_case(
-    path: Path,
-    target: Path,
-    engine: Engine,
-    overlays: Path | None = None,
-    zoom: Zoom = "auto",
-    propagation: Propagation = "ellipsoid",
+def doing(job: Job, pool: EnginePool) -> Do:
+    """Return what does a case of the job, with an engine of the pool."""
+
+    def do(task: Task, watch: Stopwatch) -> CaseReport:
+        with pool.engine(volumes=is_volume_name(task.name)) as engine:
+            return do_task(task, engine, watch, job.zoom, job.propagation)
+
+    return do
+
+
+def do_case(path: Path, target: Path, engine: Engine) -> CaseReport:
+    """`do_task` of one file, as it is by default."""
+    return do_task(Task(path, target), engine, Stopwatch())
+
+
+def do_task(
+    task: Task, engine: Engine, watch: Stopwatch, zoom: Zoom = "auto", propagation: Propagation = "ellipsoid"
 ) -> CaseReport:
-    """Read, segment and write one case; never raises but for KeyboardInterrupt and its like."""
-    watch = Stopwatch()
-    report = CaseReport(path.name, "ok", stages=watch.seconds)
+    """Read, segment and write one case; never raises but for Stopped and its like."""
+    report = task.report(watch)
     with report.timed():
         with watch("read"):
-            case = read_case(path)
+            case = read_case(task.input)
+        watch.expected = slices_of(case)
         report.boxes = case.boxes.count
         report.warnings += case.warnings
         segmented = segment(case, engine, watch, zoom, propagation)
         segs = segmented.labels
         report.encodings = watch.calls.get("encode", 0)
         with watch("write"):
-            write_segmentation(target, segs)
+            write_segmentation(task.target, segs)
+        names = [f"object {label}" for label in range(1, case.boxes.count + 1)]
+        spacing = None if case.spacing is None else case.spacing[-segs.ndim :].tolist()
+        report.add_objects(objects_of(segs, case.boxes, segmented.confidence, names, spacing))
         report.warnings += doubts(case.boxes.labels, segmented.confidence)
-        report.add_objects(
-            case.boxes.labels.tolist(), case.boxes.corners.tolist(), segmented.confidence.tolist(), names=()
-        )
-        if overlays is not None:
+        if task.overlay is not None:
             from repmedsam_infer.drawing.overlay import write_overlay
 
             with watch("overlay"):
-                write_overlay(overlays / f"{path.stem}.png", case, segs)
+                write_overlay(task.overlay, case, segs)
     return report
+
+
+def slices_of(case: Case) -> int:
+    """Return how many slices of a volume boxes span, each of which is encoded once; 0 where that is not known yet."""
+    if not case.is_volume or case.boxes.open_ended:
+        return 0
+    spanned = np.zeros(case.shape[0], bool)
+    for first, last in np.rint(case.boxes.corners[:, [2, 5]]).astype(int).tolist():
+        spanned[first : last + 1] = True
+    return int(spanned.sum())

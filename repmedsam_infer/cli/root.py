@@ -6,9 +6,13 @@ from typing import Annotated
 import typer
 
 from repmedsam_infer import __version__
-from repmedsam_infer.errors import RepMedSAMError
+from repmedsam_infer.errors import EXIT_OK, EXIT_USAGE
+from repmedsam_infer.system.process import exit_code_of
 
-EXIT_CODES = "Exit codes: 0 all well; 1 some case failed; 2 wrong usage; 3 weights or environment."
+EXIT_CODES = (
+    "Exit codes: 0 all well; 1 some case failed; 2 wrong usage; 3 weights or environment; 129, 130, 143 ended by "
+    "SIGHUP, SIGINT (Ctrl-C), SIGTERM."
+)
 
 PURPOSE = "Segment what boxes mark on medical images, on an ordinary CPU. For research, not for diagnosis."
 
@@ -38,9 +42,14 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; every error of ours becomes one line and its exit code."""
+    """Run the command line; whatever ends it becomes one line and its exit code."""
+    sys.exit(exit_code_of(command_line))
+
+
+def command_line() -> int:
+    """Return the exit code of what was asked for."""
     try:
         app()
-    except RepMedSAMError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else EXIT_USAGE
+    return EXIT_OK

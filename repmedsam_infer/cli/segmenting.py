@@ -8,6 +8,10 @@ import typer
 from repmedsam_infer.cli.root import app
 from repmedsam_infer.commands import options as opt
 from repmedsam_infer.errors import EXIT_CASE_FAILED, UsageError
+from repmedsam_infer.system.process import check_address_space
+
+Jobs = Annotated[int, typer.Option(min=1, help="Cases at a time; they share the threads.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Skip cases whose results are already there.")]
 
 
 @app.command("predict")
@@ -17,24 +21,23 @@ def predict_command(
     engine: opt.Engine = "openvino",
     precision: opt.Precision = "auto",
     threads: opt.Threads = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Cases at a time; they share the threads.")] = 1,
+    jobs: Jobs = 1,
     weights: opt.Weights = None,
     zoom: opt.Zoom = "auto",
     propagation: opt.Propagation = "ellipsoid",
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Skip cases whose results are already there.")] = False,
+    resume: Resume = False,
     overlay: opt.Overlay = None,
 ) -> None:
     """Segment every case of a folder.
 
-    A file whose name begins with 3D is a volume, any other a picture. Beside the segmentations go efficiency.csv and
-    report.json. A case that fails is reported and leaves the others alone.
+    A file whose name begins with 3D is a volume, any other a picture. Beside the segmentations go efficiency.csv,
+    report.json and labels.csv, a table of all objects. A case that fails is reported and leaves the others alone.
 
     Example: repmedsam predict -i cases -o segs --overlay pictures
     """
-    if overwrite and resume:
-        raise UsageError("--overwrite and --resume exclude each other")
+    check_choice(overwrite=overwrite, resume=resume)
     from repmedsam_infer.batch.run import Job
     from repmedsam_infer.commands.predict import predict
     from repmedsam_infer.preprocess import check_zoom
@@ -70,18 +73,22 @@ def segment_command(
     engine: opt.Engine = "openvino",
     precision: opt.Precision = "auto",
     threads: opt.Threads = 0,
+    jobs: Jobs = 1,
     weights: opt.Weights = None,
     zoom: opt.Zoom = "auto",
     propagation: opt.Propagation = "ellipsoid",
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
+    resume: Resume = False,
 ) -> None:
     """Segment files as they are (NIfTI, DICOM, NRRD, MetaImage, PNG, JPEG, TIFF): a label map in the same place.
 
-    Label 1 is the first box, label 2 the second. An input that fails is reported and leaves the others alone.
+    Label 1 is the first box, label 2 the second. An input that fails is reported and leaves the others alone. A table
+    of all objects goes beside the label maps (labels.csv), into a folder also report.json and efficiency.csv.
 
     Example: repmedsam segment ct.nii.gz --boxes boxes.json --window abdomen -o labels.nii.gz
     """
+    check_choice(overwrite=overwrite, resume=resume)
     from repmedsam_infer.commands.reading import make_reading
     from repmedsam_infer.commands.segment import FileJob, segment_files
     from repmedsam_infer.formats.boxes.source import box_source
@@ -93,10 +100,17 @@ def segment_command(
     source = box_source(boxes, boxes_from, box or [], inputs)
     reading = make_reading(window, modality, series)
     way = check_propagation(propagation)
-    job = FileJob(inputs, output, source, reading, ending, overlay, overwrite, check_zoom(zoom), way)
-    code = segment_files(job, engine, precision, threads, weights)
+    job = FileJob(inputs, output, source, reading, ending, overlay, overwrite, check_zoom(zoom), way, resume)
+    code = segment_files(job, engine, precision, threads, weights, jobs)
     if code:
         raise typer.Exit(code)
+
+
+def check_choice(*, overwrite: bool, resume: bool) -> None:
+    """Check what commands that load the network have in common."""
+    if overwrite and resume:
+        raise UsageError("--overwrite and --resume exclude each other")
+    check_address_space()
 
 
 @app.command()

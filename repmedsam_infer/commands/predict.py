@@ -1,39 +1,45 @@
 """A folder of npz cases to a folder of segmentations: what `repmedsam predict` does, and the challenge's container.
 
 `python -m repmedsam_infer.commands.predict` is that container's entry, without options: it starts sooner than the
-command line.
+command line. Next to nothing is imported before signals are handled.
 """
 
-import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from repmedsam_infer.batch.progress import complain, follow
-from repmedsam_infer.batch.run import Job, cases_to_run
-from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_OK, RepMedSAMError
+from repmedsam_infer.system.process import check_address_space, end_process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from repmedsam_infer.batch.run import Job
 
 
 def predict(
-    job: Job,
+    job: "Job",
     engine: str = "openvino",
     precision: str = "auto",
     threads: int = 0,
     jobs: int = 1,
-    weights: Path | None = None,
+    weights: "Path | None" = None,
 ) -> int:
     """Do it, telling of every case; returns the exit code. Options as of `repmedsam predict`.
 
     Raises:
         UsageError, SetupError: the run cannot start.
+        Stopped: a signal came.
 
     """
+    from repmedsam_infer.batch.run import cases_to_run
+
     paths = cases_to_run(job)
 
     import cv2
 
     from repmedsam_infer.batch.provenance import provenance
-    from repmedsam_infer.batch.report import CaseReport, now, write_reports
-    from repmedsam_infer.batch.run import run
+    from repmedsam_infer.batch.report import now
+    from repmedsam_infer.batch.run import doing
+    from repmedsam_infer.batch.runner import do_run, show_failed
     from repmedsam_infer.case import is_volume_name
     from repmedsam_infer.engines.load import load_engines
     from repmedsam_infer.engines.pool import EnginePool
@@ -49,25 +55,25 @@ def predict(
     for volumes in sorted({is_volume_name(path.name) for path in paths}):
         pool.engines(volumes=volumes)
     load_seconds = round(time.perf_counter() - start, 4)
-    reports: list[CaseReport] = []
-    try:
-        reports.extend(follow(run(job, paths, pool, jobs), len(paths)))
-    finally:  # what was done is put down even where the run was interrupted
-        try:
-            used = provenance(pool, found, threads, started)
-            write_reports(job.outputs, reports, {**used, "jobs": jobs, "load_seconds": load_seconds})
-        except OSError as error:
-            complain(f"error: the reports could not be written to {job.outputs} ({error.strerror})")
-            return EXIT_CASE_FAILED
-    failed = sum(report.status == "failed" for report in reports)
-    if failed:
-        complain(f"{failed} of {len(reports)} cases failed")
-    return EXIT_CASE_FAILED if failed else EXIT_OK
+
+    def setting() -> dict[str, Any]:
+        return {**provenance(pool, found, threads, started), "jobs": jobs, "load_seconds": load_seconds}
+
+    tasks = [job.task(path) for path in paths]
+    code, reports = do_run(tasks, doing(job, pool), job.outputs, setting, at_once=jobs, resume=job.resume)
+    show_failed(reports)
+    return code
+
+
+def challenge() -> int:
+    """Every case of inputs/ to outputs/."""
+    check_address_space()
+    from pathlib import Path
+
+    from repmedsam_infer.batch.run import Job
+
+    return predict(Job(Path("inputs"), Path("outputs"), overwrite=True))
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(predict(Job(Path("inputs"), Path("outputs"), overwrite=True)))
-    except RepMedSAMError as problem:
-        complain(f"error: {problem}")
-        sys.exit(problem.exit_code)
+    end_process(challenge)

@@ -4,22 +4,29 @@ file ── read_scan ──> scan ── make_scan_case ──> case ── seg
 boxes ───────────────────────────┘
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from repmedsam_infer.batch.progress import complain, follow
+from repmedsam_infer.batch.label_table import is_table, label_table
 from repmedsam_infer.batch.provenance import provenance
-from repmedsam_infer.batch.report import CaseReport, now, write_reports
-from repmedsam_infer.batch.run import make_writable_folder
+from repmedsam_infer.batch.report import CaseReport, now
+from repmedsam_infer.batch.result_files import LABELS, write_one
+from repmedsam_infer.batch.run import make_writable_folder, slices_of
+from repmedsam_infer.batch.runner import Task, check_new, do_run
 from repmedsam_infer.commands.reading import Reading
-from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, EXIT_OK, SetupError, UsageError
+from repmedsam_infer.engines.load import load_engines
+from repmedsam_infer.engines.pool import EnginePool
+from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, SetupError, UsageError
 from repmedsam_infer.formats import check_holds, write_labels
 from repmedsam_infer.formats.boxes.source import BoxSource
 from repmedsam_infer.formats.endings import OUTPUTS, ending_of, name_of, own_ending
 from repmedsam_infer.formats.scan_case import make_scan_case
-from repmedsam_infer.io.atomic import sweep
 from repmedsam_infer.preprocess import Zoom
+from repmedsam_infer.result import objects_of
 from repmedsam_infer.segmentation.segment import doubts
 from repmedsam_infer.segmentation.volume import Propagation
 from repmedsam_infer.segmenter import Segmenter
@@ -43,6 +50,17 @@ class FileJob:
     overwrite: bool = False
     zoom: Zoom = "auto"
     propagation: Propagation = "ellipsoid"
+    resume: bool = False
+
+    def task(self, path: Path, target: Path) -> Task:
+        """Return what becomes of the input at `path`."""
+        overlay = None if self.overlays is None else self.overlays / f"{name_of(target)}.png"
+        return Task(path, target, overlay)
+
+    @property
+    def table(self) -> Path:
+        """Where the table of objects goes where the output is one file."""
+        return self.output.with_name(f"{name_of(self.output)}.{LABELS}")
 
 
 def targets_of(job: FileJob) -> list[Path]:
@@ -53,6 +71,26 @@ def targets_of(job: FileJob) -> list[Path]:
         SetupError: the folder cannot be written.
 
     """
+    targets = named_targets(job)
+    twice, count = Counter(targets).most_common(1)[0]
+    if count > 1:
+        raise UsageError(f"two inputs would be written to {twice}; segment them into folders of their own")
+    sources = {p.resolve() for p in (*job.inputs, job.boxes.file, job.boxes.labels) if p is not None}
+    table = job.table if targets[0] == job.output else job.output / LABELS
+    lost = [path for path in (*targets, table) if path.resolve() in sources]
+    if lost:
+        raise UsageError(f"the result would replace {lost[0]}, which is read; name another output")
+    if targets[0] == job.output:
+        check_new_file(job)
+    else:
+        check_new(list(map(job.task, job.inputs, targets)), overwrite=job.overwrite, resume=job.resume)
+    for folder in {target.parent for target in targets} | ({job.overlays} if job.overlays else set()):
+        make_writable_folder(folder)
+    return targets
+
+
+def named_targets(job: FileJob) -> list[Path]:
+    """Return where label maps go by name. Raises UsageError where an ending is none that can be written."""
     given, wanted = ending_of(job.output), f".{job.ending.lower().lstrip('.')}" if job.ending else ""
     if job.output.is_dir() or not given:
         endings = [wanted or own_ending(path) for path in job.inputs]
@@ -66,98 +104,105 @@ def targets_of(job: FileJob) -> list[Path]:
     for ending in {wanted or ending_of(target) for target in targets}:
         if ending not in OUTPUTS:
             raise UsageError(f"label maps cannot be written as {ending}; {', '.join(OUTPUTS)} are possible")
-    twice = [target for target in targets if targets.count(target) > 1]
-    if twice:
-        raise UsageError(f"two inputs would be written to {twice[0]}; segment them into folders of their own")
-    sources = {p.resolve() for p in (*job.inputs, job.boxes.file, job.boxes.labels) if p is not None}
-    lost = [target for target in targets if target.resolve() in sources]
-    if lost:
-        raise UsageError(f"the label map would replace {lost[0]}, which is read; name another output")
-    existing = [target for target in targets if target.exists()]
-    if existing and not job.overwrite:
-        raise UsageError(f"{existing[0]} is already there: use --overwrite to replace it")
-    for folder in {target.parent for target in targets} | ({job.overlays} if job.overlays else set()):
-        make_writable_folder(folder)
     return targets
 
 
+def check_new_file(job: FileJob) -> None:
+    """Raise UsageError where the one file that is to be written is there already, or something in its table's place."""
+    if job.resume:
+        raise UsageError(f"--resume is for a folder of results, and {job.output} is one file")
+    there = [path for path in (job.output, job.table) if os.path.lexists(path) and not is_table(path)]
+    if there and not job.overwrite:
+        raise UsageError(f"{there[0]} is already there: use --overwrite to replace it")
+
+
 def segment_files(
-    job: FileJob, engine: str = "openvino", precision: str = "auto", threads: int = 0, weights: Path | None = None
+    job: FileJob,
+    engine: str = "openvino",
+    precision: str = "auto",
+    threads: int = 0,
+    weights: Path | None = None,
+    jobs: int = 1,
 ) -> int:
     """Do it, telling of every input; returns the exit code. Options as of `repmedsam segment`.
 
-    Into a folder go report.json and efficiency.csv, too.
+    Into a folder go reports and the table of objects, too; beside a single file the table alone.
 
     Raises:
         UsageError, SetupError: the run cannot start.
+        Stopped: a signal came.
 
     """
     targets = targets_of(job)
     started = now()
     threads = threads or available_threads()
+    jobs = min(jobs, threads, len(targets))
+    if jobs > 1 and engine == "torch":
+        raise UsageError("the engine 'torch' does one case at a time: leave out --jobs")
     segmenter = Segmenter(
         engine=engine,  # type: ignore[arg-type]
         precision=precision,
-        threads=threads,
+        threads=max(1, threads // jobs),
         weights=weights,
         zoom=job.zoom,
         propagation=job.propagation,
     )
-    reports: list[CaseReport] = []
+    if jobs > 1:
+        segmenter.pool = EnginePool(
+            lambda volumes: load_engines(engine, segmenter.weights, threads, precision, volumes=volumes, jobs=jobs)
+        )
     unable: list[SetupError] = []
-    try:
-        reports.extend(follow(run(job, targets, segmenter, unable), len(targets)))
-    finally:
-        if targets[0] != job.output:
-            try:
-                used = provenance(segmenter.pool, segmenter.weights, threads, started)
-                write_reports(job.output, reports, used)
-            except OSError as error:
-                complain(f"error: the reports could not be written to {job.output} ({error.strerror})")
-                return EXIT_CASE_FAILED
-    if unable:
-        return EXIT_ENVIRONMENT
-    return EXIT_CASE_FAILED if any(report.status == "failed" for report in reports) else EXIT_OK
+
+    def do(task: Task, watch: Stopwatch) -> CaseReport:
+        return do_file(job, task, segmenter, watch, unable)
+
+    def setting() -> dict[str, Any]:
+        return {**provenance(segmenter.pool, segmenter.weights, threads, started), "jobs": jobs}
+
+    tasks = list(map(job.task, job.inputs, targets))
+    folder = None if targets[0] == job.output else job.output
+    code, reports = do_run(tasks, do, folder, setting, at_once=jobs, resume=job.resume)
+    if folder is None and code == 0 and not write_one(job.table, lambda: label_table(reports)):
+        code = EXIT_CASE_FAILED
+    return EXIT_ENVIRONMENT if unable else code
 
 
-def run(job: FileJob, targets: list[Path], segmenter: Segmenter, unable: list[SetupError]) -> Iterator[CaseReport]:
-    for path, target in zip(job.inputs, targets, strict=True):
-        sweep(target)
-        yield do_file(job, path, target, segmenter, unable)
-
-
-def do_file(job: FileJob, path: Path, target: Path, segmenter: Segmenter, unable: list[SetupError]) -> CaseReport:
-    """Read, segment and write one input; never raises but for KeyboardInterrupt and its like.
+def do_file(job: FileJob, task: Task, segmenter: Segmenter, watch: Stopwatch, unable: list[SetupError]) -> CaseReport:
+    """Read, segment and write one input; never raises but for Stopped and its like.
 
     unable: takes what is not installed, which other inputs may not need.
     """
-    watch = Stopwatch()
-    report = CaseReport(path.name, "ok", stages=watch.seconds)
+    path = task.input
+    report = task.report(watch)
     with report.timed():
         try:
             with watch("read"):
                 scan = job.reading.scan(path)
-                check_holds(target, scan)
+                check_holds(task.target, scan)
                 boxes = job.boxes.boxes_on(path, scan)
             with watch("prepare"):
                 case, layout = make_scan_case(path.name, scan, boxes.corners, job.reading.window, boxes.open_ended)
+            watch.expected = slices_of(case)
             report.boxes = case.boxes.count
             report.warnings += [*case.warnings, *renumbered(boxes.names)]
             segmented = segmenter.segment_case(case, watch)
-            segs = segmented.labels
+            labels = layout.labels(segmented.labels)
             report.encodings = watch.calls.get("encode", 0)
             with watch("write"):
-                write_labels(target, layout.labels(segs), scan, boxes.names)
-            report.warnings += [*segmented.warnings, *doubts(case.boxes.labels, segmented.confidence)]
+                write_labels(task.target, labels, scan, boxes.names)
+            report.warnings += segmented.warnings
             used = boxes.corners[case.boxes.labels - 1]  # in the file's voxels
             found = [i for i, label in enumerate(case.boxes.labels.tolist()) if label in case.boxes.open_ended]
             used[found] = layout.boxes_of_voxels(segmented.corners[found]) if found else used[found]
-            report.add_objects(case.boxes.labels.tolist(), used.tolist(), segmented.confidence.tolist(), boxes.names)
-            if job.overlays is not None:
+            spacing = None if scan.spacing is None else scan.spacing[-labels.ndim :].tolist()
+            given = replace(case.boxes, corners=used)
+            report.add_objects(objects_of(labels, given, segmented.confidence, boxes.names, spacing))
+            report.warnings += doubts(case.boxes.labels, segmented.confidence)
+            if task.overlay is not None:
                 from repmedsam_infer.drawing.overlay import write_overlay
 
                 with watch("overlay"):
-                    write_overlay(job.overlays / f"{name_of(target)}.png", case, segs)
+                    write_overlay(task.overlay, case, segmented.labels)
         except SetupError as error:
             unable.append(error)
             report.fail(f"{path.name}: {error}")

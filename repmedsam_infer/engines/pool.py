@@ -74,7 +74,7 @@ def run_in_workers(
         for item in items:
             yield do(item, engine, watch)
         return
-    watches = [Stopwatch() for _ in workers]
+    watches = [Stopwatch(watch.on_stage) for _ in workers]
     lender = Lender(list(zip(workers, watches, strict=True)))
 
     def with_a_free_worker(item: Item) -> Result:

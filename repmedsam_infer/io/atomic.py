@@ -1,18 +1,24 @@
 """Files that are either whole or not there: written beside their place, then renamed into it."""
 
 import contextlib
-import glob
 import os
+import re
 import secrets
+import stat
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from repmedsam_infer.errors import CaseWriteError
 
 SUFFIX = ".part"
+MOST_BYTES = 200  # of a name that is kept whole in that of its `.part`; file systems take 255
+LEFTOVER = re.compile(rf"\.(.+)\.[0-9a-f]{{8}}{re.escape(SUFFIX)}", re.DOTALL)
 
 
 def write_atomic(path: Path, content: bytes | memoryview, mode: int = 0o666) -> None:
-    """Put `content` at `path`, with the permissions `mode` less the umask, replacing what is there in one step.
+    """Put `content` at `path`, with the permissions `mode` less the umask, replacing what is there in one step, also a
+    link or a device; a folder is not replaced.
 
     A failure leaves `path` as it was and nothing beside it; a kill may leave a hidden `.part` file, never a torn
     `path` (`sweep` removes it).
@@ -21,7 +27,14 @@ def write_atomic(path: Path, content: bytes | memoryview, mode: int = 0o666) -> 
         OSError: no space, no permission, ...
 
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{SUFFIX}")
+    try:
+        write_and_rename(path, content, mode)
+    except FileNotFoundError:  # another run that began just now swept the `.part`; or the folder is gone
+        write_and_rename(path, content, mode)
+
+
+def write_and_rename(path: Path, content: bytes | memoryview, mode: int) -> None:
+    temporary = path.with_name(f".{kept_name(path.name)}.{secrets.token_hex(4)}{SUFFIX}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
         with os.fdopen(descriptor, "wb") as file:
@@ -33,6 +46,14 @@ def write_atomic(path: Path, content: bytes | memoryview, mode: int = 0o666) -> 
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def kept_name(name: str) -> str:
+    """Return the name, or one as unlike others that is short enough to be part of another name."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= MOST_BYTES:
+        return name
+    return f"{os.fsdecode(encoded[: MOST_BYTES // 2])}.{zlib.crc32(encoded):08x}"
 
 
 def write_result(path: Path, content: bytes | memoryview, what: str) -> None:
@@ -50,7 +71,37 @@ def write_result(path: Path, content: bytes | memoryview, what: str) -> None:
 
 def sweep(path: Path) -> None:
     """Remove what a killed `write_atomic(path, ...)` left behind."""
-    pattern = f".{glob.escape(path.name)}.????????{SUFFIX}"
-    for leftover in path.parent.glob(pattern):
-        with contextlib.suppress(OSError):
-            leftover.unlink()
+    sweep_all([path])
+
+
+def sweep_all(paths: Iterable[Path]) -> None:
+    """`sweep` of each; every folder is listed once, however many are in it."""
+    names: dict[Path, set[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, set()).add(kept_name(path.name))
+    for folder, known in names.items():
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                found = LEFTOVER.fullmatch(entry.name)
+                if found and found[1] in known:
+                    with contextlib.suppress(OSError):
+                        Path(entry.path).unlink()
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Return what is in a file of at most `most` bytes. A FIFO or a device in its place is never waited for.
+
+    Raises:
+        OSError: it is not there, cannot be read, is no regular file, or is larger.
+
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(0, "it is not a regular file", str(path))
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(0, "it is not a regular file", str(path))
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(0, f"it is larger than {most >> 20} MiB", str(path))
+    return content

@@ -1,0 +1,98 @@
+"""Cases as they are finished, a line of JSON each: what `--resume` knows of them where a run was killed.
+
+The file is there while a run is, and goes when its reports are written.
+"""
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
+
+from repmedsam_infer.batch.report import CaseReport, as_json, json_bytes, read_case_report
+from repmedsam_infer.io.atomic import read_regular
+from repmedsam_infer.system.streams import complain
+
+NAME = "report.jsonl"
+MOST_BYTES = 1 << 30  # that are read back
+FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+class Journal:
+    """Takes reports from any thread. Where the file cannot be written the run goes on without it, and says so once."""
+
+    def __init__(self, folder: Path | None, *, keep: bool) -> None:
+        """Begin in `folder`, after what a killed run left there if `keep`; nowhere without a folder."""
+        self.path = None if folder is None else folder / NAME
+        self.lock = Lock()
+        self.descriptor: int | None = None
+        if self.path is None:
+            return
+        try:
+            if not (keep and is_regular(self.path)):
+                self.path.unlink(missing_ok=True)
+            self.descriptor = os.open(self.path, FLAGS, 0o666)
+            os.write(self.descriptor, b"\n")  # the last line may be torn
+        except OSError as error:
+            self.give_up(error)
+            if is_regular(self.path):
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
+
+    def add(self, report: CaseReport) -> None:
+        """Append a case: one write, so that lines of two runs at once stay whole."""
+        line = json_bytes(as_json(report)) + b"\n"
+        with self.lock:
+            if self.descriptor is None:
+                return
+            try:
+                if os.write(self.descriptor, line) < len(line):
+                    os.write(self.descriptor, b"\n")
+            except OSError as error:
+                self.give_up(error)
+
+    def give_up(self, error: OSError) -> None:
+        complain(
+            f"warning: {self.path} cannot be written ({error.strerror}): a killed run could not be resumed in full"
+        )
+        self.close()
+
+    def close(self) -> None:
+        if self.descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(self.descriptor)
+        self.descriptor = None
+
+    def remove(self) -> None:
+        """End it: all that it holds is in the reports."""
+        self.close()
+        if self.path is not None and is_regular(self.path):
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
+
+def is_regular(path: Path) -> bool:
+    """Whether a file is there that is neither link, folder nor device."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def read_journal(folder: Path) -> dict[str, CaseReport] | None:
+    """Return the cases of a run that was killed, the last report of each; None where none was."""
+    path = folder / NAME
+    try:
+        content = read_regular(path, MOST_BYTES) if is_regular(path) else None
+    except OSError:
+        content = None
+    return None if content is None else {report.case: report for report in parse(content)}
+
+
+def parse(content: bytes) -> Iterator[CaseReport]:
+    """Lines that are torn, or not ours, are left out."""
+    for line in content.splitlines():
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+            yield read_case_report(json.loads(line))
