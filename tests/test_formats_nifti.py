@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats import read_scan, write_labels
-from repmedsam_infer.formats.nifti_header import RAS_TO_LPS
+from repmedsam_infer.formats.nifti.header import RAS_TO_LPS
 from tests.scans import affines, place_of, random_labels
 
 nib = pytest.importorskip("nibabel")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError, CaseWriteError
 from repmedsam_infer.formats import read_scan, write_labels
-from repmedsam_infer.formats.picture_header import read_header
+from repmedsam_infer.formats.pictures.header import read_header
 from tests.scans import random_labels
 
 GREY = np.random.default_rng(0).integers(0, 256, (5, 7), np.uint8)

@@ -1,6 +1,6 @@
 """Files as people have them: read into a `Scan`, label maps written back into the same place in space.
 
-In and out: .nii and .nii.gz (nifti.py), .nrrd and .mha (itk.py), .png (picture.py), DICOM (dicom/).
+In and out: .nii and .nii.gz (nifti/), .nrrd and .mha (itk.py), .png (pictures/), DICOM (dicom/).
 In only: .mhd, .jpg, .tif, .bmp. Out only: .npz, with the labels as the array segs, in the file's order.
 """
 
@@ -39,7 +39,7 @@ def read_scan(path: Path, series: str | None = None) -> Scan:
         return read_dicom(path, series)
     ending = kind_of(path)
     if ending in NIFTI:
-        from repmedsam_infer.formats.nifti import read_nifti
+        from repmedsam_infer.formats.nifti.image import read_nifti
 
         return read_nifti(path)
     if ending in ITK:
@@ -47,7 +47,7 @@ def read_scan(path: Path, series: str | None = None) -> Scan:
 
         return read_itk(path)
     if ending in PICTURE:
-        from repmedsam_infer.formats.picture import read_picture
+        from repmedsam_infer.formats.pictures.picture import read_picture
 
         return read_picture(path)
     from repmedsam_infer.formats.dicom.series import read_dicom
@@ -65,7 +65,7 @@ def scan_of(image: Any) -> Scan | None:
     if isinstance(image, str | Path):
         return read_scan(Path(image))
     if is_nibabel(image):
-        from repmedsam_infer.formats.nifti import scan_of_nibabel
+        from repmedsam_infer.formats.nifti.image import scan_of_nibabel
 
         return scan_of_nibabel(image)
     if type(image).__module__.partition(".")[0] == "SimpleITK":
@@ -147,7 +147,7 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
     check_holds(path, scan)
     ending = ending_of(path)
     if ending in NIFTI:
-        from repmedsam_infer.formats.nifti import write_nifti
+        from repmedsam_infer.formats.nifti.image import write_nifti
 
         write_nifti(path, labels, scan)
     elif ending in (".nrrd", ".mha"):
@@ -155,7 +155,7 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
 
         write_itk(path, labels, scan, names)
     elif ending == ".png":
-        from repmedsam_infer.formats.picture import write_picture
+        from repmedsam_infer.formats.pictures.picture import write_picture
 
         write_picture(path, labels)
     elif ending == ".npz":

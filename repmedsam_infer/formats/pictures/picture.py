@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.endings import name_of
 from repmedsam_infer.formats.opening import check_file
-from repmedsam_infer.formats.picture_header import UPRIGHT, PictureHeader, read_header
+from repmedsam_infer.formats.pictures.header import UPRIGHT, PictureHeader, read_header
 from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.io.atomic import write_result
 from repmedsam_infer.io.npz import MAX_ARRAY_BYTES

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.errors import CaseReadError, SetupError
 from repmedsam_infer.formats.affine import check_affine
 from repmedsam_infer.formats.endings import name_of
-from repmedsam_infer.formats.nifti_header import (
+from repmedsam_infer.formats.nifti.header import (
     COLOURS,
     RAS_TO_LPS,
     affine_of,
