@@ -9,10 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.processing import convert_color_space
 from pydicom.sequence import Sequence
-from pydicom.uid import ComputedRadiographyImageStorage, JPEG2000Lossless, RLELossless, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    ExplicitVRBigEndian,
+    JPEG2000Lossless,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+)
 
+from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.dicom.frames import DicomFrame
 from repmedsam_infer.formats.dicom.series import read_dicom
 from repmedsam_infer.formats.scan import Scan
@@ -323,3 +331,52 @@ def test_jpeg_lossless_as_hospitals_send_it_is_read_to_the_last_bit(tmp_path: Pa
     assert writer.Write()
     packed = read_dicom(tmp_path / "packed.dcm")
     np.testing.assert_array_equal(packed.voxels, read_dicom(plain).voxels)
+
+
+@pytest.mark.parametrize("kind", ["OW", "segmented"])
+def test_palettes_of_files_that_begin_with_the_greatest_byte_are_the_same_colours(kind: str, tmp_path: Path) -> None:
+    stored = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    table = np.arange(16, dtype=np.uint16) * 4096 + 255
+    seen = []
+    for order in "<>":
+        picture = image(stored, SecondaryCaptureImageStorage, "OT")
+        picture.PhotometricInterpretation = "PALETTE COLOR"
+        words = np.array([0, 16, *table] if kind == "segmented" else table).astype(f"{order}u2").tobytes()
+        for colour in ("Red", "Green", "Blue"):
+            setattr(picture, f"{colour}PaletteColorLookupTableDescriptor", [16, 0, 16])
+            picture[f"{colour}PaletteColorLookupTableDescriptor"].VR = "US"
+            name = f"{'Segmented' if kind == 'segmented' else ''}{colour}PaletteColorLookupTableData"
+            setattr(picture, name, words)
+            picture[name].VR = "OW"
+        if order == ">":
+            picture.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+            picture.set_original_encoding(is_implicit_vr=False, is_little_endian=False)
+        save(picture, tmp_path / "palette.dcm")
+        seen.append(read_dicom(tmp_path / "palette.dcm").voxels)
+    np.testing.assert_array_equal(seen[0][..., 0].ravel(), table >> 8)
+    np.testing.assert_array_equal(seen[0], seen[1])
+
+
+def test_jpeg_2000_whose_sign_is_not_the_headers_is_read() -> None:
+    voxels = read_dicom(shipped("J2K_pixelrep_mismatch.dcm")).voxels
+    np.testing.assert_array_equal(voxels, dcmread(shipped("J2K_pixelrep_mismatch.dcm")).pixel_array)
+
+
+def test_pixels_in_fragments_whose_file_is_not_what_its_header_says_are_read() -> None:
+    voxels = read_dicom(shipped("SC_rgb_jpeg.dcm")).voxels
+    np.testing.assert_array_equal(voxels, read_dicom(shipped("SC_rgb_jpeg_dcmd.dcm")).voxels)
+
+
+def test_jpeg_of_12_bits_is_read_in_silence_and_refused_where_it_is_cut_off(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("gdcm")
+    voxels = read_dicom(shipped("JPGExtended.dcm")).voxels
+    assert (voxels.shape, int(voxels[420, 140]), int(voxels[230, 120])) == ((1024, 256), 244, 95)
+    assert capfd.readouterr() == ("", "")
+    cut = dcmread(shipped("JPGExtended.dcm"))
+    frame = next(iter(generate_frames(cut.PixelData, number_of_frames=1)))
+    cut.PixelData = encapsulate([frame[: len(frame) // 4 * 2]])
+    with pytest.raises(CaseReadError, match="cut off"):
+        read_dicom(save(cut, tmp_path / "cut.dcm"))
+    assert capfd.readouterr() == ("", "")

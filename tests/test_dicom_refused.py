@@ -166,6 +166,8 @@ def test_several_series_are_listed_with_what_to_do(tmp_path: Path) -> None:
         ("test-SR.dcm", r"is Comprehensive SR Storage \(SR\), not an image"),
         ("dicomdirtests/DICOMDIR", "is a DICOMDIR, an index of other files; give the folder of one series"),
         ("MR_truncated.dcm", "its pixels cannot be decoded .* damaged or cut off; copy it again"),
+        ("no_meta_group_length.dcm", "is RT Image Storage without pixels, only a header"),
+        ("ExplVR_LitEndNoMeta.dcm", "a DICOM data set without the 128 bytes and the mark that a file begins with"),
         ("image_dfl.dcm", r"is deflated as a whole; write it plainly first, with dcmconv \+te"),
         ("test1.json", "is not a DICOM file"),
     ],

@@ -1,5 +1,6 @@
 """Pictures as viewers show them: depth, colours, palettes, EXIF, pages; label maps to the pixel."""
 
+import contextlib
 import io
 import struct
 from collections.abc import Callable
@@ -163,3 +164,29 @@ def test_a_picture_is_known_by_its_first_bytes(tmp_path: Path) -> None:
     buffer = io.BytesIO(cv2.imencode(".png", GREY)[1].tobytes())
     (tmp_path / "nameless").write_bytes(buffer.getvalue())
     np.testing.assert_array_equal(read_scan(tmp_path / "nameless").voxels, GREY)
+
+
+@pytest.mark.parametrize("ending", [".bmp", ".tif", ".png"])
+def test_palettes_are_colours_whatever_holds_them(ending: str, tmp_path: Path) -> None:
+    flat = np.full((8, 8, 3), (0, 0, 255), np.uint8)
+    path = save_with_pillow(tmp_path / f"p{ending}", flat, lambda image: image.convert("P", palette=1))
+    np.testing.assert_array_equal(read_scan(path).voxels, flat)
+
+
+def test_codecs_complain_to_nobody(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    png = save(tmp_path / "p.png", GREY).read_bytes()
+    (tmp_path / "p.png").write_bytes(
+        png[:33] + b"\0\0\0\6tRNS\0\1\0\1\0\1\0\0\0\0" + png[33:]
+    )  # of another kind of picture
+    jpeg = save(tmp_path / "p.jpg", np.tile(GREY, (20, 20))).read_bytes()
+    (tmp_path / "p.jpg").write_bytes(jpeg[:2] + b"\0\0\0" + jpeg[2:])
+    for path in sorted(tmp_path.iterdir()):
+        with contextlib.suppress(CaseReadError):
+            read_scan(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_page_beyond_any_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "far.tif").write_bytes(b"II+\0\10\0\0\0" + b"\xff" * 8 + bytes(64))
+    with pytest.raises(CaseReadError, match="cut off"):
+        read_scan(tmp_path / "far.tif")

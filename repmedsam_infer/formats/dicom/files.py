@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repmedsam_infer.errors import CaseReadError
+from repmedsam_infer.formats.endings import DICOM
 from repmedsam_infer.formats.opening import check_file
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ NO_IMAGES = {
     "1.2.840.10008.5.1.4.1.1.481.2": "a radiotherapy dose (RTDOSE)",
     "1.2.840.10008.1.3.10": "a DICOMDIR (an index of other files)",
 }
+IMAGE_STORAGE = "Image Storage"  # how names of images' classes end
+# How a data set begins that is no whole file: the first of its elements has group 2 or 8.
+NO_PREAMBLE = (b"\2\0", b"\x08\0", b"\0\x08")
 BRIEF = ["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality"]
 BRIEF += ["ImageType", "Rows", "Columns", "NumberOfFrames"]
 
@@ -59,7 +63,15 @@ class DicomFile:
         if "Rows" in self.header and "Columns" in self.header:
             return ""
         modality = self.header.get("Modality", "")
-        return f"{UID(self.sop_class).name or 'DICOM of an unknown kind'}{f' ({modality})' if modality else ''}"
+        name = UID(self.sop_class).name
+        if name.endswith(IMAGE_STORAGE):
+            return f"{name} without pixels, only a header"
+        return f"{name or 'DICOM of an unknown kind'}{f' ({modality})' if modality else ''}"
+
+    @property
+    def is_header(self) -> bool:
+        """Whether it is of an image's class, but has no pixels."""
+        return self.kind.endswith("only a header")
 
     @property
     def is_localizer(self) -> bool:
@@ -126,6 +138,11 @@ def read_header(path: Path, tags: Sequence[str] | None) -> "Dataset":
     except OSError as error:
         raise CaseReadError(f"{path.name}: cannot be opened ({error.strerror})") from error
     if head[128:] != b"DICM":
+        if path.suffix.lower() in DICOM and head.startswith(NO_PREAMBLE):
+            raise NotDicomError(
+                f"{path.name}: is a DICOM data set without the 128 bytes and the mark that a file begins with; "
+                "write it as a file first (dcmconv or gdcmconv do it)"
+            )
         raise NotDicomError(f"{path.name}: is not a DICOM file (its first bytes are others)")
     try:
         syntax = read_file_meta_info(path).get("TransferSyntaxUID", "")
@@ -167,7 +184,8 @@ def _image_at(path: Path) -> DicomFile:
     if file.sop_class == "1.2.840.10008.1.3.10":
         raise CaseReadError(f"{path.name}: is a DICOMDIR, an index of other files; give the folder of one series")
     if file.kind:
-        raise CaseReadError(f"{path.name}: is {file.kind}, not an image; give the images that it was made from")
+        advice = "export the image again" if file.is_header else "give the images that it was made from"
+        raise CaseReadError(f"{path.name}: is {file.kind}, not an image; {advice}")
     return file
 
 

@@ -8,6 +8,9 @@ from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.dicom.codestream import JPEG_START, declared_size
 
 PNG_START, BMP_START = b"\x89PNG\r\n\x1a\n", b"BM"
+PHOTOMETRIC, PALETTE = 262, 3  # a TIFF tag, and its value for colours of a palette
+BYTE = 8  # bits
+OS2_HEADER = 12  # bytes of the header that BMP has from OS/2, with sides of 16 bits
 UPRIGHT = 1  # EXIF orientation of a picture that is as it is stored
 ORIENTATION, SUBFILE, WIDTH, HEIGHT, DESCRIPTION = 274, 254, 256, 257, 270  # TIFF tags
 MAX_PAGES, MAX_TAGS = 10_000, 4_096
@@ -19,13 +22,14 @@ TEXT = 2
 @dataclass(frozen=True)
 class PictureHeader:
     """sizes: (height, width) of each page. orientation: EXIF's, 1 to 8. channels: what ImageJ or OME call the pages
-    that are not slices, "3 channels", or empty.
+    that are not slices, "3 channels", or empty. has_palette: numbers of BMP or TIFF stand for colours of a palette.
     """
 
     kind: str
     sizes: tuple[tuple[int, int], ...]
     orientation: int = UPRIGHT
     channels: str = ""
+    has_palette: bool = False
 
 
 def read_header(name: str, content: bytes) -> PictureHeader:
@@ -38,11 +42,13 @@ def read_header(name: str, content: bytes) -> PictureHeader:
             if size is not None:
                 return PictureHeader("JPEG", (size,), _jpeg_orientation(content))
         elif content.startswith(BMP_START):
-            width, height = struct.unpack_from("<ii", content, 18)
-            return PictureHeader("BMP", ((abs(height), width),))
+            is_os2 = struct.unpack_from("<I", content, 14)[0] == OS2_HEADER
+            width, height = struct.unpack_from("<HH" if is_os2 else "<ii", content, 18)
+            (bits,) = struct.unpack_from("<H", content, 24 if is_os2 else 28)
+            return PictureHeader("BMP", ((abs(height), width),), has_palette=bits <= BYTE)
         elif content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return _tiff(name, content)
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:  # a place beyond any file's end
         raise CaseReadError(f"{name}: ends within its header: it is cut off; copy it again") from error
     raise CaseReadError(f"{name}: is not a PNG, JPEG, TIFF or BMP file, or is damaged")
 
@@ -76,7 +82,7 @@ def _exif_orientation(content: bytes) -> int:
     """Upright where the block is damaged, as in viewers."""
     try:
         directories = list(_directories(content, 1))
-    except (struct.error, CaseReadError):
+    except (struct.error, OverflowError, CaseReadError):
         return UPRIGHT
     return _orientation_of(directories[0]) if directories else UPRIGHT
 
@@ -99,7 +105,8 @@ def _tiff(name: str, content: bytes) -> PictureHeader:
         )
     description = pages[0].get(DESCRIPTION, b"")
     text = description.decode("utf-8", "replace") if isinstance(description, bytes) else ""
-    return PictureHeader("TIFF", sizes, _orientation_of(pages[0]), _not_slices(text))
+    has_palette = any(_whole(tags, PHOTOMETRIC) == PALETTE for tags in pages)
+    return PictureHeader("TIFF", sizes, _orientation_of(pages[0]), _not_slices(text), has_palette)
 
 
 def _not_slices(description: str) -> str:

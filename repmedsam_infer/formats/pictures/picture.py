@@ -13,6 +13,7 @@ from repmedsam_infer.formats.endings import name_of
 from repmedsam_infer.formats.opening import check_file
 from repmedsam_infer.formats.pictures.header import UPRIGHT, PictureHeader, read_header
 from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.formats.silence import silenced
 from repmedsam_infer.io.atomic import write_result
 from repmedsam_infer.io.npz import MAX_ARRAY_BYTES
 
@@ -83,14 +84,17 @@ def check_pages(name: str, header: PictureHeader) -> None:
 def decode(name: str, content: bytes, header: PictureHeader) -> list[NDArray[Any]]:
     """All pages as OpenCV has them: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA, JPEG and PNG not turned."""
     encoded = np.frombuffer(content, np.uint8)
+    # Unchanged, palettes of these become the brightness of their colours.
+    how = cv2.IMREAD_COLOR if header.has_palette else cv2.IMREAD_UNCHANGED
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(0)  # what it has to say is not for users
     try:
-        if len(header.sizes) == 1:
-            page = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
-            pages = [] if page is None else [page]
-        else:
-            pages = list(cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED)[1])
+        with silenced():
+            if len(header.sizes) == 1:
+                page = cv2.imdecode(encoded, how)
+                pages = [] if page is None else [page]
+            else:
+                pages = list(cv2.imdecodemulti(encoded, how)[1])
     except cv2.error:
         pages = []
     finally:
