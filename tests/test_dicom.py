@@ -20,7 +20,8 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from repmedsam_infer.errors import CaseReadError
+from repmedsam_infer.errors import CaseReadError, CaseWriteError
+from repmedsam_infer.formats import write_labels
 from repmedsam_infer.formats.dicom.frames import DicomFrame
 from repmedsam_infer.formats.dicom.series import read_dicom
 from repmedsam_infer.formats.scan import Scan
@@ -380,3 +381,58 @@ def test_jpeg_of_12_bits_is_read_in_silence_and_refused_where_it_is_cut_off(
     with pytest.raises(CaseReadError, match="cut off"):
         read_dicom(save(cut, tmp_path / "cut.dcm"))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("outer", ["time", "place"])
+def test_one_of_several_times_is_chosen(outer: str, tmp_path: Path) -> None:
+    times = np.stack([noise() + 100 * time for time in range(3)])
+    for time, voxels in enumerate(times):
+
+        def at_time(dataset: Dataset, z: int, time: int = time) -> None:
+            dataset.InstanceNumber = time * 5 + z if outer == "time" else z * 3 + time
+
+        write_series(tmp_path / f"{time}", voxels, ANGLED, "MR", edit=at_time)
+    folder = tmp_path / "series"
+    folder.mkdir()
+    for path in sorted(tmp_path.glob("?/*.dcm")):
+        path.rename(folder / f"{path.parent.name}_{path.name}")
+    with pytest.raises(CaseReadError, match=r"holds 3 volumes \(3 images at each of 5 positions\).*--volume 0\.\.2"):
+        read_dicom(folder)
+    with pytest.raises(CaseReadError, match="there is no volume 3: it holds 3"):
+        read_dicom(folder, volume=3)
+    for time, voxels in enumerate(times):
+        scan = read_dicom(folder, volume=time)
+        np.testing.assert_array_equal(scan.voxels, voxels)
+        assert f"volume {time} of 0..2" in scan.warnings[0]
+        assert scan.affine is not None
+        np.testing.assert_allclose(scan.affine, ANGLED, atol=1e-5)
+
+
+def test_one_of_the_times_of_a_multi_frame_file_is_chosen(tmp_path: Path) -> None:
+    voxels = noise(3)
+    several = enhanced(voxels, ANGLED, [0, 1, 2, 0, 1, 2])
+    pixels = np.frombuffer(several.PixelData, np.int16).reshape(6, 6, 8).copy()
+    pixels[3:] += 100
+    several.PixelData = pixels.tobytes()
+    scan = read_dicom(save(several, tmp_path / "times.dcm"), volume=1)
+    np.testing.assert_array_equal(scan.voxels, voxels + 100 - 1024)
+    labels = np.ones(scan.shape, np.uint8)
+    with pytest.raises(CaseWriteError, match=r"one file of several volumes.*write \.nii\.gz"):
+        write_labels(tmp_path / "seg.dcm", labels, scan)
+    write_labels(tmp_path / "labels.nrrd", labels, scan)
+    with pytest.raises(CaseReadError, match="holds one volume"):
+        read_dicom(save(enhanced(voxels, ANGLED, [0, 1, 2]), tmp_path / "one.dcm"), volume=1)
+
+
+def test_echoes_that_are_out_of_order_are_refused(tmp_path: Path) -> None:
+    for echo in (0, 1):
+
+        def of_echo(dataset: Dataset, z: int, echo: int = echo) -> None:
+            dataset.EchoTime = "10" if echo == 0 or z == 2 else "30"
+
+        write_series(tmp_path / f"{echo}", noise() + echo, ANGLED, "MR", edit=of_echo)
+    for path in (tmp_path / "1").iterdir():
+        path.rename(tmp_path / "0" / f"1{path.name}")
+    read_dicom(tmp_path / "0", volume=0)
+    with pytest.raises(CaseReadError, match="cannot be told apart .*2 values of echo time"):
+        read_dicom(tmp_path / "0", volume=1)

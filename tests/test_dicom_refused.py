@@ -77,7 +77,7 @@ STACKS: dict[str, tuple[Edit, str]] = {
     "three missing slices": (moved(lambda z: 5 * (z > 1) + 2.5 * (z > 4)), "3 slices are missing: .* 7.50 mm apart"),
     "uneven distances": (moved(lambda z: 0.2 * z * z), "vary from 2.70 to 4.30 mm.*resample it to even slices"),
     "a double slice": (moved(lambda z: -2.5 * (z > 3)), r"000\d\.dcm and 000\d\.dcm lie at the same position"),
-    "two time points": (moved(lambda z: -7.5 * (z > 2)), "2 images at each of 3 positions"),
+    "two time points": (moved(lambda z: -7.5 * (z > 2)), r"holds 2 volumes \(2 images at each of 3 positions\)"),
     "two directions": (
         setting(1, ImageOrientationPatient=["1", "0", "0", "0", "1", "0"]),
         r"different directions \(5 like 0001.dcm, 1 like 0005.dcm\), as those of a localizer",
@@ -121,7 +121,7 @@ def test_what_is_no_upright_even_stack_is_refused(kind: str, tmp_path: Path) -> 
 
 def test_enhanced_files_have_to_be_stacks_too(tmp_path: Path) -> None:
     twice = enhanced(VOXELS, UPRIGHT, [0, 1, 2, 0, 1, 2])
-    refuse(save(twice, tmp_path / "time.dcm"), "2 images at each of 3 positions")
+    refuse(save(twice, tmp_path / "time.dcm"), r"holds 2 volumes \(2 images at each of 3 positions\)")
     gap = enhanced(VOXELS, UPRIGHT, [5, 4, 2, 1, 0])
     refuse(
         save(gap, tmp_path / "gap.dcm"),

@@ -58,6 +58,7 @@ def segment_command(
     window: opt.Window = None,
     modality: opt.Modality = None,
     series: opt.Series = None,
+    volume: opt.Volume = None,
     ending: Annotated[
         str, typer.Option("--format", help="Ending of label maps in a folder (.nii.gz, ...), if not the input's kind.")
     ] = "",
@@ -86,7 +87,7 @@ def segment_command(
 
     inputs = with_names(inputs)
     source = box_source(boxes, boxes_from, box or [], inputs)
-    reading = make_reading(window, modality, series)
+    reading = make_reading(window, modality, series, volume)
     way = check_propagation(propagation)
     job = FileJob(inputs, output, source, reading, ending, overlay, overwrite, check_zoom(zoom), way)
     code = segment_files(job, engine, precision, threads, weights)
@@ -106,6 +107,7 @@ def convert(
     window: opt.Window = None,
     modality: opt.Modality = None,
     series: opt.Series = None,
+    volume: opt.Volume = None,
     like: Annotated[
         Path | None, typer.Option(metavar="ORIGINAL", help="Put a result back in the place of its original.")
     ] = None,
@@ -126,7 +128,7 @@ def convert(
     from repmedsam_infer.formats.boxes.source import box_source
     from repmedsam_infer.formats.endings import with_names
 
-    reading = make_reading(window, modality, series)
+    reading = make_reading(window, modality, series, volume)
     if like is not None:
         if len(inputs) > 1:
             raise UsageError("--like puts one result back at a time")

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError, CaseWriteError
 from repmedsam_infer.formats.endings import DICOM, ITK, NIFTI, OUTPUTS, PICTURE, ending_of
-from repmedsam_infer.formats.opening import check_file
+from repmedsam_infer.formats.opening import check_file, is_folder
 from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.formats.volumes import choose_volume
 
 DICOM_MARK = slice(128, 132)
 # What a file without a telling ending begins with.
@@ -21,38 +22,36 @@ MARKS = {b"NRRD": ".nrrd", b"ObjectType": ".mha", b"\x89PNG": ".png", b"\xff\xd8
 MARKS |= {b"II*\0": ".tif", b"MM\0*": ".tif", b"II+\0": ".tif", b"MM\0+": ".tif"}
 
 
-def read_scan(path: Path, series: str | None = None) -> Scan:
+def read_scan(path: Path, series: str | None = None, volume: int | None = None) -> Scan:
     """Read a picture or volume; its ending says how, and where that says nothing, its first bytes.
 
     Args:
         path: a file, or a folder of one DICOM series.
         series: SeriesInstanceUID or series number, where a DICOM folder holds several.
+        volume: which one, from 0, where a file or series holds several (times, channels, echoes).
 
     Raises:
         CaseReadError: it is of no known kind, or not what its kind demands.
         SetupError: what reads its kind is not installed.
 
     """
-    if path.is_dir():
-        from repmedsam_infer.formats.dicom.series import read_dicom
-
-        return read_dicom(path, series)
-    ending = kind_of(path)
+    ending = "" if is_folder(path) else kind_of(path)
     if ending in NIFTI:
         from repmedsam_infer.formats.nifti.image import read_nifti
 
-        return read_nifti(path)
+        return read_nifti(path, volume)
     if ending in ITK:
         from repmedsam_infer.formats.itk import read_itk
 
-        return read_itk(path)
+        return read_itk(path, volume)
     if ending in PICTURE:
         from repmedsam_infer.formats.pictures.picture import read_picture
 
+        choose_volume(path.name, 1, volume)
         return read_picture(path)
     from repmedsam_infer.formats.dicom.series import read_dicom
 
-    return read_dicom(path, series)
+    return read_dicom(path, series, volume)
 
 
 def scan_of(image: Any) -> Scan | None:
@@ -125,6 +124,11 @@ def check_holds(path: Path, scan: Scan) -> None:
             raise CaseWriteError(
                 f"{path.name}: {scan.name} was not read from DICOM, which a DICOM SEG refers to; write .nii.gz, .nrrd "
                 "or .png"
+            )
+        if scan.source.is_part:
+            raise CaseWriteError(
+                f"{path.name}: {scan.name} is one file of several volumes, which a DICOM SEG cannot refer to; "
+                "write .nii.gz or .nrrd"
             )
 
 

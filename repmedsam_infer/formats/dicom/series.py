@@ -21,8 +21,10 @@ from repmedsam_infer.formats.dicom.frames import DicomFrame, frames_of
 from repmedsam_infer.formats.dicom.geometry import SlicePosition, stack_planes
 from repmedsam_infer.formats.dicom.pixels import check_size, read_voxels
 from repmedsam_infer.formats.dicom.rescale import Rescaling
+from repmedsam_infer.formats.dicom.times import frames_of_volume
 from repmedsam_infer.formats.endings import name_of
 from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.formats.volumes import choose_volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -46,8 +48,13 @@ class DicomSource:
     headers: tuple["Dataset", ...]
     frames: tuple[int, ...] = ()
 
+    @property
+    def is_part(self) -> bool:
+        """Whether the file has frames of other volumes, too: highdicom makes no SEG of such files."""
+        return bool(self.frames) and int(self.headers[0].get("NumberOfFrames") or 1) > len(self.frames)
 
-def read_dicom(path: Path, series: str | None = None) -> Scan:
+
+def read_dicom(path: Path, series: str | None = None, volume: int | None = None) -> Scan:
     """Read a folder of one series, or one file.
 
     A folder's images, or a file's frames, become a volume: voxels[z, y, x] is column x of row y of slice z, slices in
@@ -58,6 +65,7 @@ def read_dicom(path: Path, series: str | None = None) -> Scan:
     Args:
         path: the folder or the file.
         series: SeriesInstanceUID or series number, where a folder holds several.
+        volume: which one, from 0, where there are several images at each position.
 
     Raises:
         CaseReadError: there is no image, not one, or not one that can be read without a doubt.
@@ -72,10 +80,10 @@ def read_dicom(path: Path, series: str | None = None) -> Scan:
         raise CaseReadError(f"{path.name}: is not there")
     notes: list[str] = []
     with tolerant(notes):
-        return _read(path, series, notes)
+        return _read(path, series, volume, notes)
 
 
-def _read(path: Path, series: str | None, notes: list[str]) -> Scan:
+def _read(path: Path, series: str | None, volume: int | None, notes: list[str]) -> Scan:
     name = path.name
     files = find_images(path, series, notes)
     frames = _frames(name, files)
@@ -85,10 +93,16 @@ def _read(path: Path, series: str | None, notes: list[str]) -> Scan:
         check_size(name, frames)  # a localizer's sizes say more than its directions
         planes = _planes(name, frames, notes)
         if planes:
+            chosen = frames_of_volume(name, frames, planes, volume, notes)
+            frames, planes = [frames[i] for i in chosen], [planes[i] for i in chosen]
+        if len(planes) > 1:
             order, affine = stack_planes(name, planes)
             frames = [frames[i] for i in order]
+        is_volume = len(frames) > 1
+    else:
+        choose_volume(name, 1, volume)
     voxels = read_voxels(name, frames, paths)
-    multi_frame = len(files) == 1 and is_volume
+    multi_frame = len(files) == 1 and not frames[0].is_only
     headers = (files[0].header,) if multi_frame else tuple(frame.header for frame in frames)
     middle = frames[len(frames) // 2]
     return Scan(
