@@ -1,5 +1,6 @@
 """DICOM in: every voxel lands at the millimetre that its header says, with the value that its header means."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from repmedsam_infer.formats import write_labels
 from repmedsam_infer.formats.dicom.frames import DicomFrame
 from repmedsam_infer.formats.dicom.series import read_dicom
 from repmedsam_infer.formats.scan import Scan
-from tests.dicom_files import F64, affine_of, enhanced, film, group, image, place, rotated, save, write_series
+from tests.dicom_files import F64, affine_of, enhanced, film, group, image, index_of, place, rotated, save, write_series
 
 ANGLED = affine_of(rotated(), (0.7, 0.9, 2.5), (-103.25, 40.5, -512.125))
 
@@ -436,3 +437,29 @@ def test_echoes_that_are_out_of_order_are_refused(tmp_path: Path) -> None:
     read_dicom(tmp_path / "0", volume=0)
     with pytest.raises(CaseReadError, match="cannot be told apart .*2 values of echo time"):
         read_dicom(tmp_path / "0", volume=1)
+
+
+def test_a_series_in_folders_of_a_folder_is_found_whatever_its_files_are_called(tmp_path: Path) -> None:
+    write_series(tmp_path / "disc" / "a" / "b", noise()[:3], ANGLED)
+    below = ANGLED.copy()
+    below[:3, 3] = (ANGLED @ [0, 0, 3, 1])[:3]
+    write_series(tmp_path / "disc" / "c", noise()[3:], below)  # files of the same names
+    (tmp_path / "disc" / "README").write_text("hello")
+    (tmp_path / "disc" / "again").symlink_to(tmp_path / "disc")
+    scan = read_dicom(tmp_path / "disc")
+    np.testing.assert_array_equal(scan.voxels, noise())
+    assert (scan.name, scan.warnings) == ("disc", ("1 files are not DICOM and were ignored (README)",))
+
+
+def test_a_dicomdir_stands_for_the_files_that_it_lists(tmp_path: Path) -> None:
+    write_series(tmp_path / "A", noise(), ANGLED)
+    write_series(tmp_path / "B", noise(2), ANGLED)  # not listed
+    listed = [["A", f"{number:04}.dcm"] for number in (*range(1, 6), 99)]
+    save(index_of(listed), tmp_path / "DICOMDIR")
+    scan = read_dicom(tmp_path / "DICOMDIR")
+    np.testing.assert_array_equal(scan.voxels, noise())
+    assert scan.warnings == ("1 of the 6 files that it lists are not there",)
+    shutil.rmtree(tmp_path / "B")
+    by_folder = read_dicom(tmp_path)
+    np.testing.assert_array_equal(by_folder.voxels, noise())
+    assert by_folder.warnings == ()

@@ -25,10 +25,11 @@ from pydicom.uid import (
 )
 
 from repmedsam_infer.errors import CaseReadError
+from repmedsam_infer.formats.dicom import folders
 from repmedsam_infer.formats.dicom import pixels as dicom_pixels
 from repmedsam_infer.formats.dicom.codestream import declared_size
 from repmedsam_infer.formats.dicom.series import read_dicom
-from tests.dicom_files import affine_of, ds, enhanced, film, image, rotated, save, write_series
+from tests.dicom_files import affine_of, ds, enhanced, film, image, index_of, rotated, save, write_series
 
 Edit = Callable[[Dataset, int], None]
 UPRIGHT = affine_of(rotated(), (0.7, 0.9, 2.5), (-103.25, 40.5, -512.125))
@@ -164,7 +165,11 @@ def test_several_series_are_listed_with_what_to_do(tmp_path: Path) -> None:
         ("rtdose.dcm", r"is a radiotherapy dose \(RTDOSE\), not an image"),
         ("liver_1frame.dcm", r"is a segmentation \(SEG\), not an image"),
         ("test-SR.dcm", r"is Comprehensive SR Storage \(SR\), not an image"),
-        ("dicomdirtests/DICOMDIR", "is a DICOMDIR, an index of other files; give the folder of one series"),
+        ("dicomdirtests/DICOMDIR-empty.dcm", "is a DICOMDIR, an index of other files, and none of the 0"),
+        (
+            "dicomdirtests/DICOMDIR",
+            r"13 series; choose one .* with --series.*Routine Brain, CT, 4 images, in 77654033/CT2",
+        ),
         ("MR_truncated.dcm", "its pixels cannot be decoded .* damaged or cut off; copy it again"),
         ("no_meta_group_length.dcm", "is RT Image Storage without pixels, only a header"),
         ("ExplVR_LitEndNoMeta.dcm", "a DICOM data set without the 128 bytes and the mark that a file begins with"),
@@ -182,7 +187,10 @@ def test_folders_without_images_have_different_errors(tmp_path: Path) -> None:
     empty.mkdir()
     refuse(empty, "empty: there are no files in this folder$")
     (empty / "axial").mkdir()
-    refuse(empty, r"give one of the folders in it \(axial\)")
+    refuse(empty, "empty: there are no files in this folder$")
+    (empty / "axial" / "slice.png").write_bytes(b"hello")
+    refuse(empty, r"none of the 1 files in this folder is a DICOM file; give its files by name \(slice.png\)")
+    (empty / "axial" / "slice.png").unlink()
     (empty / "notes.txt").write_text("hello")
     refuse(empty, "none of the 1 files in this folder is a DICOM file")
     (empty / "plan.dcm").write_bytes(shipped("rtplan.dcm").read_bytes())
@@ -310,3 +318,23 @@ def test_a_codec_that_fails_midway_and_a_short_file_have_different_errors(
     path = save(film(VOXELS[:3].astype(np.uint8)), tmp_path / "film.dcm")
     monkeypatch.setattr(dicom_pixels, "decoded_frames", lambda *_: iter([VOXELS[0].astype(np.uint8)]))
     refuse(path, "ends before frame 2: it is cut off")
+
+
+def test_a_dicomdir_leads_to_no_file_outside_its_folder(tmp_path: Path) -> None:
+    write_series(tmp_path / "secret", VOXELS, UPRIGHT)
+    for wrong in (["..", "secret", "0001.DCM"], ["../secret/0001.dcm"], [str(tmp_path / "secret" / "0001.dcm")]):
+        refuse(save(index_of([wrong]), tmp_path / "DICOMDIR"), "none of the 1 that it lists is there")
+
+
+def test_a_folder_of_several_series_lists_where_they_are(tmp_path: Path) -> None:
+    for number in (3, 4):
+        edit = setting(SeriesNumber=number, SeriesInstanceUID=f"1.2.826.0.1.{number}")
+        write_series(tmp_path / "study" / "b" / f"s{number}", VOXELS, UPRIGHT, edit=edit)
+    refuse(tmp_path / "study", r"2 series; .*number 3 \(.*6 images, in b/s3, .*number 4 \(.*in b/s4")
+    np.testing.assert_array_equal(read_dicom(tmp_path / "study", "4").voxels, VOXELS)
+
+
+def test_more_files_than_anyone_means_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_series(tmp_path / "study" / "a", VOXELS, UPRIGHT)
+    monkeypatch.setattr(folders, "MAX_FILES", 5)
+    refuse(tmp_path / "study", "more than 5 files in one folder")

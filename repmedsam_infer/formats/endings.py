@@ -30,7 +30,7 @@ def name_of(path: Path) -> str:
 def own_ending(path: Path) -> str:
     """Return the ending that a result has which goes beside others of its input's kind."""
     ending = ending_of(path)
-    if path.is_dir() or ending in DICOM:
+    if path.is_dir() or ending in DICOM or path.name.upper() == "DICOMDIR":
         return ".dcm"
     if ending in NIFTI:
         return ".nii.gz"

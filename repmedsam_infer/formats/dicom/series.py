@@ -1,7 +1,7 @@
 """DICOM images: a folder with one series, a multi-frame file, or a picture, to a `Scan`.
 
     files ── which series? ──> frames ── where do they lie? ──> stack ── pixels ──> voxels
-     files.py     frames.py          geometry.py        pixels.py
+     folders.py    frames.py         geometry.py        pixels.py
 
 Slices are put in order by where their headers say they lie, never by name or number. What cannot be put in order beyond
 doubt is refused: a volume that is silently flipped, shifted or squeezed looks right and is wrong.
@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError, SetupError
-from repmedsam_infer.formats.dicom.files import DicomFile, find_images, tolerant
+from repmedsam_infer.formats.dicom.files import DicomFile, tolerant
+from repmedsam_infer.formats.dicom.folders import find_images
 from repmedsam_infer.formats.dicom.frames import DicomFrame, frames_of
 from repmedsam_infer.formats.dicom.geometry import SlicePosition, stack_planes
 from repmedsam_infer.formats.dicom.pixels import check_size, read_voxels
@@ -87,7 +88,7 @@ def _read(path: Path, series: str | None, volume: int | None, notes: list[str]) 
     name = path.name
     files = find_images(path, series, notes)
     frames = _frames(name, files)
-    paths = {file.path.name: file.path for file in files}
+    paths = {file.name: file.path for file in files}
     affine, is_volume = None, len(frames) > 1
     if is_volume:
         check_size(name, frames)  # a localizer's sizes say more than its directions
@@ -120,7 +121,7 @@ def _read(path: Path, series: str | None, volume: int | None, notes: list[str]) 
 
 def _frames(name: str, files: Sequence[DicomFile]) -> list[DicomFrame]:
     frames = [frames_of(file) for file in files]
-    several = [file.path.name for file, of_file in zip(files, frames, strict=True) if len(of_file) > 1]
+    several = [file.name for file, of_file in zip(files, frames, strict=True) if len(of_file) > 1]
     if several and len(files) > 1:
         raise CaseReadError(
             f"{name}: {len(files)} files in this series, {len(several)} of them with several frames each "
