@@ -50,7 +50,7 @@ def predict_command(
 def segment_command(
     inputs: Annotated[list[Path], typer.Argument(help=opt.FILES, show_default=False)],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Label map to write, its ending says how; or a folder for several.")
+        str, typer.Option("--output", "-o", help="Label map to write, its ending says how; or a folder for several.")
     ],
     boxes: opt.Boxes = None,
     boxes_from: Annotated[Path | None, typer.Option(metavar="LABELS", help=opt.BOXES_FROM)] = None,
@@ -81,7 +81,7 @@ def segment_command(
     from repmedsam_infer.commands.reading import make_reading
     from repmedsam_infer.commands.segment import FileJob, segment_files
     from repmedsam_infer.formats.boxes.source import box_source
-    from repmedsam_infer.formats.endings import with_names
+    from repmedsam_infer.formats.endings import output_path, with_names
     from repmedsam_infer.preprocess import check_zoom
     from repmedsam_infer.segmentation.volume import check_propagation
 
@@ -89,7 +89,7 @@ def segment_command(
     source = box_source(boxes, boxes_from, box or [], inputs)
     reading = make_reading(window, modality, series, volume)
     way = check_propagation(propagation)
-    job = FileJob(inputs, output, source, reading, ending, overlay, overwrite, check_zoom(zoom), way)
+    job = FileJob(inputs, output_path(output), source, reading, ending, overlay, overwrite, check_zoom(zoom), way)
     code = segment_files(job, engine, precision, threads, weights)
     if code:
         raise typer.Exit(code)
