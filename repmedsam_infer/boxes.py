@@ -10,6 +10,7 @@ part of it, or lies in front of it (docs/experiments.md has figures). Training f
 box's object covers is no error of the larger one's mask.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.errors import CaseReadError
 
 NO_BOXES = "there are no boxes: nothing was segmented"  # a warning
+PIECE = 1 << 20  # pixels whose places are worked out at a time
 MAX_BOXES = 65_535  # labels of a uint16 segmentation
 
 
@@ -151,8 +153,9 @@ def find_extents(segs: NDArray[np.integer], count: int | None = None) -> Extents
     high = np.full((count + 1, 3), -1, np.int64)
     counts = np.zeros(count + 1, np.int64)
     width = slices.shape[2]
-    for z, plane in enumerate(slices):
-        flat = plane.ravel()
+    rows = max(1, PIECE // width)
+    for z, top in itertools.product(range(slices.shape[0]), range(0, slices.shape[1], rows)):
+        flat = slices[z, top : top + rows].ravel()
         where = np.flatnonzero(flat)
         if not len(where):
             continue
@@ -163,7 +166,7 @@ def find_extents(segs: NDArray[np.integer], count: int | None = None) -> Extents
         present = np.unique(labels)
         low[present, 0] = np.minimum(low[present, 0], z)
         high[present, 0] = z
-        for axis, position in ((1, where // width), (2, where % width)):
+        for axis, position in ((1, top + where // width), (2, where % width)):
             np.minimum.at(low[:, axis], labels, position)
             np.maximum.at(high[:, axis], labels, position)
     first = 3 - segs.ndim

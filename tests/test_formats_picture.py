@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from repmedsam_infer.drawing.label_colours import label_colours
 from repmedsam_infer.errors import CaseReadError, CaseWriteError
 from repmedsam_infer.formats import read_scan, write_labels
 from repmedsam_infer.formats.pictures.header import read_header
-from tests.scans import random_labels
+from repmedsam_infer.formats.pictures.palette import label_png, palette_source
+from tests.scans import labels_in, random_labels
 
 GREY = np.random.default_rng(0).integers(0, 256, (5, 7), np.uint8)
 RGB = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
@@ -113,10 +115,11 @@ def test_label_maps_as_png_to_the_pixel(dtype: type[np.integer], tmp_path: Path)
     labels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, GREY.shape, dtype)
     scan = read_scan(save(tmp_path / "p.png", GREY))
     write_labels(tmp_path / "l.png", labels, scan)
-    again = cv2.imread(str(tmp_path / "l.png"), cv2.IMREAD_UNCHANGED)
-    assert again is not None
-    assert again.dtype == dtype
-    np.testing.assert_array_equal(again, labels)
+    np.testing.assert_array_equal(labels_in(tmp_path / "l.png"), labels)
+    image = pytest.importorskip("PIL.Image")
+    with image.open(tmp_path / "l.png") as stored:
+        np.testing.assert_array_equal(np.array(stored), labels)
+        assert stored.mode == ("P" if dtype == np.uint8 else "I;16")
     with pytest.raises(CaseWriteError, match="shape"):
         write_labels(tmp_path / "l.png", labels[1:], scan)
     with pytest.raises(CaseWriteError, match="l.gif"):
@@ -190,3 +193,38 @@ def test_a_page_beyond_any_end_is_refused(tmp_path: Path) -> None:
     (tmp_path / "far.tif").write_bytes(b"II+\0\10\0\0\0" + b"\xff" * 8 + bytes(64))
     with pytest.raises(CaseReadError, match="cut off"):
         read_scan(tmp_path / "far.tif")
+
+
+def test_a_label_map_as_png_shows_its_labels_in_their_colours(tmp_path: Path) -> None:
+    labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    scan = read_scan(save(tmp_path / "p.png", np.zeros((3, 4), np.uint8)))
+    write_labels(tmp_path / "l.png", labels, scan)
+    np.testing.assert_array_equal(read_scan(tmp_path / "l.png").voxels, label_colours(11)[labels])
+    write_labels(tmp_path / "nothing.png", labels * 0, scan)
+    assert not labels_in(tmp_path / "nothing.png").any()
+
+
+@given(height=st.integers(1, 600), width=st.integers(1, 40), seed=st.integers(0, 99))
+def test_label_maps_of_any_size_are_read_as_they_were_written(height: int, width: int, seed: int) -> None:
+    labels = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
+    source = palette_source("l.png", label_png(labels))
+    assert source is not None
+    np.testing.assert_array_equal(source.indices(), labels)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_palettes_of_others_are_label_maps_too(bits: int, tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    labels = np.random.default_rng(0).integers(0, 1 << bits, (5, 7), np.uint8)
+    palette = image.fromarray(labels).convert("P")
+    palette.putpalette(np.random.default_rng(1).integers(0, 256, 768).tolist())
+    palette.save(tmp_path / "l.png", bits=bits)
+    np.testing.assert_array_equal(labels_in(tmp_path / "l.png"), labels)
+
+
+def test_a_palette_of_grey_levels_means_its_grey_levels(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    palette = image.fromarray(np.array([[1, 0], [0, 1]], np.uint8)).convert("P")
+    palette.putpalette([7, 7, 7, 0, 0, 0])
+    palette.save(tmp_path / "l.png")
+    assert labels_in(tmp_path / "l.png").tolist() == [[0, 7], [7, 0]]

@@ -32,8 +32,8 @@ def output_path(text: str) -> Path:
     if path.suffix in ("", ".") or path.name == ".." or ending_of(path) or ends or path.is_dir():
         return path
     raise UsageError(
-        f"{path.name}: label maps are written as {', '.join(OUTPUTS)}; a new folder of that name is given with a slash at "
-        f"its end ({path.name}/)"
+        f"{path.name}: label maps are written as {', '.join(OUTPUTS)}; a new folder of that name is given with a slash "
+        f"at its end ({path.name}/)"
     )
 
 

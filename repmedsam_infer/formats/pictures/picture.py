@@ -12,6 +12,7 @@ from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.endings import name_of
 from repmedsam_infer.formats.opening import check_file
 from repmedsam_infer.formats.pictures.header import UPRIGHT, PictureHeader, read_header
+from repmedsam_infer.formats.pictures.palette import label_png, palette_source
 from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.formats.silence import silenced
 from repmedsam_infer.io.atomic import write_result
@@ -53,6 +54,7 @@ def read_picture(path: Path) -> Scan:
         name=name_of(path),
         voxels=np.stack(pages) if is_volume else pages[0],
         is_volume=is_volume,
+        source=palette_source(path.name, content),
         warnings=tuple(dict.fromkeys(warnings)),
     )
 
@@ -135,12 +137,16 @@ def upright(page: NDArray[Any], header: PictureHeader) -> NDArray[Any]:
 
 
 def write_picture(path: Path, labels: NDArray[Any]) -> None:
-    """Write (H, W) or (1, H, W) uint8 or uint16 labels as PNG, of one grey level a label.
+    """Write (H, W) or (1, H, W) uint8 or uint16 labels as PNG: with the labels' colours as its palette, or of 16 bits
+    of grey, one level a label.
 
     Raises:
         CaseWriteError: it could not be written.
 
     """
     plane = labels.reshape(labels.shape[-2:])
-    _, png = cv2.imencode(".png", plane, [cv2.IMWRITE_PNG_COMPRESSION, LEVEL])
-    write_result(path, png.tobytes(), "the label map")
+    if plane.dtype == np.uint8:
+        png = label_png(plane)
+    else:
+        png = cv2.imencode(".png", plane, [cv2.IMWRITE_PNG_COMPRESSION, LEVEL])[1].tobytes()
+    write_result(path, png, "the label map")
