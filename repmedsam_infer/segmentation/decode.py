@@ -13,6 +13,8 @@ from repmedsam_infer.preprocess import CLOSE_WEIGHT, View
 
 F32 = NDArray[np.float32]
 
+BAND = 1 << 23  # pixels of a mask that are worked out at a time: each takes a dozen bytes until it is one
+
 
 @dataclass(frozen=True)
 class Decoding:
@@ -46,6 +48,18 @@ def object_mask(decodings: Sequence[Decoding], *, focus: bool) -> tuple[slice, s
     rows, columns = whole.view.pixels(whole.clip_box)
     if not focus:
         return rows, columns, image_mask(frame_logits(whole.logits, whole.view), whole.view)[rows, columns]
+    width = columns.stop - columns.start
+    mask = np.empty((rows.stop - rows.start, width), np.bool_)
+    height = max(1, BAND // max(width, 1))
+    for top in range(rows.start, rows.stop, height):
+        band = slice(top, min(top + height, rows.stop))
+        mask[band.start - rows.start : band.stop - rows.start] = logits_of_all(decodings, band, columns) > 0
+    return rows, columns, mask
+
+
+def logits_of_all(decodings: Sequence[Decoding], rows: slice, columns: slice) -> F32:
+    """Mean of the logits of an object's decodings, as `object_mask` has it, on these rows and columns of the image."""
+    whole = decodings[0]
     of_whole: list[F32] = []
     of_close: list[F32] = []
     for one in decodings:
@@ -54,7 +68,7 @@ def object_mask(decodings: Sequence[Decoding], *, focus: bool) -> tuple[slice, s
     logits = mean_of(of_whole)
     if of_close:
         logits = np.float32(1 - CLOSE_WEIGHT) * logits + np.float32(CLOSE_WEIGHT) * mean_of(of_close)
-    return rows, columns, logits > 0
+    return logits
 
 
 def mean_of(logits: Sequence[F32]) -> F32:

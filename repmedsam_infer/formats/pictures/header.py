@@ -9,6 +9,8 @@ from repmedsam_infer.formats.dicom.codestream import JPEG_START, declared_size
 
 PNG_START, BMP_START = b"\x89PNG\r\n\x1a\n", b"BM"
 PHOTOMETRIC, PALETTE = 262, 3  # a TIFF tag, and its value for colours of a palette
+BITS, SAMPLES, SHORT = 258, 277, 3  # TIFF tags of bits a channel and channels; a type
+PNG_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # decoded, of each colour type
 BYTE = 8  # bits
 OS2_HEADER = 12  # bytes of the header that BMP has from OS/2, with sides of 16 bits
 UPRIGHT = 1  # EXIF orientation of a picture that is as it is stored
@@ -23,6 +25,7 @@ TEXT = 2
 class PictureHeader:
     """sizes: (height, width) of each page. orientation: EXIF's, 1 to 8. channels: what ImageJ or OME call the pages
     that are not slices, "3 channels", or empty. has_palette: numbers of BMP or TIFF stand for colours of a palette.
+    bytes_a_pixel: of the decoded pages, at most.
     """
 
     kind: str
@@ -30,6 +33,7 @@ class PictureHeader:
     orientation: int = UPRIGHT
     channels: str = ""
     has_palette: bool = False
+    bytes_a_pixel: int = 8
 
 
 def read_header(name: str, content: bytes) -> PictureHeader:
@@ -40,12 +44,12 @@ def read_header(name: str, content: bytes) -> PictureHeader:
         if content.startswith(JPEG_START):
             size = declared_size(content)
             if size is not None:
-                return PictureHeader("JPEG", (size,), _jpeg_orientation(content))
+                return PictureHeader("JPEG", (size,), _jpeg_orientation(content), bytes_a_pixel=3)
         elif content.startswith(BMP_START):
             is_os2 = struct.unpack_from("<I", content, 14)[0] == OS2_HEADER
             width, height = struct.unpack_from("<HH" if is_os2 else "<ii", content, 18)
             (bits,) = struct.unpack_from("<H", content, 24 if is_os2 else 28)
-            return PictureHeader("BMP", ((abs(height), width),), has_palette=bits <= BYTE)
+            return PictureHeader("BMP", ((abs(height), width),), has_palette=bits <= BYTE, bytes_a_pixel=4)
         elif content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return _tiff(name, content)
     except (struct.error, OverflowError) as error:  # a place beyond any file's end
@@ -63,7 +67,9 @@ def _png(content: bytes) -> PictureHeader:
         if kind in (b"eXIf", b"IEND"):
             break
         offset += 12 + length
-    return PictureHeader("PNG", ((height, width),), orientation)
+    depth, colours = struct.unpack_from(">BB", content, 24)
+    bytes_a_pixel = max(1, depth // BYTE) * PNG_CHANNELS.get(colours, 4)
+    return PictureHeader("PNG", ((height, width),), orientation, bytes_a_pixel=bytes_a_pixel)
 
 
 def _jpeg_orientation(content: bytes) -> int:
@@ -106,7 +112,10 @@ def _tiff(name: str, content: bytes) -> PictureHeader:
     description = pages[0].get(DESCRIPTION, b"")
     text = description.decode("utf-8", "replace") if isinstance(description, bytes) else ""
     has_palette = any(_whole(tags, PHOTOMETRIC) == PALETTE for tags in pages)
-    return PictureHeader("TIFF", sizes, _orientation_of(pages[0]), _not_slices(text), has_palette)
+    channels = 3 if has_palette else max(_whole(tags, SAMPLES) or 1 for tags in pages)
+    depth = max(_whole(tags, BITS) or 1 for tags in pages)
+    bytes_a_pixel = min(channels, 4) * min(-(-depth // BYTE), 8)
+    return PictureHeader("TIFF", sizes, _orientation_of(pages[0]), _not_slices(text), has_palette, bytes_a_pixel)
 
 
 def _not_slices(description: str) -> str:
@@ -144,6 +153,9 @@ def _tag(content: bytes, order: str, word: str, size: int, place: int) -> tuple[
     value = place + 4 + size
     if kind in NUMBERS and count == 1:
         return tag, struct.unpack_from(order + NUMBERS[kind][1], content, value)[0]
+    if tag == BITS and kind == SHORT:  # of each channel; they are alike
+        start = value if 2 * count <= size else struct.unpack_from(order + word, content, value)[0]
+        return tag, struct.unpack_from(order + "H", content, start)[0]
     if kind == TEXT and tag == DESCRIPTION:
         start = value if count <= size else struct.unpack_from(order + word, content, value)[0]
         return tag, content[start : start + min(count, 1 << 16)]

@@ -10,16 +10,19 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.endings import name_of
-from repmedsam_infer.formats.opening import check_file
+from repmedsam_infer.formats.intensity import pieces
+from repmedsam_infer.formats.opening import BESIDES, check_file
 from repmedsam_infer.formats.pictures.header import UPRIGHT, PictureHeader, read_header
 from repmedsam_infer.formats.pictures.palette import label_png, palette_source
 from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.formats.silence import silenced
 from repmedsam_infer.io.atomic import write_result
 from repmedsam_infer.io.npz import MAX_ARRAY_BYTES
+from repmedsam_infer.system.memory import check_fits
 
 MAX_BYTES_A_PIXEL = 8  # 16-bit RGBA
 ALPHA = 3  # its place in RGBA
+COPIES = 2  # of the decoded picture that there are at a time: the codec's, and ours
 LEVEL = 3  # of compression
 
 
@@ -81,6 +84,8 @@ def check_pages(name: str, header: PictureHeader) -> None:
             f"{name}: declares {count} x {width} x {height} pixels, up to {size / 2**30:,.1f} GiB; "
             f"the limit is {2 * MAX_ARRAY_BYTES / 2**30:.0f} GiB"
         )
+    pixels = sum(math.prod(page) for page in header.sizes)
+    check_fits(name, pixels * (COPIES * header.bytes_a_pixel + BESIDES))
 
 
 def decode(name: str, content: bytes, header: PictureHeader) -> list[NDArray[Any]]:
@@ -109,17 +114,20 @@ def decode(name: str, content: bytes, header: PictureHeader) -> list[NDArray[Any
 
 
 def rgb_or_grey(page: NDArray[Any], warnings: list[str]) -> NDArray[Any]:
-    """(H, W) or (H, W, 3) RGB."""
+    """(H, W) or (H, W, 3) RGB of a page of OpenCV's, which is changed; piece by piece, to save memory."""
     if page.ndim == 2:
         return page
+    parts = list(pieces(page.shape[:2]))
     if page.shape[-1] > ALPHA:
-        alpha = page[..., ALPHA]
-        if alpha.size and alpha.min() < np.iinfo(page.dtype).max:
+        opaque = np.iinfo(page.dtype).max if page.dtype.kind in "iu" else 1
+        if any((page[part][..., ALPHA] < opaque).any() for part in parts):
             warnings.append("has transparent parts, which were taken as they are stored, without a background")
-    page = page[..., :3]
-    if (page == page[..., :1]).all():
+    if all((page[part][..., 1:ALPHA] == page[part][..., :1]).all() for part in parts):
         return np.ascontiguousarray(page[..., 0])
-    return np.ascontiguousarray(page[..., ::-1])
+    rgb = page if page.shape[-1] == ALPHA else np.empty((*page.shape[:2], ALPHA), page.dtype)
+    for part in parts:
+        rgb[part] = page[part][..., ALPHA - 1 :: -1].copy()
+    return rgb
 
 
 def upright(page: NDArray[Any], header: PictureHeader) -> NDArray[Any]:
