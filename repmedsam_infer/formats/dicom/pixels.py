@@ -16,13 +16,16 @@ from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.dicom.decoding import check_syntax, decoded_frames, transfer_syntax
 from repmedsam_infer.formats.dicom.frames import DicomFrame
 from repmedsam_infer.formats.dicom.rescale import Rescaling, smallest_type
+from repmedsam_infer.formats.opening import BESIDES
 from repmedsam_infer.io.npz import MAX_ARRAY_BYTES
+from repmedsam_infer.system.memory import check_fits
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 MAX_SIDE = 65_535  # Rows and Columns are 16 bits
 GREY, COLOUR = ("MONOCHROME1", "MONOCHROME2"), ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+OF_A_FRAME = 24  # bytes that a pixel takes while its frame is decoded and rescaled
 PALETTE = "PALETTE COLOR"
 
 
@@ -81,13 +84,15 @@ def read_voxels(name: str, frames: Sequence[DicomFrame], paths: dict[str, Path])
 
 
 def check_memory(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Check that the voxels fit below the limit of an array."""
+    """Check that the voxels fit below the limit of an array, and into memory."""
     size = math.prod(shape) * dtype.itemsize
     if size > MAX_ARRAY_BYTES:
         raise CaseReadError(
             f"{name}: declares {' x '.join(map(str, shape[:3]))} pixels, {size / 2**30:,.1f} GiB; "
             f"the limit is {MAX_ARRAY_BYTES / 2**30:.0f} GiB"
         )
+    frame = math.prod(shape[1:3])
+    check_fits(name, size + BESIDES * shape[0] * frame + OF_A_FRAME * frame)
 
 
 def fill_padding(voxels: NDArray[Any], padding: dict[int, NDArray[np.uint8]], value: float) -> None:

@@ -20,7 +20,6 @@ from repmedsam_infer.io.atomic import write_result
 from repmedsam_infer.io.npz import MAX_ARRAY_BYTES
 from repmedsam_infer.system.memory import check_fits
 
-MAX_BYTES_A_PIXEL = 8  # 16-bit RGBA
 ALPHA = 3  # its place in RGBA
 COPIES = 2  # of the decoded picture that there are at a time: the codec's, and ours
 LEVEL = 3  # of compression
@@ -78,14 +77,14 @@ def check_pages(name: str, header: PictureHeader) -> None:
         raise CaseReadError(
             f"{name}: its {count} pages are of {header.channels}, not only slices; save one picture or volume as a file"
         )
-    size = sum(math.prod(page) for page in header.sizes) * MAX_BYTES_A_PIXEL
-    if size > 2 * MAX_ARRAY_BYTES:
-        raise CaseReadError(
-            f"{name}: declares {count} x {width} x {height} pixels, up to {size / 2**30:,.1f} GiB; "
-            f"the limit is {2 * MAX_ARRAY_BYTES / 2**30:.0f} GiB"
-        )
     pixels = sum(math.prod(page) for page in header.sizes)
-    check_fits(name, pixels * (COPIES * header.bytes_a_pixel + BESIDES))
+    size = pixels * header.bytes_a_pixel
+    if size > MAX_ARRAY_BYTES:
+        raise CaseReadError(
+            f"{name}: declares {count} x {width} x {height} pixels, {size / 2**30:,.1f} GiB; "
+            f"the limit is {MAX_ARRAY_BYTES / 2**30:.0f} GiB"
+        )
+    check_fits(name, COPIES * size + BESIDES * pixels)
 
 
 def decode(name: str, content: bytes, header: PictureHeader) -> list[NDArray[Any]]:
@@ -102,7 +101,9 @@ def decode(name: str, content: bytes, header: PictureHeader) -> list[NDArray[Any
                 pages = [] if page is None else [page]
             else:
                 pages = list(cv2.imdecodemulti(encoded, how)[1])
-    except cv2.error:
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from error
         pages = []
     finally:
         cv2.utils.logging.setLogLevel(level)
