@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from repmedsam_infer.errors import UsageError
-from repmedsam_infer.formats.endings import output_path
+from repmedsam_infer.errors import CaseReadError, UsageError
+from repmedsam_infer.formats import read_scan
+from repmedsam_infer.formats.endings import output_path, own_ending
 
 
 def test_outputs_are_folders_without_a_dot_with_a_slash_or_where_they_are_there(tmp_path: Path) -> None:
@@ -20,3 +21,13 @@ def test_outputs_are_folders_without_a_dot_with_a_slash_or_where_they_are_there(
 def test_an_ending_that_nobody_writes_is_refused_in_one_sentence(text: str) -> None:
     with pytest.raises(UsageError, match=rf"^{Path(text).name}: label maps are written as .*\({Path(text).name}/\)$"):
         output_path(text)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 300 + ".nii.gz", "nul\0.nii"])
+def test_names_that_no_file_can_have_are_one_sentence(name: str, tmp_path: Path) -> None:
+    with pytest.raises(CaseReadError, match="name too long|not there"):
+        read_scan(tmp_path / name)
+    assert own_ending(tmp_path / name).startswith(".n")
+    if "\0" not in name:
+        with pytest.raises(UsageError, match="name too long"):
+            output_path(str(tmp_path / name))

@@ -29,7 +29,11 @@ def output_path(text: str) -> Path:
     """
     path = Path(text)
     ends = text.endswith(("/", os.sep))
-    if path.suffix in ("", ".") or path.name == ".." or ending_of(path) or ends or path.is_dir():
+    try:
+        is_there = path.is_dir()
+    except OSError as error:  # a name that is too long
+        raise UsageError(f"{text}: cannot be written ({error.strerror})") from error
+    if path.suffix in ("", ".") or path.name == ".." or ending_of(path) or ends or is_there:
         return path
     raise UsageError(
         f"{path.name}: label maps are written as {', '.join(OUTPUTS)}; a new folder of that name is given with a slash "
@@ -51,7 +55,11 @@ def name_of(path: Path) -> str:
 def own_ending(path: Path) -> str:
     """Return the ending that a result has which goes beside others of its input's kind."""
     ending = ending_of(path)
-    if path.is_dir() or ending in DICOM or path.name.upper() == "DICOMDIR":
+    try:
+        is_folder = path.is_dir()
+    except OSError:  # which is said when it is read
+        is_folder = False
+    if is_folder or ending in DICOM or path.name.upper() == "DICOMDIR":
         return ".dcm"
     if ending in NIFTI:
         return ".nii.gz"
