@@ -9,6 +9,7 @@ import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
+from pydicom.config import disable_value_validation
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.processing import convert_color_space
@@ -463,3 +464,18 @@ def test_a_dicomdir_stands_for_the_files_that_it_lists(tmp_path: Path) -> None:
     by_folder = read_dicom(tmp_path)
     np.testing.assert_array_equal(by_folder.voxels, noise())
     assert by_folder.warnings == ()
+
+
+def test_what_files_say_cannot_write_to_a_terminal(tmp_path: Path) -> None:
+    def odd(dataset: Dataset, z: int) -> None:
+        dataset.add_new("ReviewDate", "DA", f"\x1b[31m{z}\x9b" * 300)
+
+    with disable_value_validation():
+        folder = write_series(tmp_path / "series", noise(), ANGLED, edit=odd)
+    (folder / "a\nb\x1b[2J.txt").write_text("hello")
+    scan = read_dicom(folder)
+    assert "a\\nb\\x1b[2J.txt" in scan.warnings[0]
+    assert all(warning.isprintable() and len(warning) <= 1500 for warning in scan.warnings)
+    many = Scan("scan", noise(), is_volume=True, warnings=tuple(f"warning {i}" for i in range(1000)))
+    assert len(many.warnings) == 20
+    assert many.warnings[-1] == "and 981 further warnings like these"

@@ -17,6 +17,9 @@ from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.formats.volumes import choose_volume
 
 DICOM_MARK = slice(128, 132)
+NIFTI_LENGTHS = [length.to_bytes(4, order) for length in (348, 540) for order in ("little", "big")]  # of its headers
+PACKED = (".gz", ".bz2", ".xz", ".zip", ".7z", ".tar")
+VOLUMES = (".mgz", ".mgh", ".mnc", ".head", ".brik", ".par", ".rec", ".v", ".img")  # of other programs
 # What a file without a telling ending begins with.
 MARKS = {b"NRRD": ".nrrd", b"ObjectType": ".mha", b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"BM": ".bmp"}
 MARKS |= {b"II*\0": ".tif", b"MM\0*": ".tif", b"II+\0": ".tif", b"MM\0+": ".tif"}
@@ -96,12 +99,16 @@ def kind_of(path: Path) -> str:
         raise CaseReadError(f"{path.name}: cannot be opened ({error.strerror})") from error
     if head[DICOM_MARK] == b"DICM":
         return ".dcm"
-    if head[344:347] == b"n+1" or head[4:7] == b"n+2":
+    if head[:4] in NIFTI_LENGTHS:  # of a pair of .hdr and .img, too, which is refused by its name
         return ".nii"
     for mark, of_kind in MARKS.items():
         if head.startswith(mark):
             return of_kind
     advice = "; cases in npz are for repmedsam predict" if path.suffix == ".npz" else ""
+    if path.suffix.lower() in PACKED:
+        advice = "; it is packed: unpack it first"
+    if path.suffix.lower() in VOLUMES:
+        advice = "; convert it to .nii.gz first"
     raise CaseReadError(
         f"{path.name}: is of no kind that can be read ({', '.join((*NIFTI, *ITK, *PICTURE))}, DICOM){advice}"
     )
