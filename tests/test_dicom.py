@@ -479,3 +479,14 @@ def test_what_files_say_cannot_write_to_a_terminal(tmp_path: Path) -> None:
     many = Scan("scan", noise(), is_volume=True, warnings=tuple(f"warning {i}" for i in range(1000)))
     assert len(many.warnings) == 20
     assert many.warnings[-1] == "and 981 further warnings like these"
+
+
+def test_slices_that_are_missing_at_even_distances_are_a_warning(tmp_path: Path) -> None:
+    def apart(dataset: Dataset, _: int) -> None:
+        dataset.SpacingBetweenSlices = "2.5"
+
+    folder = write_series(tmp_path / "series", noise(7), ANGLED, "MR", edit=apart)
+    assert read_dicom(folder).warnings == ()
+    for path in sorted(folder.iterdir())[1::2]:
+        path.unlink()
+    assert "5.00 mm apart, and its header says 2.50 mm" in read_dicom(folder).warnings[0]

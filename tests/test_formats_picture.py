@@ -228,3 +228,38 @@ def test_a_palette_of_grey_levels_means_its_grey_levels(tmp_path: Path) -> None:
     palette.putpalette([7, 7, 7, 0, 0, 0])
     palette.save(tmp_path / "l.png")
     assert labels_in(tmp_path / "l.png").tolist() == [[0, 7], [7, 0]]
+
+
+@pytest.mark.parametrize(("bits", "samples", "is_read"), [(8, 3, True), (16, 3, False), (8, 2, False), (16, 1, True)])
+def test_channels_one_after_another_are_refused_where_they_would_be_noise(
+    bits: int, samples: int, is_read: bool, tmp_path: Path
+) -> None:
+    plane = np.arange(16, dtype=f"<u{bits // 8}")
+    tags = [
+        (256, 4), (257, 4), (258, bits), (259, 1), (262, 2 if samples > 2 else 1), (273, 0), (277, samples), (278, 4),
+        (279, 0), (284, 2),
+    ]  # fmt: skip
+    end = 8 + 2 + 12 * len(tags) + 4
+    wide = {
+        258: struct.pack(f"<{samples}H", *[bits] * samples),
+        273: struct.pack(f"<{samples}I", *(end + 64 + i * plane.nbytes for i in range(samples))),
+        279: struct.pack(f"<{samples}I", *[plane.nbytes] * samples),
+    }
+    entries, further = b"", b""
+    for tag, value in tags:
+        kind = 4 if tag in (273, 279) else 3
+        content = wide.get(tag, struct.pack("<H", value))
+        if len(content) > 4:
+            entries += struct.pack("<HHII", tag, kind, samples, end + len(further))
+            further += content
+        else:
+            count = samples if tag in wide else 1
+            entries += struct.pack("<HHI", tag, kind, count) + content.ljust(4, b"\0")
+    content = b"II*\0\10\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4) + further.ljust(64, b"\0")
+    (tmp_path / "p.tif").write_bytes(content + plane.tobytes() * samples)
+    if is_read:
+        voxels = read_scan(tmp_path / "p.tif").voxels
+        np.testing.assert_array_equal(voxels.reshape(16, -1)[:, 0], plane)
+    else:
+        with pytest.raises(CaseReadError, match="PlanarConfiguration 2"):
+            read_scan(tmp_path / "p.tif")

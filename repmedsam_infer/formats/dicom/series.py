@@ -38,6 +38,9 @@ OWN_SPACE = {
 }
 
 
+MISSING = 1.8  # times the distance that the header states: slices farther apart than that have had others between them
+
+
 @dataclass(frozen=True)
 class DicomSource:
     """What a result is derived from (seg.py).
@@ -99,6 +102,7 @@ def _read(path: Path, series: str | None, volume: int | None, notes: list[str]) 
         if len(planes) > 1:
             order, affine = stack_planes(name, planes)
             frames = [frames[i] for i in order]
+            warn_of_gaps(frames[0], float(np.linalg.norm(affine[:3, 2])), notes)
         is_volume = len(frames) > 1
     else:
         choose_volume(name, 1, volume)
@@ -152,6 +156,19 @@ def _planes(name: str, frames: Sequence[DicomFrame], notes: list[str]) -> list[S
         "and sizes in mm are unknown"
     )
     return []
+
+
+def warn_of_gaps(frame: DicomFrame, step: float, notes: list[str]) -> None:
+    """Warn where slices, `step` mm apart, lie so much farther from each other than the header says that some may be
+    missing, at even distances.
+    """
+    said = frame.numbers("SpacingBetweenSlices", 1, "PixelMeasuresSequence")
+    if said is None or not said[0] or step < MISSING * abs(said[0]):
+        return
+    notes.append(
+        f"its slices lie {step:.2f} mm apart, and its header says {abs(said[0]):.2f} mm (SpacingBetweenSlices): "
+        "slices may be missing between them"
+    )
 
 
 def _plane(frame: DicomFrame) -> SlicePosition | None:

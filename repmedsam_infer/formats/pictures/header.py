@@ -10,6 +10,7 @@ from repmedsam_infer.formats.dicom.codestream import JPEG_START, declared_size
 PNG_START, BMP_START = b"\x89PNG\r\n\x1a\n", b"BM"
 PHOTOMETRIC, PALETTE = 262, 3  # a TIFF tag, and its value for colours of a palette
 BITS, SAMPLES, SHORT = 258, 277, 3  # TIFF tags of bits a channel and channels; a type
+PLANAR, APART = 284, 2  # a TIFF tag, and its value for channels that are stored one after another
 PNG_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # decoded, of each colour type
 BYTE = 8  # bits
 OS2_HEADER = 12  # bytes of the header that BMP has from OS/2, with sides of 16 bits
@@ -109,6 +110,11 @@ def _tiff(name: str, content: bytes) -> PictureHeader:
         raise CaseReadError(
             f"{name}: holds smaller copies of its picture (a pyramid, or a preview); export the one picture you mean"
         )
+    if any(_is_apart(tags) for tags in pages):
+        raise CaseReadError(
+            f"{name}: its channels are stored one after another (PlanarConfiguration 2), which is read of colours of 8 "
+            "bits only; export it with the channels of a pixel side by side"
+        )
     description = pages[0].get(DESCRIPTION, b"")
     text = description.decode("utf-8", "replace") if isinstance(description, bytes) else ""
     has_palette = any(_whole(tags, PHOTOMETRIC) == PALETTE for tags in pages)
@@ -116,6 +122,12 @@ def _tiff(name: str, content: bytes) -> PictureHeader:
     depth = max(_whole(tags, BITS) or 1 for tags in pages)
     bytes_a_pixel = min(channels, 4) * min(-(-depth // BYTE), 8)
     return PictureHeader("TIFF", sizes, _orientation_of(pages[0]), _not_slices(text), has_palette, bytes_a_pixel)
+
+
+def _is_apart(tags: dict[int, int | bytes]) -> bool:
+    """Whether channels are stored in a way that OpenCV takes for another: what it returns is noise."""
+    samples = _whole(tags, SAMPLES) or 1
+    return _whole(tags, PLANAR) == APART and samples > 1 and (_whole(tags, BITS) != BYTE or samples not in (3, 4))
 
 
 def _not_slices(description: str) -> str:
