@@ -263,3 +263,11 @@ def test_channels_one_after_another_are_refused_where_they_would_be_noise(
     else:
         with pytest.raises(CaseReadError, match="PlanarConfiguration 2"):
             read_scan(tmp_path / "p.tif")
+
+
+def test_animations_are_refused(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    first, second = image.fromarray(GREY), image.fromarray(GREY[::-1].copy())
+    first.save(tmp_path / "a.png", save_all=True, append_images=[second])
+    with pytest.raises(CaseReadError, match="animation"):
+        read_scan(tmp_path / "a.png")

@@ -41,7 +41,7 @@ def read_header(name: str, content: bytes) -> PictureHeader:
     """Raise CaseReadError where it is none of these formats, or damaged."""
     try:
         if content.startswith(PNG_START):
-            return _png(content)
+            return _png(name, content)
         if content.startswith(JPEG_START):
             size = declared_size(content)
             if size is not None:
@@ -58,13 +58,15 @@ def read_header(name: str, content: bytes) -> PictureHeader:
     raise CaseReadError(f"{name}: is not a PNG, JPEG, TIFF or BMP file, or is damaged")
 
 
-def _png(content: bytes) -> PictureHeader:
+def _png(name: str, content: bytes) -> PictureHeader:
     width, height = struct.unpack_from(">II", content, 16)
     offset, orientation = len(PNG_START), UPRIGHT
     while offset + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, offset)
         if kind == b"eXIf":
             orientation = _exif_orientation(content[offset + 8 : offset + 8 + length])
+        if kind == b"acTL" and struct.unpack_from(">I", content, offset + 8)[0] > 1:
+            raise CaseReadError(f"{name}: is an animation (APNG); save the one picture that you mean")
         if kind in (b"eXIf", b"IEND"):
             break
         offset += 12 + length
