@@ -12,11 +12,15 @@ import numpy as np
 import pytest
 
 from repmedsam_infer.boxes import tight_boxes
+from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.pictures.header import read_header
 from repmedsam_infer.formats.pictures.palette import INDEXED, PNG_START, chunk
+from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.formats.scan_case import make_scan_case
 from repmedsam_infer.preprocess import View
 from repmedsam_infer.segmentation import decode
 from repmedsam_infer.segmentation.decode import Decoding, object_mask
+from repmedsam_infer.system import memory
 from tests.dicom_files import film, save
 
 SIDE = 20_000
@@ -139,3 +143,15 @@ def test_boxes_do_not_depend_on_the_pieces_that_labels_are_found_in(monkeypatch:
     whole = tight_boxes(labels)
     monkeypatch.setattr("repmedsam_infer.boxes.PIECE", 50)
     np.testing.assert_array_equal(tight_boxes(labels), whole)
+
+
+def test_a_box_that_is_too_large_for_the_memory_is_refused_before_anything_is_worked_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scan = Scan("scan", np.zeros((16, 512, 512), np.int16), is_volume=True, modality="MR")
+    monkeypatch.setattr(memory, "UNCHECKED", 1 << 20)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 32 << 20)
+    small, large = np.array([[5.0, 5, 5, 50, 50, 9]]), np.array([[0.0, 0, 0, 511, 511, 15]])
+    assert make_scan_case("scan.nii", scan, small, None)[0].boxes.count == 1
+    with pytest.raises(CaseReadError, match=r"^scan\.nii: needs about 56 MiB of memory, and 32 MiB are free"):
+        make_scan_case("scan.nii", scan, large, None)

@@ -67,7 +67,7 @@ def _png(name: str, content: bytes) -> PictureHeader:
             orientation = _exif_orientation(content[offset + 8 : offset + 8 + length])
         if kind == b"acTL" and struct.unpack_from(">I", content, offset + 8)[0] > 1:
             raise CaseReadError(f"{name}: is an animation (APNG); save the one picture that you mean")
-        if kind in (b"eXIf", b"IEND"):
+        if kind == b"IEND":
             break
         offset += 12 + length
     depth, colours = struct.unpack_from(">BB", content, 24)
