@@ -49,7 +49,9 @@ def test_values_that_are_no_numbers_are_counted_in_a_warning(tmp_path: Path, rep
 
 
 def test_a_name_that_is_too_long_stops_no_other_input(tmp_path: Path, repmedsam: Repmedsam) -> None:
-    done = repmedsam("convert", tmp_path / ("a" * 300), times(tmp_path), *BOX, "-o", tmp_path / "cases", "--volume", 0)
+    (tmp_path / "boxes.json").write_text('{"cases": {"times": [[1, 1, 0, 5, 5, 2]]}}')
+    inputs, boxes = (tmp_path / ("a" * 300), times(tmp_path)), ("--boxes", tmp_path / "boxes.json")
+    done = repmedsam("convert", *inputs, *boxes, "-o", tmp_path / "cases", "--volume", 0)
     assert done.code == 1
     assert (tmp_path / "cases" / "3DBox_unknown_times.npz").exists()
     (line,) = repmedsam("convert", tmp_path / ("a" * 300), *BOX, "-o", tmp_path / "cases").err.splitlines()
