@@ -338,3 +338,5 @@ def test_more_files_than_anyone_means_are_refused(tmp_path: Path, monkeypatch: p
     write_series(tmp_path / "study" / "a", VOXELS, UPRIGHT)
     monkeypatch.setattr(folders, "MAX_FILES", 5)
     refuse(tmp_path / "study", "more than 5 files in one folder")
+    write_series(tmp_path / "study", VOXELS[:3], UPRIGHT)
+    assert read_dicom(tmp_path / "study").shape == (3, 8, 8)  # which needs none of the others

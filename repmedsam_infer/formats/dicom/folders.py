@@ -5,7 +5,6 @@ left out with a warning where images are there too, and refused by its name wher
 """
 
 import filecmp
-import os
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -71,12 +70,12 @@ def _image(file: DicomFile) -> DicomFile:
 def images_in(folder: Path, notes: list[str]) -> list[DicomFile]:
     """All images of a folder with their brief headers; those of folders in it where it has none itself."""
     own = files_in(folder, 0)
-    deeper = [path for path in files_in(folder, MAX_DEPTH) if path.parent != folder] if _has_folders(folder) else []
-    if not own and not deeper:
+    if any(_is_image(path) for path in own):
+        return images_of(folder.name, folder, own, notes)
+    found = files_in(folder, MAX_DEPTH)
+    if not found:
         raise CaseReadError(f"{folder.name}: there are no files in this folder")
-    if deeper and not any(_is_image(path) for path in own):
-        return images_of(folder.name, folder, [*own, *deeper], notes)
-    return images_of(folder.name, folder, own, notes)
+    return images_of(folder.name, folder, found, notes)
 
 
 def files_in(folder: Path, depth: int) -> list[Path]:
@@ -101,11 +100,6 @@ def files_in(folder: Path, depth: int) -> list[Path]:
     if len(found) > MAX_FILES:
         raise CaseReadError(f"{folder.name}: more than {MAX_FILES} files in one folder; give the folder of one series")
     return found
-
-
-def _has_folders(folder: Path) -> bool:
-    with os.scandir(folder) as entries:
-        return any(entry.is_dir(follow_symlinks=False) for entry in entries)
 
 
 def _is_image(path: Path) -> bool:
