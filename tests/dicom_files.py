@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, FileDataset
+from pydicom.config import disable_value_validation
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
@@ -14,6 +15,7 @@ from pydicom.uid import (
     CTImageStorage,
     EnhancedCTImageStorage,
     ExplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
     MRImageStorage,
     UltrasoundMultiFrameImageStorage,
     generate_uid,
@@ -149,3 +151,17 @@ def film(pixels: NDArray[Any]) -> FileDataset:
 def save(dataset: FileDataset, path: Path) -> Path:
     dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+def index_of(files: list[list[str]]) -> FileDataset:
+    """A DICOMDIR that lists files, each by the parts of its path."""
+    out = image(np.zeros((1, 1), np.uint8), MediaStorageDirectoryStorage, "")
+    for keyword in ("Rows", "Columns", "PixelData", "Modality"):
+        delattr(out, keyword)
+    out.DirectoryRecordSequence = Sequence()
+    for parts in files:
+        record = Dataset()
+        with disable_value_validation():
+            record.DirectoryRecordType, record.ReferencedFileID = "IMAGE", parts
+        out.DirectoryRecordSequence.append(record)
+    return out

@@ -1,11 +1,14 @@
 """Scans for tests: affines of every orientation, volumes of which every voxel is its own."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from repmedsam_infer.formats import read_scan
+from repmedsam_infer.formats.label_grid import whole_labels
 from repmedsam_infer.formats.scan import Scan
 
 F64 = NDArray[np.float64]
@@ -49,3 +52,8 @@ def place_of(scan: Scan) -> F64:
     """The affine of a scan that has one."""
     assert scan.affine is not None
     return scan.affine
+
+
+def labels_in(path: Path) -> NDArray[np.uint16]:
+    """The labels that are read from a label map's file."""
+    return whole_labels(read_scan(path))

@@ -1,5 +1,6 @@
 """DICOM in: every voxel lands at the millimetre that its header says, with the value that its header means."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +9,25 @@ import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
+from pydicom.config import disable_value_validation
 from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.processing import convert_color_space
 from pydicom.sequence import Sequence
-from pydicom.uid import ComputedRadiographyImageStorage, JPEG2000Lossless, RLELossless, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    ExplicitVRBigEndian,
+    JPEG2000Lossless,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+)
 
+from repmedsam_infer.errors import CaseReadError, CaseWriteError
+from repmedsam_infer.formats import write_labels
 from repmedsam_infer.formats.dicom.frames import DicomFrame
 from repmedsam_infer.formats.dicom.series import read_dicom
 from repmedsam_infer.formats.scan import Scan
-from tests.dicom_files import F64, affine_of, enhanced, film, group, image, place, rotated, save, write_series
+from tests.dicom_files import F64, affine_of, enhanced, film, group, image, index_of, place, rotated, save, write_series
 
 ANGLED = affine_of(rotated(), (0.7, 0.9, 2.5), (-103.25, 40.5, -512.125))
 
@@ -323,3 +334,159 @@ def test_jpeg_lossless_as_hospitals_send_it_is_read_to_the_last_bit(tmp_path: Pa
     assert writer.Write()
     packed = read_dicom(tmp_path / "packed.dcm")
     np.testing.assert_array_equal(packed.voxels, read_dicom(plain).voxels)
+
+
+@pytest.mark.parametrize("kind", ["OW", "segmented"])
+def test_palettes_of_files_that_begin_with_the_greatest_byte_are_the_same_colours(kind: str, tmp_path: Path) -> None:
+    stored = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    table = np.arange(16, dtype=np.uint16) * 4096 + 255
+    seen = []
+    for order in "<>":
+        picture = image(stored, SecondaryCaptureImageStorage, "OT")
+        picture.PhotometricInterpretation = "PALETTE COLOR"
+        words = np.array([0, 16, *table] if kind == "segmented" else table).astype(f"{order}u2").tobytes()
+        for colour in ("Red", "Green", "Blue"):
+            setattr(picture, f"{colour}PaletteColorLookupTableDescriptor", [16, 0, 16])
+            picture[f"{colour}PaletteColorLookupTableDescriptor"].VR = "US"
+            name = f"{'Segmented' if kind == 'segmented' else ''}{colour}PaletteColorLookupTableData"
+            setattr(picture, name, words)
+            picture[name].VR = "OW"
+        if order == ">":
+            picture.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+            picture.set_original_encoding(is_implicit_vr=False, is_little_endian=False)
+        save(picture, tmp_path / "palette.dcm")
+        seen.append(read_dicom(tmp_path / "palette.dcm").voxels)
+    np.testing.assert_array_equal(seen[0][..., 0].ravel(), table >> 8)
+    np.testing.assert_array_equal(seen[0], seen[1])
+
+
+def test_jpeg_2000_whose_sign_is_not_the_headers_is_read() -> None:
+    voxels = read_dicom(shipped("J2K_pixelrep_mismatch.dcm")).voxels
+    np.testing.assert_array_equal(voxels, dcmread(shipped("J2K_pixelrep_mismatch.dcm")).pixel_array)
+
+
+def test_pixels_in_fragments_whose_file_is_not_what_its_header_says_are_read() -> None:
+    voxels = read_dicom(shipped("SC_rgb_jpeg.dcm")).voxels
+    np.testing.assert_array_equal(voxels, read_dicom(shipped("SC_rgb_jpeg_dcmd.dcm")).voxels)
+
+
+def test_jpeg_of_12_bits_is_read_in_silence_and_refused_where_it_is_cut_off(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("gdcm")
+    voxels = read_dicom(shipped("JPGExtended.dcm")).voxels
+    assert (voxels.shape, int(voxels[420, 140]), int(voxels[230, 120])) == ((1024, 256), 244, 95)
+    assert capfd.readouterr() == ("", "")
+    cut = dcmread(shipped("JPGExtended.dcm"))
+    frame = next(iter(generate_frames(cut.PixelData, number_of_frames=1)))
+    cut.PixelData = encapsulate([frame[: len(frame) // 4 * 2]])
+    with pytest.raises(CaseReadError, match="cut off"):
+        read_dicom(save(cut, tmp_path / "cut.dcm"))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("outer", ["time", "place"])
+def test_one_of_several_times_is_chosen(outer: str, tmp_path: Path) -> None:
+    times = np.stack([noise() + 100 * time for time in range(3)])
+    for time, voxels in enumerate(times):
+
+        def at_time(dataset: Dataset, z: int, time: int = time) -> None:
+            dataset.InstanceNumber = time * 5 + z if outer == "time" else z * 3 + time
+
+        write_series(tmp_path / f"{time}", voxels, ANGLED, "MR", edit=at_time)
+    folder = tmp_path / "series"
+    folder.mkdir()
+    for path in sorted(tmp_path.glob("?/*.dcm")):
+        path.rename(folder / f"{path.parent.name}_{path.name}")
+    with pytest.raises(CaseReadError, match=r"holds 3 volumes \(3 images at each of 5 positions\).*--volume 0\.\.2"):
+        read_dicom(folder)
+    with pytest.raises(CaseReadError, match="there is no volume 3: it holds 3"):
+        read_dicom(folder, volume=3)
+    for time, voxels in enumerate(times):
+        scan = read_dicom(folder, volume=time)
+        np.testing.assert_array_equal(scan.voxels, voxels)
+        assert f"volume {time} of 0..2" in scan.warnings[0]
+        assert scan.affine is not None
+        np.testing.assert_allclose(scan.affine, ANGLED, atol=1e-5)
+
+
+def test_one_of_the_times_of_a_multi_frame_file_is_chosen(tmp_path: Path) -> None:
+    voxels = noise(3)
+    several = enhanced(voxels, ANGLED, [0, 1, 2, 0, 1, 2])
+    pixels = np.frombuffer(several.PixelData, np.int16).reshape(6, 6, 8).copy()
+    pixels[3:] += 100
+    several.PixelData = pixels.tobytes()
+    scan = read_dicom(save(several, tmp_path / "times.dcm"), volume=1)
+    np.testing.assert_array_equal(scan.voxels, voxels + 100 - 1024)
+    labels = np.ones(scan.shape, np.uint8)
+    with pytest.raises(CaseWriteError, match=r"one file of several volumes.*write \.nii\.gz"):
+        write_labels(tmp_path / "seg.dcm", labels, scan)
+    write_labels(tmp_path / "labels.nrrd", labels, scan)
+    with pytest.raises(CaseReadError, match="holds one volume"):
+        read_dicom(save(enhanced(voxels, ANGLED, [0, 1, 2]), tmp_path / "one.dcm"), volume=1)
+
+
+def test_echoes_that_are_out_of_order_are_refused(tmp_path: Path) -> None:
+    for echo in (0, 1):
+
+        def of_echo(dataset: Dataset, z: int, echo: int = echo) -> None:
+            dataset.EchoTime = "10" if echo == 0 or z == 2 else "30"
+
+        write_series(tmp_path / f"{echo}", noise() + echo, ANGLED, "MR", edit=of_echo)
+    for path in (tmp_path / "1").iterdir():
+        path.rename(tmp_path / "0" / f"1{path.name}")
+    read_dicom(tmp_path / "0", volume=0)
+    with pytest.raises(CaseReadError, match="cannot be told apart .*2 values of echo time"):
+        read_dicom(tmp_path / "0", volume=1)
+
+
+def test_a_series_in_folders_of_a_folder_is_found_whatever_its_files_are_called(tmp_path: Path) -> None:
+    write_series(tmp_path / "disc" / "a" / "b", noise()[:3], ANGLED)
+    below = ANGLED.copy()
+    below[:3, 3] = (ANGLED @ [0, 0, 3, 1])[:3]
+    write_series(tmp_path / "disc" / "c", noise()[3:], below)  # files of the same names
+    (tmp_path / "disc" / "README").write_text("hello")
+    (tmp_path / "disc" / "again").symlink_to(tmp_path / "disc")
+    scan = read_dicom(tmp_path / "disc")
+    np.testing.assert_array_equal(scan.voxels, noise())
+    assert (scan.name, scan.warnings) == ("disc", ("1 files are not DICOM and were ignored (README)",))
+
+
+def test_a_dicomdir_stands_for_the_files_that_it_lists(tmp_path: Path) -> None:
+    write_series(tmp_path / "A", noise(), ANGLED)
+    write_series(tmp_path / "B", noise(2), ANGLED)  # not listed
+    listed = [["A", f"{number:04}.dcm"] for number in (*range(1, 6), 99)]
+    save(index_of(listed), tmp_path / "DICOMDIR")
+    scan = read_dicom(tmp_path / "DICOMDIR")
+    np.testing.assert_array_equal(scan.voxels, noise())
+    assert scan.warnings == ("1 of the 6 files that it lists are not there",)
+    shutil.rmtree(tmp_path / "B")
+    by_folder = read_dicom(tmp_path)
+    np.testing.assert_array_equal(by_folder.voxels, noise())
+    assert by_folder.warnings == ()
+
+
+def test_what_files_say_cannot_write_to_a_terminal(tmp_path: Path) -> None:
+    def odd(dataset: Dataset, z: int) -> None:
+        dataset.add_new("ReviewDate", "DA", f"\x1b[31m{z}\x9b" * 300)
+
+    with disable_value_validation():
+        folder = write_series(tmp_path / "series", noise(), ANGLED, edit=odd)
+    (folder / "a\nb\x1b[2J.txt").write_text("hello")
+    scan = read_dicom(folder)
+    assert "a\\nb\\x1b[2J.txt" in scan.warnings[0]
+    assert all(warning.isprintable() and len(warning) <= 1500 for warning in scan.warnings)
+    many = Scan("scan", noise(), is_volume=True, warnings=tuple(f"warning {i}" for i in range(1000)))
+    assert len(many.warnings) == 20
+    assert many.warnings[-1] == "and 981 further warnings like these"
+
+
+def test_slices_that_are_missing_at_even_distances_are_a_warning(tmp_path: Path) -> None:
+    def apart(dataset: Dataset, _: int) -> None:
+        dataset.SpacingBetweenSlices = "2.5"
+
+    folder = write_series(tmp_path / "series", noise(7), ANGLED, "MR", edit=apart)
+    assert read_dicom(folder).warnings == ()
+    for path in sorted(folder.iterdir())[1::2]:
+        path.unlink()
+    assert "5.00 mm apart, and its header says 2.50 mm" in read_dicom(folder).warnings[0]

@@ -25,10 +25,11 @@ from pydicom.uid import (
 )
 
 from repmedsam_infer.errors import CaseReadError
+from repmedsam_infer.formats.dicom import folders
 from repmedsam_infer.formats.dicom import pixels as dicom_pixels
 from repmedsam_infer.formats.dicom.codestream import declared_size
 from repmedsam_infer.formats.dicom.series import read_dicom
-from tests.dicom_files import affine_of, ds, enhanced, film, image, rotated, save, write_series
+from tests.dicom_files import affine_of, ds, enhanced, film, image, index_of, rotated, save, write_series
 
 Edit = Callable[[Dataset, int], None]
 UPRIGHT = affine_of(rotated(), (0.7, 0.9, 2.5), (-103.25, 40.5, -512.125))
@@ -77,7 +78,7 @@ STACKS: dict[str, tuple[Edit, str]] = {
     "three missing slices": (moved(lambda z: 5 * (z > 1) + 2.5 * (z > 4)), "3 slices are missing: .* 7.50 mm apart"),
     "uneven distances": (moved(lambda z: 0.2 * z * z), "vary from 2.70 to 4.30 mm.*resample it to even slices"),
     "a double slice": (moved(lambda z: -2.5 * (z > 3)), r"000\d\.dcm and 000\d\.dcm lie at the same position"),
-    "two time points": (moved(lambda z: -7.5 * (z > 2)), "2 images at each of 3 positions"),
+    "two time points": (moved(lambda z: -7.5 * (z > 2)), r"holds 2 volumes \(2 images at each of 3 positions\)"),
     "two directions": (
         setting(1, ImageOrientationPatient=["1", "0", "0", "0", "1", "0"]),
         r"different directions \(5 like 0001.dcm, 1 like 0005.dcm\), as those of a localizer",
@@ -121,7 +122,7 @@ def test_what_is_no_upright_even_stack_is_refused(kind: str, tmp_path: Path) -> 
 
 def test_enhanced_files_have_to_be_stacks_too(tmp_path: Path) -> None:
     twice = enhanced(VOXELS, UPRIGHT, [0, 1, 2, 0, 1, 2])
-    refuse(save(twice, tmp_path / "time.dcm"), "2 images at each of 3 positions")
+    refuse(save(twice, tmp_path / "time.dcm"), r"holds 2 volumes \(2 images at each of 3 positions\)")
     gap = enhanced(VOXELS, UPRIGHT, [5, 4, 2, 1, 0])
     refuse(
         save(gap, tmp_path / "gap.dcm"),
@@ -164,8 +165,14 @@ def test_several_series_are_listed_with_what_to_do(tmp_path: Path) -> None:
         ("rtdose.dcm", r"is a radiotherapy dose \(RTDOSE\), not an image"),
         ("liver_1frame.dcm", r"is a segmentation \(SEG\), not an image"),
         ("test-SR.dcm", r"is Comprehensive SR Storage \(SR\), not an image"),
-        ("dicomdirtests/DICOMDIR", "is a DICOMDIR, an index of other files; give the folder of one series"),
+        ("dicomdirtests/DICOMDIR-empty.dcm", "is a DICOMDIR, an index of other files, and none of the 0"),
+        (
+            "dicomdirtests/DICOMDIR",
+            r"13 series; choose one .* with --series.*Routine Brain, CT, 4 images, in 77654033/CT2",
+        ),
         ("MR_truncated.dcm", "its pixels cannot be decoded .* damaged or cut off; copy it again"),
+        ("no_meta_group_length.dcm", "is RT Image Storage without pixels, only a header"),
+        ("ExplVR_LitEndNoMeta.dcm", "a DICOM data set without the 128 bytes and the mark that a file begins with"),
         ("image_dfl.dcm", r"is deflated as a whole; write it plainly first, with dcmconv \+te"),
         ("test1.json", "is not a DICOM file"),
     ],
@@ -180,7 +187,10 @@ def test_folders_without_images_have_different_errors(tmp_path: Path) -> None:
     empty.mkdir()
     refuse(empty, "empty: there are no files in this folder$")
     (empty / "axial").mkdir()
-    refuse(empty, r"give one of the folders in it \(axial\)")
+    refuse(empty, "empty: there are no files in this folder$")
+    (empty / "axial" / "slice.png").write_bytes(b"hello")
+    refuse(empty, r"none of the 1 files in this folder is a DICOM file; give its files by name \(slice.png\)")
+    (empty / "axial" / "slice.png").unlink()
     (empty / "notes.txt").write_text("hello")
     refuse(empty, "none of the 1 files in this folder is a DICOM file")
     (empty / "plan.dcm").write_bytes(shipped("rtplan.dcm").read_bytes())
@@ -308,3 +318,25 @@ def test_a_codec_that_fails_midway_and_a_short_file_have_different_errors(
     path = save(film(VOXELS[:3].astype(np.uint8)), tmp_path / "film.dcm")
     monkeypatch.setattr(dicom_pixels, "decoded_frames", lambda *_: iter([VOXELS[0].astype(np.uint8)]))
     refuse(path, "ends before frame 2: it is cut off")
+
+
+def test_a_dicomdir_leads_to_no_file_outside_its_folder(tmp_path: Path) -> None:
+    write_series(tmp_path / "secret", VOXELS, UPRIGHT)
+    for wrong in (["..", "secret", "0001.DCM"], ["../secret/0001.dcm"], [str(tmp_path / "secret" / "0001.dcm")]):
+        refuse(save(index_of([wrong]), tmp_path / "DICOMDIR"), "none of the 1 that it lists is there")
+
+
+def test_a_folder_of_several_series_lists_where_they_are(tmp_path: Path) -> None:
+    for number in (3, 4):
+        edit = setting(SeriesNumber=number, SeriesInstanceUID=f"1.2.826.0.1.{number}")
+        write_series(tmp_path / "study" / "b" / f"s{number}", VOXELS, UPRIGHT, edit=edit)
+    refuse(tmp_path / "study", r"2 series; .*number 3 \(.*6 images, in b/s3, .*number 4 \(.*in b/s4")
+    np.testing.assert_array_equal(read_dicom(tmp_path / "study", "4").voxels, VOXELS)
+
+
+def test_more_files_than_anyone_means_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_series(tmp_path / "study" / "a", VOXELS, UPRIGHT)
+    monkeypatch.setattr(folders, "MAX_FILES", 5)
+    refuse(tmp_path / "study", "more than 5 files in one folder")
+    write_series(tmp_path / "study", VOXELS[:3], UPRIGHT)
+    assert read_dicom(tmp_path / "study").shape == (3, 8, 8)  # which needs none of the others

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats import read_scan, write_labels
-from repmedsam_infer.formats.nifti_header import RAS_TO_LPS
+from repmedsam_infer.formats.nifti.header import RAS_TO_LPS
 from tests.scans import affines, place_of, random_labels
 
 nib = pytest.importorskip("nibabel")
@@ -45,7 +45,7 @@ def test_files_that_nibabel_ships_read_as_nibabel_reads_them(name: str, tmp_path
     image = nib.load(SHIPPED / name)
     expected = np.asanyarray(image.dataobj)
     if expected.ndim == 4:
-        with pytest.raises(CaseReadError, match="several volumes"):
+        with pytest.raises(CaseReadError, match=r"holds \d+ volumes .*--volume 0\.\.\d"):
             read_scan(SHIPPED / name)
         return
     scan = read_scan(SHIPPED / name)
@@ -190,7 +190,10 @@ def test_files_that_are_cut_off_or_of_another_kind_are_refused_in_one_sentence(t
     ]:
         (tmp_path / name).write_bytes(content)
         refuses(tmp_path / name, reason)
-    refuses(save(tmp_path / "4d.nii", np.zeros((3, 4, 5, 2), np.int16)), "several volumes")
+    refuses(
+        save(tmp_path / "4d.nii", np.zeros((3, 4, 5, 2), np.int16)),
+        "holds 2 volumes (3 x 4 x 5 x 2); choose one with --volume 0..1",
+    )
     refuses(save(tmp_path / "complex.nii", np.zeros((3, 4, 5), np.complex64)), "not grey levels")
 
 
@@ -234,3 +237,30 @@ def test_what_is_no_file_is_refused_and_links_are_followed(tmp_path: Path) -> No
     save(tmp_path / "there.nii", np.zeros((3, 4, 5), np.int16))
     (tmp_path / "link.nii").symlink_to(tmp_path / "there.nii")
     assert read_scan(tmp_path / "link.nii").name == "link"
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("volume", [0, 1, 5])
+def test_one_of_several_volumes_has_a_label_map_of_three_axes_in_its_place(
+    ending: str, volume: int, tmp_path: Path
+) -> None:
+    voxels = np.random.default_rng(0).integers(-99, 99, (3, 4, 5, 3, 2), np.int16)
+    path = save(
+        tmp_path / f"times{ending}", voxels, np.array([[0, 2.0, 0, 1], [3, 0, 0, 2], [0, 0, 4, 3], [0, 0, 0, 1]])
+    )
+    scan = read_scan(path, volume=volume)
+    np.testing.assert_array_equal(scan.voxels, voxels.reshape(3, 4, 5, 6, order="F")[..., volume].T)
+    write_labels(tmp_path / "labels.nii", random_labels(scan.shape), scan)
+    written, image = nib.load(tmp_path / "labels.nii"), nib.load(path)
+    assert written.shape == (3, 4, 5)
+    np.testing.assert_array_equal(written.affine, image.affine)
+    with pytest.raises(CaseReadError, match=r"there is no volume 6: it holds 6 volumes .*--volume 0\.\.5"):
+        read_scan(path, volume=6)
+
+
+def test_a_volume_that_is_cut_off_is_refused_and_those_before_it_are_read(tmp_path: Path) -> None:
+    path = save(tmp_path / "times.nii", np.zeros((3, 4, 5, 2), np.int16))
+    path.write_bytes(path.read_bytes()[:-10])
+    assert read_scan(path, volume=0).shape == (5, 4, 3)
+    with pytest.raises(CaseReadError, match="ends after 110 of 120 bytes"):
+        read_scan(path, volume=1)

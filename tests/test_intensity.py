@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError, UsageError
+from repmedsam_infer.formats import intensity
 from repmedsam_infer.formats.intensity import WINDOWS, parse_window, to_grey
 from repmedsam_infer.formats.scan import Scan
 
@@ -98,11 +99,53 @@ def test_pictures_of_8_bits_are_untouched_others_are_scaled() -> None:
     assert to_grey(Scan("c", colours, is_volume=False))[0].shape == (5, 6, 3)
 
 
-def test_nan_is_refused_with_its_count() -> None:
-    voxels = np.ones((2, 3, 4), np.float32)
-    voxels[0, 0, :3] = np.nan, np.inf, -np.inf
-    with pytest.raises(CaseReadError, match="3 of its 24 values"):
-        to_grey(scan_of(voxels, "MR"))
+@pytest.mark.parametrize("window", [None, "percentiles", (0.5, 4.0)])
+def test_nan_and_infinity_are_taken_for_the_smallest_value_and_counted(
+    window: tuple[float, float] | str | None,
+) -> None:
+    finite = np.random.default_rng(0).gamma(2, 300, (4, 10, 11)).astype(np.float32)
+    odd = finite.copy()
+    odd[0, 0, :3] = np.nan, np.inf, -np.inf
+    grey, warnings = to_grey(scan_of(odd, "MR"), window)
+    assert "3 of its 440 values are NaN or infinite" in warnings[0]
+    finite[0, 0, :3] = finite[np.isfinite(odd)].min()
+    expected = to_grey(scan_of(finite, "MR"), window)[0]
+    assert np.abs(grey.astype(int) - expected).max() <= 1  # percentiles are of what is finite
+    assert set(grey[0, 0, :3].tolist()) == {grey[odd == odd[np.isfinite(odd)].min()].min()}
+    assert np.isnan(odd[0, 0, 0])  # the scan itself stays as it was
+
+
+def test_nothing_but_nan_is_refused() -> None:
+    for value in (np.nan, np.inf):
+        with pytest.raises(CaseReadError, match="all of its values are NaN or infinite"):
+            to_grey(scan_of(np.full((2, 3, 4), value, np.float32), "MR"))
+
+
+def test_a_part_of_a_ct_without_bone_is_suspected_in_a_warning() -> None:
+    part = hounsfield().clip(-160, 240)
+    grey, warnings = to_grey(scan_of(part))
+    np.testing.assert_array_equal(grey, to_grey(scan_of(part), "percentiles")[0])
+    assert "may be Hounsfield units of a part of a CT" in warnings[0]
+    assert "--modality CT" in warnings[0]
+    assert not any("Hounsfield" in warning for warning in to_grey(scan_of(part, "MR"))[1])
+    for other in (part + 0.5, np.abs(part), part * 100, part.astype(np.uint16)):
+        assert not any("may be" in warning for warning in to_grey(scan_of(other))[1])
+
+
+@given(
+    shape=st.lists(st.integers(1, 9), min_size=2, max_size=4).map(tuple),
+    most=st.integers(1, 40),
+    kind=st.sampled_from("fi"),
+)
+def test_grey_levels_do_not_depend_on_the_pieces_that_they_are_worked_out_in(
+    shape: tuple[int, ...], most: int, kind: str
+) -> None:
+    voxels = np.random.default_rng(0).normal(0, 500, shape).astype(np.float32 if kind == "f" else np.int16)
+    scan = Scan("scan", voxels, is_volume=len(shape) > 2, modality="MR")
+    whole = to_grey(scan)[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intensity, "PIECE", most)
+        np.testing.assert_array_equal(to_grey(scan)[0], whole)
 
 
 def test_a_window_that_shows_nothing_is_a_warning() -> None:

@@ -53,7 +53,7 @@ def predict_command(
 def segment_command(
     inputs: Annotated[list[Path], typer.Argument(help=opt.FILES, show_default=False)],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Label map to write, its ending says how; or a folder for several.")
+        str, typer.Option("--output", "-o", help="Label map to write, its ending says how; or a folder for several.")
     ],
     boxes: opt.Boxes = None,
     boxes_from: Annotated[Path | None, typer.Option(metavar="LABELS", help=opt.BOXES_FROM)] = None,
@@ -61,6 +61,7 @@ def segment_command(
     window: opt.Window = None,
     modality: opt.Modality = None,
     series: opt.Series = None,
+    volume: opt.Volume = None,
     ending: Annotated[
         str,
         typer.Option(
@@ -92,15 +93,17 @@ def segment_command(
     from repmedsam_infer.commands.reading import make_reading
     from repmedsam_infer.commands.segment import FileJob, segment_files
     from repmedsam_infer.formats.boxes.source import box_source
-    from repmedsam_infer.formats.endings import with_names
+    from repmedsam_infer.formats.endings import output_path, with_names
     from repmedsam_infer.preprocess import check_zoom
     from repmedsam_infer.segmentation.volume import check_propagation
 
     inputs = with_names(inputs)
     source = box_source(boxes, boxes_from, box or [], inputs)
-    reading = make_reading(window, modality, series)
+    reading = make_reading(window, modality, series, volume)
     way = check_propagation(propagation)
-    job = FileJob(inputs, output, source, reading, ending, overlay, overwrite, check_zoom(zoom), way, resume)
+    job = FileJob(
+        inputs, output_path(output), source, reading, ending, overlay, overwrite, check_zoom(zoom), way, resume
+    )
     code = segment_files(job, engine, precision, threads, weights, jobs)
     if code:
         raise typer.Exit(code)
@@ -125,6 +128,7 @@ def convert(
     window: opt.Window = None,
     modality: opt.Modality = None,
     series: opt.Series = None,
+    volume: opt.Volume = None,
     like: Annotated[
         Path | None, typer.Option(metavar="ORIGINAL", help="Put a result back in the place of its original.")
     ] = None,
@@ -145,7 +149,7 @@ def convert(
     from repmedsam_infer.formats.boxes.source import box_source
     from repmedsam_infer.formats.endings import with_names
 
-    reading = make_reading(window, modality, series)
+    reading = make_reading(window, modality, series, volume)
     if like is not None:
         if len(inputs) > 1:
             raise UsageError("--like puts one result back at a time")

@@ -94,3 +94,6 @@ Box = Annotated[
 Window = Annotated[str | None, typer.Option(help=WINDOW, autocompletion=completed(windows))]
 Modality = Annotated[str | None, typer.Option(help="CT, MR, PET, ..., where the files do not state it.")]
 Series = Annotated[str | None, typer.Option(help="Of a DICOM folder with several: UID or number.")]
+Volume = Annotated[
+    int | None, typer.Option(min=0, help="Which volume, from 0, of files that hold several (times, channels, echoes).")
+]

@@ -1,6 +1,6 @@
 """Files as people have them: read into a `Scan`, label maps written back into the same place in space.
 
-In and out: .nii and .nii.gz (nifti.py), .nrrd and .mha (itk.py), .png (picture.py), DICOM (dicom/).
+In and out: .nii and .nii.gz (nifti/), .nrrd and .mha (itk.py), .png (pictures/), DICOM (dicom/).
 In only: .mhd, .jpg, .tif, .bmp. Out only: .npz, with the labels as the array segs, in the file's order.
 """
 
@@ -12,47 +12,49 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError, CaseWriteError
 from repmedsam_infer.formats.endings import DICOM, ITK, NIFTI, OUTPUTS, PICTURE, ending_of
-from repmedsam_infer.formats.opening import check_file
+from repmedsam_infer.formats.opening import check_file, is_folder
 from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.formats.volumes import choose_volume
 
 DICOM_MARK = slice(128, 132)
+NIFTI_LENGTHS = [length.to_bytes(4, order) for length in (348, 540) for order in ("little", "big")]  # of its headers
+PACKED = (".gz", ".bz2", ".xz", ".zip", ".7z", ".tar")
+VOLUMES = (".mgz", ".mgh", ".mnc", ".head", ".brik", ".par", ".rec", ".v", ".img")  # of other programs
 # What a file without a telling ending begins with.
 MARKS = {b"NRRD": ".nrrd", b"ObjectType": ".mha", b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"BM": ".bmp"}
 MARKS |= {b"II*\0": ".tif", b"MM\0*": ".tif", b"II+\0": ".tif", b"MM\0+": ".tif"}
 
 
-def read_scan(path: Path, series: str | None = None) -> Scan:
+def read_scan(path: Path, series: str | None = None, volume: int | None = None) -> Scan:
     """Read a picture or volume; its ending says how, and where that says nothing, its first bytes.
 
     Args:
         path: a file, or a folder of one DICOM series.
         series: SeriesInstanceUID or series number, where a DICOM folder holds several.
+        volume: which one, from 0, where a file or series holds several (times, channels, echoes).
 
     Raises:
         CaseReadError: it is of no known kind, or not what its kind demands.
         SetupError: what reads its kind is not installed.
 
     """
-    if path.is_dir():
-        from repmedsam_infer.formats.dicom.series import read_dicom
-
-        return read_dicom(path, series)
-    ending = kind_of(path)
+    ending = "" if is_folder(path) else kind_of(path)
     if ending in NIFTI:
-        from repmedsam_infer.formats.nifti import read_nifti
+        from repmedsam_infer.formats.nifti.image import read_nifti
 
-        return read_nifti(path)
+        return read_nifti(path, volume)
     if ending in ITK:
         from repmedsam_infer.formats.itk import read_itk
 
-        return read_itk(path)
+        return read_itk(path, volume)
     if ending in PICTURE:
-        from repmedsam_infer.formats.picture import read_picture
+        from repmedsam_infer.formats.pictures.picture import read_picture
 
+        choose_volume(path.name, 1, volume)
         return read_picture(path)
     from repmedsam_infer.formats.dicom.series import read_dicom
 
-    return read_dicom(path, series)
+    return read_dicom(path, series, volume)
 
 
 def scan_of(image: Any) -> Scan | None:
@@ -65,7 +67,7 @@ def scan_of(image: Any) -> Scan | None:
     if isinstance(image, str | Path):
         return read_scan(Path(image))
     if is_nibabel(image):
-        from repmedsam_infer.formats.nifti import scan_of_nibabel
+        from repmedsam_infer.formats.nifti.image import scan_of_nibabel
 
         return scan_of_nibabel(image)
     if type(image).__module__.partition(".")[0] == "SimpleITK":
@@ -97,12 +99,16 @@ def kind_of(path: Path) -> str:
         raise CaseReadError(f"{path.name}: cannot be opened ({error.strerror})") from error
     if head[DICOM_MARK] == b"DICM":
         return ".dcm"
-    if head[344:347] == b"n+1" or head[4:7] == b"n+2":
+    if head[:4] in NIFTI_LENGTHS:  # of a pair of .hdr and .img, too, which is refused by its name
         return ".nii"
     for mark, of_kind in MARKS.items():
         if head.startswith(mark):
             return of_kind
     advice = "; cases in npz are for repmedsam predict" if path.suffix == ".npz" else ""
+    if path.suffix.lower() in PACKED:
+        advice = "; it is packed: unpack it first"
+    if path.suffix.lower() in VOLUMES:
+        advice = "; convert it to .nii.gz first"
     raise CaseReadError(
         f"{path.name}: is of no kind that can be read ({', '.join((*NIFTI, *ITK, *PICTURE))}, DICOM){advice}"
     )
@@ -126,6 +132,11 @@ def check_holds(path: Path, scan: Scan) -> None:
                 f"{path.name}: {scan.name} was not read from DICOM, which a DICOM SEG refers to; write .nii.gz, .nrrd "
                 "or .png"
             )
+        if scan.source.is_part:
+            raise CaseWriteError(
+                f"{path.name}: {scan.name} is one file of several volumes, which a DICOM SEG cannot refer to; "
+                "write .nii.gz or .nrrd"
+            )
 
 
 def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[str] | None = None) -> None:
@@ -147,7 +158,7 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
     check_holds(path, scan)
     ending = ending_of(path)
     if ending in NIFTI:
-        from repmedsam_infer.formats.nifti import write_nifti
+        from repmedsam_infer.formats.nifti.image import write_nifti
 
         write_nifti(path, labels, scan)
     elif ending in (".nrrd", ".mha"):
@@ -155,7 +166,7 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
 
         write_itk(path, labels, scan, names)
     elif ending == ".png":
-        from repmedsam_infer.formats.picture import write_picture
+        from repmedsam_infer.formats.pictures.picture import write_picture
 
         write_picture(path, labels)
     elif ending == ".npz":

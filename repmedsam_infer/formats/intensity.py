@@ -4,6 +4,8 @@ CT by a window in Hounsfield units; MR, PET and others, whose units mean little,
 MedSAM's training data were made. Pictures of 8 bits are left alone.
 """
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,11 @@ WINDOWS: dict[str, Window] = {
 DEFAULT = "soft-tissue"
 PERCENTILES = "percentiles"
 LOW, HIGH = 0.5, 99.5  # per cent of the voxels that are not 0
+LEAST_HU, MOST_HU = -3100, 4100  # that files of CT have, padding around the patient included
 AIR, BONE = -900, 300  # HU: values that reach from below the one to above the other are those of a CT
+VOLUME_AXES = 3
+PIECE = 1 << 20  # values that are worked on at a time
+FEW = 1 << 20  # voxels that are tested for whole numbers
 SAMPLE = 1 << 24  # voxels that percentiles are taken of; of more, evenly many
 
 
@@ -58,13 +64,19 @@ def to_grey(scan: Scan, window: Window | str | None = None) -> tuple[NDArray[np.
         window: of parse_window, in the scan's values; None for what suits its modality.
 
     Raises:
-        CaseReadError: values are not finite, or the window is for CT and the scan is not.
+        CaseReadError: no value is finite, or the window is for CT and the scan is not.
 
     """
+    if scan.voxels.dtype.kind not in "iuf":
+        raise CaseReadError(f"{scan.name}: its values are of type {scan.voxels.dtype}; numbers are needed")
+    filled = filled_values(scan)
+    grey, warnings = finite_to_grey(scan, window)
+    return grey, [*filled, *warnings]
+
+
+def finite_to_grey(scan: Scan, window: Window | str | None) -> tuple[NDArray[np.uint8], list[str]]:
+    """`to_grey` of a scan that has finite values; those that are not take the grey level of the smallest that is."""
     voxels = scan.voxels
-    if voxels.dtype.kind not in "iuf":
-        raise CaseReadError(f"{scan.name}: its values are of type {voxels.dtype}; numbers are needed")
-    check_finite(scan)
     if window is None and voxels.dtype == np.uint8:
         return voxels, []
     if window is None and scan.modality == "CT":
@@ -78,7 +90,14 @@ def to_grey(scan: Scan, window: Window | str | None = None) -> tuple[NDArray[np.
             *warnings,
         ]
     if window is None or window == PERCENTILES:
-        return by_percentiles(scan)
+        grey, warnings = by_percentiles(scan)
+        if window is None and not scan.modality and looks_like_part_of_ct(scan):
+            low, high = extent(voxels)
+            warnings.append(
+                f"its values ({low:g} to {high:g}) may be Hounsfield units of a part of a CT, and were shown by "
+                "percentiles; if they are, give --modality CT"
+            )
+        return grey, warnings
     if isinstance(window, str):
         if scan.modality not in ("", "CT"):
             raise CaseReadError(
@@ -89,15 +108,25 @@ def to_grey(scan: Scan, window: Window | str | None = None) -> tuple[NDArray[np.
     return windowed(scan, window, [])
 
 
-def check_finite(scan: Scan) -> None:
-    if scan.voxels.dtype.kind != "f":
-        return
-    bad = sum(int(np.count_nonzero(~np.isfinite(plane))) for plane in scan.voxels)
-    if bad:
-        raise CaseReadError(
-            f"{scan.name}: {bad:,} of its {scan.voxels.size:,} values are NaN or infinite; replace them first "
-            "(by what background is)"
-        )
+def filled_values(scan: Scan) -> list[str]:
+    """Return a warning where values are NaN or infinite.
+
+    Raises:
+        CaseReadError: all of them are.
+
+    """
+    voxels = scan.voxels
+    if voxels.dtype.kind != "f":
+        return []
+    bad = sum(int(np.count_nonzero(~np.isfinite(voxels[piece]))) for piece in pieces(voxels.shape))
+    if bad == voxels.size:
+        raise CaseReadError(f"{scan.name}: all of its values are NaN or infinite: it is damaged; export it again")
+    if not bad:
+        return []
+    return [
+        f"{bad:,} of its {voxels.size:,} values are NaN or infinite: they were taken for its smallest value "
+        f"({extent(voxels)[0]:g})"
+    ]
 
 
 def header_window(scan: Scan) -> tuple[Window, list[str]]:
@@ -110,10 +139,23 @@ def header_window(scan: Scan) -> tuple[Window, list[str]]:
 
 
 def looks_like_ct(scan: Scan) -> bool:
-    if scan.voxels.dtype.kind == "u" or not scan.is_volume or scan.voxels.ndim > 3:
+    if not may_be_ct(scan):
         return False
     low, high = extent(scan.voxels)
     return low <= AIR and high >= BONE
+
+
+def may_be_ct(scan: Scan) -> bool:
+    return scan.voxels.dtype.kind != "u" and scan.is_volume and scan.voxels.ndim == VOLUME_AXES
+
+
+def looks_like_part_of_ct(scan: Scan) -> bool:
+    """Whether values, whole and some negative, may be Hounsfield units of a part without air or without bone."""
+    if not may_be_ct(scan):
+        return False
+    low, high = extent(scan.voxels)
+    sample = sample_of(scan.voxels, FEW)
+    return LEAST_HU <= low < 0 and high <= MOST_HU and bool((sample == np.rint(sample)).all())
 
 
 def windowed(scan: Scan, window: Window, warnings: list[str]) -> tuple[NDArray[np.uint8], list[str]]:
@@ -141,14 +183,14 @@ def by_percentiles(scan: Scan) -> tuple[NDArray[np.uint8], list[str]]:
     if not scan.is_volume and not scan.modality:
         warnings.append(f"its values ({least:g} to {most:g}) are not of 8 bits: {low:g} to {high:g} became 0 to 255")
     grey = scaled(voxels, low, high)
-    if least >= 0:
-        grey[voxels == 0] = 0
+    for piece in pieces(voxels.shape) if least >= 0 else ():
+        grey[piece][voxels[piece] == 0] = 0
     return grey, warnings
 
 
 def percentiles(voxels: NDArray[Any]) -> tuple[float, float] | None:
     """Return the values that become 0 and 255, of those that are not 0; None where all are 0."""
-    sample = voxels.reshape(-1)[:: -(-voxels.size // SAMPLE)]
+    sample = sample_of(voxels, SAMPLE)
     sample = sample[sample != 0]
     if not len(sample):
         return None
@@ -176,17 +218,53 @@ def window_used(scan: Scan, window: Window | str | None) -> Window | None:
     return (low + high) / 2, max(high - low, float(np.finfo(np.float32).tiny))
 
 
+def sample_of(voxels: NDArray[Any], most: int) -> NDArray[Any]:
+    """(N,) finite ones of evenly many of the voxels, `most` at most."""
+    sample = voxels.reshape(-1)[:: -(-voxels.size // most)]
+    return sample[np.isfinite(sample)] if voxels.dtype.kind == "f" else sample
+
+
 def scaled(voxels: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """`low` and below to 0, `high` and above to 255, all to 0 where these are one; plane by plane, to save memory."""
+    """`low` and below to 0, `high` and above to 255, all to 0 where these are one; what is not finite as the smallest
+    value; piece by piece, to save memory.
+    """
     grey = np.zeros(voxels.shape, np.uint8)
     precise = np.float32 if voxels.dtype.itemsize <= 4 else np.float64
-    for target, plane in zip(grey, voxels, strict=True) if high > low else ():
-        target[...] = (np.clip(plane.astype(precise), low, high) - low) / (high - low) * 255
+    least = extent(voxels)[0]
+    for piece in pieces(voxels.shape) if high > low else ():
+        values = voxels[piece].astype(precise)
+        if voxels.dtype.kind == "f":
+            values[~np.isfinite(values)] = least
+        grey[piece] = (np.clip(values, low, high) - low) / (high - low) * 255
     return grey
 
 
 def extent(voxels: NDArray[Any]) -> tuple[float, float]:
-    return float(voxels.min()), float(voxels.max())
+    """Return the smallest and the largest finite value."""
+    if voxels.dtype.kind != "f":
+        return float(voxels.min()), float(voxels.max())
+    low, high = np.inf, -np.inf
+    for piece in pieces(voxels.shape):
+        values = voxels[piece]
+        least, most = values.min(), values.max()
+        if not (np.isfinite(least) and np.isfinite(most)):
+            values = values[np.isfinite(values)]
+            least, most = values.min(initial=np.inf), values.max(initial=-np.inf)
+        low, high = min(low, float(least)), max(high, float(most))
+    return low, high
+
+
+def pieces(shape: tuple[int, ...]) -> Iterator[tuple[int | slice, ...]]:
+    """Yield indices of parts of an array, of PIECE values at most where its last axis is no longer than that."""
+    of_each = math.prod(shape[1:])
+    if of_each > PIECE and len(shape) > 1:
+        for index in range(shape[0]):
+            for further in pieces(shape[1:]):
+                yield (index, *further)
+        return
+    step = max(1, PIECE // max(of_each, 1))
+    for start in range(0, shape[0], step):
+        yield (slice(start, start + step),)
 
 
 def format_window(window: Window) -> str:

@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 from repmedsam_infer.errors import CaseReadError, CaseWriteError, SetupError
 from repmedsam_infer.formats.affine import check_affine
 from repmedsam_infer.formats.endings import ending_of, name_of
-from repmedsam_infer.formats.opening import check_file
+from repmedsam_infer.formats.opening import BESIDES, check_file
 from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.formats.silence import silenced
+from repmedsam_infer.formats.volumes import choose_volume
 from repmedsam_infer.io.atomic import write_result
 from repmedsam_infer.io.npz import MAX_ARRAY_BYTES
+from repmedsam_infer.system.memory import check_fits
 
 INSTALL = "NRRD and MetaImage need SimpleITK: pip install 'repmedsam[files]'"
 HEADER_BYTES = 1 << 16  # in which a header names another file for its voxels
 OTHER_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)[ \t]*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
 INSIDE = {"LOCAL", "Local", "local"}
-IN_3D = 3
+IN_3D, IN_TIME = 3, 4  # axes
 LEVEL = 1  # of compression: label maps are long runs of equal bytes
 
 
@@ -36,8 +39,10 @@ class ItkSource:
     direction: tuple[float, ...]
 
 
-def read_itk(path: Path) -> Scan:
+def read_itk(path: Path, volume: int | None = None) -> Scan:
     """Read a volume, or a picture where the file has two axes.
+
+    volume: which one, from 0, of a file of four axes, or of one that has several values a voxel.
 
     Raises:
         CaseReadError: it is damaged, too large, has several volumes, or its voxels are neither grey nor RGB.
@@ -50,12 +55,15 @@ def read_itk(path: Path) -> Scan:
         raise SetupError(INSTALL) from error
     check_file(path)
     check_other_file(path)
+    sitk.ProcessObject.GlobalWarningDisplayOff()
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
-        check_information(path.name, reader, sitk)
-        image = reader.Execute()
+        with silenced():
+            reader.ReadImageInformation()
+        check_information(path.name, reader, sitk, volume)
+        with silenced():
+            image = one_volume(path.name, reader.Execute(), sitk, volume)
     except RuntimeError as error:
         raise CaseReadError(f"{path.name}: cannot be read ({reason_of(error)}): it is damaged or cut off") from error
     voxels = sitk.GetArrayFromImage(image)
@@ -110,25 +118,24 @@ def check_other_file(path: Path) -> None:
                 f"{path.name}: its voxels are said to be in {other[:80]!r}; "
                 "only one file in the same folder is read: write it as one .nrrd or .mha"
             )
-        check_file(path.with_name(other))
+        try:
+            check_file(path.with_name(other))
+        except CaseReadError as error:
+            raise CaseReadError(f"{path.name}: its voxels are in a file beside it: {error}") from error
         break
 
 
-def check_information(name: str, reader: Any, sitk: Any) -> None:
+def check_information(name: str, reader: Any, sitk: Any, volume: int | None) -> None:
     """Check what the header declares, before anything is read.
 
     Raises:
-        CaseReadError: it is not one picture or volume that can be held.
+        CaseReadError: it is not one picture or volume that can be held, or none of several that it has was chosen.
 
     """
     size, components = reader.GetSize(), reader.GetNumberOfComponents()
     sides = " x ".join(map(str, size))
-    if len(size) not in (2, 3):
-        raise CaseReadError(
-            f"{name}: has {len(size)} axes ({sides}): several volumes, of times or channels; give one of them"
-        )
-    if components not in (1, 3):
-        raise CaseReadError(f"{name}: has {components} values a voxel; grey levels or RGB are needed")
+    if len(size) not in (2, 3, 4) or (len(size) == IN_TIME and components not in (1, 3)):
+        raise CaseReadError(f"{name}: has {len(size)} axes ({sides}) and {components} values a voxel; give one volume")
     kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
     if "complex" in kind or "label" in kind:
         raise CaseReadError(f"{name}: its voxels are of the type '{kind}'; grey levels or RGB are needed")
@@ -136,11 +143,31 @@ def check_information(name: str, reader: Any, sitk: Any) -> None:
     itemsize = int(bits.group()) // 8 if bits else 8
     if math.prod(size) == 0:
         raise CaseReadError(f"{name}: its header declares {sides} voxels: it is damaged")
-    if math.prod(size) * components * itemsize > MAX_ARRAY_BYTES:
+    bytes_declared = math.prod(size) * components * itemsize
+    if bytes_declared > MAX_ARRAY_BYTES:
         raise CaseReadError(
-            f"{name}: declares {sides} voxels, {math.prod(size) * components * itemsize / 2**30:,.1f} GiB; "
+            f"{name}: declares {sides} voxels, {bytes_declared / 2**30:,.1f} GiB; "
             f"the limit is {MAX_ARRAY_BYTES / 2**30:.0f} GiB"
         )
+    if len(size) == IN_TIME:
+        choose_volume(name, size[3], volume, sides)
+    elif components not in (1, 3):
+        choose_volume(name, components, volume, f"values a voxel, of {sides} voxels")
+    else:
+        choose_volume(name, 1, volume)
+    # ITK's image, and numpy's copy of it.
+    check_fits(name, 2 * bytes_declared + BESIDES * math.prod(size[:3]))
+
+
+def one_volume(name: str, image: Any, sitk: Any, volume: int | None) -> Any:
+    """Return the volume that was chosen out of an image of four axes, or of several values a voxel."""
+    if image.GetDimension() == IN_TIME:
+        index = choose_volume(name, image.GetSize()[3], volume)
+        return sitk.Extract(image, (*image.GetSize()[:3], 0), (0, 0, 0, index))
+    if image.GetNumberOfComponentsPerPixel() not in (1, 3):
+        index = choose_volume(name, image.GetNumberOfComponentsPerPixel(), volume)
+        return sitk.VectorIndexSelectionCast(image, index)
+    return image
 
 
 def reason_of(error: RuntimeError) -> str:

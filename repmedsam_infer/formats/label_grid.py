@@ -12,31 +12,47 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import MAX_BOXES, find_extents
 from repmedsam_infer.errors import CaseReadError
+from repmedsam_infer.formats.intensity import pieces
+from repmedsam_infer.formats.pictures.palette import PaletteSource
 from repmedsam_infer.formats.scan import Scan
 
 GRID_TOLERANCE = 0.1  # of a voxel's shortest side: how far a voxel may lie from the one it is taken for
 
 
 def whole_labels(label_map: Scan) -> NDArray[np.uint16]:
-    """Return the labels of a label map, (H, W) or (D, H, W).
+    """Return the labels of a label map, (H, W) or (D, H, W). In a picture with a palette of colours its numbers count.
 
     Raises:
         CaseReadError: they are colours, fractions, negative or too large.
 
     """
     name, voxels = label_map.name, label_map.voxels
-    if voxels.ndim > len(label_map.shape):
-        if (voxels != voxels[..., :1]).any():
-            raise CaseReadError(f"{name}: is coloured; a label map has one whole number a pixel, 0 for background")
-        voxels = voxels[..., 0]
-    if voxels.dtype.kind == "f" and not (np.isfinite(voxels).all() and (voxels == np.rint(voxels)).all()):
-        raise CaseReadError(f"{name}: has values that are no whole numbers; is it an image, not a label map?")
-    if voxels.size and (voxels.min() < 0 or voxels.max() > MAX_BOXES):
+    if isinstance(label_map.source, PaletteSource):
+        voxels = label_map.source.indices()
+        if voxels.shape != label_map.shape:
+            raise CaseReadError(
+                f"{name}: is turned by its EXIF orientation, which label maps are not; save it as shown"
+            )
+    labels = np.empty(label_map.shape, np.uint16)
+    colours, fractions = voxels.ndim > labels.ndim, voxels.dtype.kind == "f"
+    low, high = np.inf, -np.inf
+    for piece in pieces(labels.shape):
+        values = voxels[piece]
+        if colours:
+            if (values != values[..., :1]).any():
+                raise CaseReadError(f"{name}: is coloured; a label map has one whole number a pixel, 0 for background")
+            values = values[..., 0]
+        if fractions and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
+            raise CaseReadError(f"{name}: has values that are no whole numbers; is it an image, not a label map?")
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
+        if low >= 0 and high <= MAX_BOXES:
+            labels[piece] = values
+    if low < 0 or high > MAX_BOXES:
         raise CaseReadError(
-            f"{name}: has values from {voxels.min():g} to {voxels.max():g}; labels are 0 to {MAX_BOXES}. "
+            f"{name}: has values from {low:g} to {high:g}; labels are 0 to {MAX_BOXES}. "
             "Is it an image, not a label map?"
         )
-    return voxels.astype(np.uint16)
+    return labels
 
 
 def on_grid_of(scan: Scan, label_map: Scan, labels: NDArray[np.uint16]) -> NDArray[np.uint16]:

@@ -9,6 +9,10 @@ from pathlib import Path
 
 from repmedsam_infer.errors import CaseReadError
 
+# Bytes that a voxel takes beside its own value until its label is written: grey level, slice, label, label in the
+# file's order.
+BESIDES = 4
+
 
 def check_file(path: Path) -> int:
     """Its size in bytes.
@@ -19,7 +23,7 @@ def check_file(path: Path) -> int:
     """
     try:
         found = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a name with a NUL cannot be one
         raise CaseReadError(f"{path.name}: the file is not there") from None
     except OSError as error:
         raise CaseReadError(f"{path.name}: cannot be opened ({error.strerror})") from error
@@ -28,3 +32,13 @@ def check_file(path: Path) -> int:
     if found.st_size == 0:
         raise CaseReadError(f"{path.name}: is empty (0 bytes); copy it again")
     return found.st_size
+
+
+def is_folder(path: Path) -> bool:
+    """Raise CaseReadError where the system refuses even that question, as of names that are too long."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError as error:
+        raise CaseReadError(f"{path.name}: cannot be opened ({error.strerror})") from error

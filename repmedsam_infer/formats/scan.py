@@ -6,6 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from repmedsam_infer.errors import printable
+
+MOST_WARNINGS = 20
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -23,7 +27,7 @@ class Scan:
     slice_axis: the axis (0 x, 1 y, 2 z) along which slices lie, where the format fixes it; else None, and it is found
         by spacing (slice_axis.py).
     source: what the writer of the same format needs to write a result back (header, data sets); nobody else's.
-    warnings: what was odd about the file, for the user.
+    warnings: what was odd about the file, for the user: MOST_WARNINGS printable lines at most, whatever the file says.
     """
 
     name: str
@@ -35,6 +39,12 @@ class Scan:
     slice_axis: int | None = None
     source: Any = None
     warnings: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        lines = [printable(warning) for warning in self.warnings[:MOST_WARNINGS]]
+        if len(self.warnings) > MOST_WARNINGS:
+            lines[-1] = f"and {len(self.warnings) - MOST_WARNINGS + 1} further warnings like these"
+        object.__setattr__(self, "warnings", tuple(lines))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """A scan and its boxes, as the case that the network is given; and its segmentation back on the scan's voxels."""
 
+import math
 from collections.abc import Set
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,13 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.boxes import Boxes, check_boxes
+from repmedsam_infer.boxes import Boxes, check_boxes, sizes_of
 from repmedsam_infer.case import Case, make_case
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.intensity import Window, to_grey
+from repmedsam_infer.formats.opening import BESIDES
 from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.formats.slice_axis import SliceOrder, slice_order_of
+from repmedsam_infer.system.memory import check_fits
 
+OF_A_BOX = 10  # bytes that a voxel of a volume's box takes while its mask is worked out
 IN_PLANE = [0, 1, 3, 4]  # of a box of six
 
 
@@ -71,12 +75,15 @@ def make_scan_case(
         open_ended: places, from 1, of boxes on one slice whose objects go on.
 
     Raises:
-        CaseReadError: values that cannot be shown, boxes that are none, or an open-ended one that is not on one slice.
+        CaseReadError: values that cannot be shown, boxes that are none, an open-ended one that is not on one slice, or
+            too little memory to segment the largest.
 
     """
     layout = layout_of(scan)
-    grey, notes = to_grey(scan, window)
     boxes, of_boxes = check_boxes(name, corners, scan.shape)
+    largest = int(sizes_of(boxes.corners).max(initial=0)) if layout.is_volume else 0
+    check_fits(name, BESIDES * math.prod(scan.shape) + OF_A_BOX * largest)
+    grey, notes = to_grey(scan, window)
     spacing = layout.order.spacing(scan.spacing) if layout.is_volume else None
     case = make_case(
         name, layout.images(grey), layout.boxes(boxes.corners), is_volume=layout.is_volume, raw_spacing=spacing

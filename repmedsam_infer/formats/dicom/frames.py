@@ -102,7 +102,7 @@ def frames_of(file: DicomFile) -> list[DicomFrame]:
         CaseReadError: their number makes no sense.
 
     """
-    name = file.path.name
+    name = file.name
     first = DicomFrame(name, file.header)
     count = first.whole("NumberOfFrames", 1) or 1
     if not 1 <= count <= MAX_FRAMES:

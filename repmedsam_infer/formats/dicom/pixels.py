@@ -1,10 +1,11 @@
-"""The pixels of DICOM files, decoded: grey ones as real-world values, coloured ones as RGB.
+"""The pixels of DICOM files as they are meant: grey ones as real-world values, coloured ones as RGB.
 
 What a header declares is checked before anything is allocated. Values are rescaled frame by frame, as PET needs it.
 """
 
+import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,25 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_infer.formats.dicom.codestream import declared_size
-from repmedsam_infer.formats.dicom.files import reason_of
+from repmedsam_infer.formats.dicom.decoding import check_syntax, decoded_frames, transfer_syntax
 from repmedsam_infer.formats.dicom.frames import DicomFrame
 from repmedsam_infer.formats.dicom.rescale import Rescaling, smallest_type
+from repmedsam_infer.formats.opening import BESIDES
 from repmedsam_infer.io.npz import MAX_ARRAY_BYTES
+from repmedsam_infer.system.memory import check_fits
 
 if TYPE_CHECKING:
-    from pydicom.uid import UID
+    from pydicom import Dataset
 
 MAX_SIDE = 65_535  # Rows and Columns are 16 bits
 GREY, COLOUR = ("MONOCHROME1", "MONOCHROME2"), ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+OF_A_FRAME = 24  # bytes that a pixel takes while its frame is decoded and rescaled
 PALETTE = "PALETTE COLOR"
-JPEG_CODECS = "install python-gdcm (pip install python-gdcm), or decompress the files first, with dcmdjpeg or gdcmconv"
-CODECS = {
-    "1.2.840.10008.1.2.4.80": "install pyjpegls (pip install pyjpegls)",
-    "1.2.840.10008.1.2.4.81": "install pyjpegls (pip install pyjpegls)",
-    "1.2.840.10008.1.2.4.90": "install pylibjpeg-openjpeg (pip install 'repmedsam[files]')",
-    "1.2.840.10008.1.2.4.91": "install pylibjpeg-openjpeg (pip install 'repmedsam[files]')",
-}
 
 
 def read_voxels(name: str, frames: Sequence[DicomFrame], paths: dict[str, Path]) -> NDArray[Any]:
@@ -88,13 +84,15 @@ def read_voxels(name: str, frames: Sequence[DicomFrame], paths: dict[str, Path])
 
 
 def check_memory(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Check that the voxels fit below the limit of an array."""
+    """Check that the voxels fit below the limit of an array, and into memory."""
     size = math.prod(shape) * dtype.itemsize
     if size > MAX_ARRAY_BYTES:
         raise CaseReadError(
             f"{name}: declares {' x '.join(map(str, shape[:3]))} pixels, {size / 2**30:,.1f} GiB; "
             f"the limit is {MAX_ARRAY_BYTES / 2**30:.0f} GiB"
         )
+    frame = math.prod(shape[1:3])
+    check_fits(name, size + BESIDES * shape[0] * frame + OF_A_FRAME * frame)
 
 
 def fill_padding(voxels: NDArray[Any], padding: dict[int, NDArray[np.uint8]], value: float) -> None:
@@ -137,104 +135,6 @@ def check_colours(name: str, frames: Sequence[DicomFrame]) -> bool:
     return coloured == {True}
 
 
-def check_syntax(frame: DicomFrame) -> None:
-    """Check that the file's pixels can be decoded here.
-
-    Raises:
-        CaseReadError: they cannot; the sentence names the transfer syntax and what to install.
-
-    """
-    from pydicom.pixels.decoders.base import get_decoder
-
-    uid = transfer_syntax(frame)
-    try:
-        usable = get_decoder(uid).is_available
-    except NotImplementedError:
-        raise CaseReadError(
-            f"{frame.file}: its pixels are stored as {uid.name or uid}, which cannot be read; "
-            "export them without compression (Explicit VR Little Endian)"
-        ) from None
-    if not usable:
-        raise CaseReadError(
-            f"{frame.file}: its pixels are compressed as {uid.name}, whose codec is not installed; "
-            f"{CODECS.get(uid, JPEG_CODECS)}"
-        )
-
-
-def transfer_syntax(frame: DicomFrame) -> "UID":
-    from pydicom.uid import UID
-
-    meta = getattr(frame.header, "file_meta", None)
-    uid = None if meta is None else meta.get("TransferSyntaxUID")
-    if not isinstance(uid, str) or not uid:
-        raise CaseReadError(f"{frame.file}: does not say how its pixels are stored (TransferSyntaxUID is missing)")
-    return UID(uid)
-
-
-def decoded_frames(frame: DicomFrame, path: Path) -> Iterator[NDArray[Any]]:
-    """All frames of the file of `frame`, one by one in its order, as stored: (H, W) or (H, W, 3).
-
-    Raises:
-        CaseReadError: there are no pixels, or they are damaged or cut off.
-
-    """
-    from pydicom.pixels.utils import iter_pixels
-
-    rows, columns = frame.whole("Rows"), frame.whole("Columns")
-    syntax = transfer_syntax(frame)
-    try:
-        if syntax.is_encapsulated:
-            check_codestreams(frame, path)
-        elif frame.whole("BitsAllocated") == 1:
-            check_bits(frame, path)
-        for stored in iter_pixels(path):
-            if stored.shape[:2] != (rows, columns):
-                raise CaseReadError(
-                    f"{frame.file}: declares {rows} x {columns} pixels and holds {stored.shape[0]} x {stored.shape[1]}"
-                )
-            yield stored
-    except (CaseReadError, MemoryError):
-        raise
-    except Exception as error:  # pydicom and the codecs raise whatever a damaged file leads them to
-        reason = reason_of(error)
-        if "no pixel data to decode" in reason:
-            raise CaseReadError(f"{frame.file}: has no pixel data, only a header; export the image again") from error
-        advice = f"; or {JPEG_CODECS}" if syntax.is_encapsulated and syntax not in CODECS else ""
-        raise CaseReadError(
-            f"{frame.file}: its pixels cannot be decoded ({reason}): it is damaged or cut off; copy it again{advice}"
-        ) from error
-
-
-def check_codestreams(frame: DicomFrame, path: Path) -> None:
-    """Check that compressed frames are as large as the header says."""
-    from pydicom import dcmread
-    from pydicom.encaps import generate_frames
-
-    declared = frame.whole("Rows"), frame.whole("Columns")
-    whole = dcmread(path, specific_tags=["PixelData"])
-    if "PixelData" not in whole:
-        raise CaseReadError(f"{frame.file}: has no pixel data, only a header; export the image again")
-    for encoded in generate_frames(whole.PixelData, number_of_frames=frame.whole("NumberOfFrames", 1) or 1):
-        size = declared_size(encoded)
-        if size not in (None, declared):
-            raise CaseReadError(
-                f"{frame.file}: its header declares {declared[0]} x {declared[1]} pixels, "
-                f"its compressed pixels {size[0]} x {size[1]}: it is damaged; export it again"
-            )
-
-
-def check_bits(frame: DicomFrame, path: Path) -> None:
-    """Check that pixels of one bit are all there: pydicom takes missing ones for zeros."""
-    from pydicom import dcmread
-
-    bits = frame.whole("Rows") * frame.whole("Columns") * (frame.whole("NumberOfFrames", 1) or 1)
-    found = len(dcmread(path, specific_tags=["PixelData"]).get("PixelData") or b"")
-    if found * 8 < bits:
-        raise CaseReadError(
-            f"{frame.file}: holds {found} of {math.ceil(bits / 8)} bytes of pixels: it is cut off; copy it again"
-        )
-
-
 def to_rgb(stored: NDArray[Any], frame: DicomFrame) -> NDArray[np.uint8]:
     """(H, W, 3) RGB of colours, or of (H, W) numbers of colours in the file's palette."""
     bits = frame.whole("BitsStored", 8)
@@ -242,10 +142,28 @@ def to_rgb(stored: NDArray[Any], frame: DicomFrame) -> NDArray[np.uint8]:
         from pydicom.pixels.processing import apply_color_lut
 
         try:
-            stored = apply_color_lut(stored, frame.header)[..., :3]
+            stored = apply_color_lut(stored, palette_of(frame))[..., :3]
             bits = int(frame.header.RedPaletteColorLookupTableDescriptor[2])
         except Exception as error:
             raise CaseReadError(f"{frame.file}: its colour palette cannot be used ({error})") from error
     if frame.whole("PixelRepresentation", 0) == 1 and stored.dtype.kind == "i":
         raise CaseReadError(f"{frame.file}: its colours are signed numbers, which is not supported; export them as RGB")
     return (stored >> (bits - 8) if bits > 8 else stored).astype(np.uint8)
+
+
+def palette_of(frame: DicomFrame) -> "Dataset":
+    """Return the header with its palette's 16-bit words in the byte order that pydicom takes them for: the least first.
+
+    Of files whose greatest byte is first it makes black pictures.
+    """
+    from pydicom import Dataset
+
+    if transfer_syntax(frame).is_little_endian:
+        return frame.header
+    little = Dataset()
+    little.update({element.tag: copy.copy(element) for element in frame.header.group_dataset(0x0028)})
+    for element in little:
+        if element.keyword.endswith("PaletteColorLookupTableData") and isinstance(element.value, bytes):
+            element.value = np.frombuffer(element.value, ">u2").astype("<u2").tobytes()
+    little.set_original_encoding(is_implicit_vr=False, is_little_endian=True)
+    return little

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
+from repmedsam_infer.formats.dicom.decoding import check_syntax, decoded_frames
 from repmedsam_infer.formats.dicom.files import DicomFile, read_header, tolerant
 from repmedsam_infer.formats.dicom.frames import DicomFrame, frames_of
 from repmedsam_infer.formats.dicom.geometry import SlicePosition, axes_of
-from repmedsam_infer.formats.dicom.pixels import check_size, check_syntax, decoded_frames
+from repmedsam_infer.formats.dicom.pixels import check_size
 from repmedsam_infer.formats.label_grid import GRID_TOLERANCE
 from repmedsam_infer.formats.scan import Scan
 

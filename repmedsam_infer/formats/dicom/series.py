@@ -1,7 +1,7 @@
 """DICOM images: a folder with one series, a multi-frame file, or a picture, to a `Scan`.
 
     files ── which series? ──> frames ── where do they lie? ──> stack ── pixels ──> voxels
-     files.py     frames.py          geometry.py        pixels.py
+     folders.py    frames.py         geometry.py        pixels.py
 
 Slices are put in order by where their headers say they lie, never by name or number. What cannot be put in order beyond
 doubt is refused: a volume that is silently flipped, shifted or squeezed looks right and is wrong.
@@ -16,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError, SetupError
-from repmedsam_infer.formats.dicom.files import DicomFile, find_images, tolerant
+from repmedsam_infer.formats.dicom.files import DicomFile, tolerant
+from repmedsam_infer.formats.dicom.folders import find_images
 from repmedsam_infer.formats.dicom.frames import DicomFrame, frames_of
 from repmedsam_infer.formats.dicom.geometry import SlicePosition, stack_planes
 from repmedsam_infer.formats.dicom.pixels import check_size, read_voxels
 from repmedsam_infer.formats.dicom.rescale import Rescaling
+from repmedsam_infer.formats.dicom.times import frames_of_volume
 from repmedsam_infer.formats.endings import name_of
 from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.formats.volumes import choose_volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -33,6 +36,9 @@ OWN_SPACE = {
     "1.2.840.10008.5.1.4.1.1.77.1.6": "a whole slide image, whose frames are tiles",
     "1.2.840.10008.5.1.4.1.1.20": "a nuclear medicine image, whose frames may be times, energies or angles",
 }
+
+
+MISSING = 1.8  # times the distance that the header states: slices farther apart than that have had others between them
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,13 @@ class DicomSource:
     headers: tuple["Dataset", ...]
     frames: tuple[int, ...] = ()
 
+    @property
+    def is_part(self) -> bool:
+        """Whether the file has frames of other volumes, too: highdicom makes no SEG of such files."""
+        return bool(self.frames) and int(self.headers[0].get("NumberOfFrames") or 1) > len(self.frames)
 
-def read_dicom(path: Path, series: str | None = None) -> Scan:
+
+def read_dicom(path: Path, series: str | None = None, volume: int | None = None) -> Scan:
     """Read a folder of one series, or one file.
 
     A folder's images, or a file's frames, become a volume: voxels[z, y, x] is column x of row y of slice z, slices in
@@ -58,6 +69,7 @@ def read_dicom(path: Path, series: str | None = None) -> Scan:
     Args:
         path: the folder or the file.
         series: SeriesInstanceUID or series number, where a folder holds several.
+        volume: which one, from 0, where there are several images at each position.
 
     Raises:
         CaseReadError: there is no image, not one, or not one that can be read without a doubt.
@@ -72,23 +84,30 @@ def read_dicom(path: Path, series: str | None = None) -> Scan:
         raise CaseReadError(f"{path.name}: is not there")
     notes: list[str] = []
     with tolerant(notes):
-        return _read(path, series, notes)
+        return _read(path, series, volume, notes)
 
 
-def _read(path: Path, series: str | None, notes: list[str]) -> Scan:
+def _read(path: Path, series: str | None, volume: int | None, notes: list[str]) -> Scan:
     name = path.name
     files = find_images(path, series, notes)
     frames = _frames(name, files)
-    paths = {file.path.name: file.path for file in files}
+    paths = {file.name: file.path for file in files}
     affine, is_volume = None, len(frames) > 1
     if is_volume:
         check_size(name, frames)  # a localizer's sizes say more than its directions
         planes = _planes(name, frames, notes)
         if planes:
+            chosen = frames_of_volume(name, frames, planes, volume, notes)
+            frames, planes = [frames[i] for i in chosen], [planes[i] for i in chosen]
+        if len(planes) > 1:
             order, affine = stack_planes(name, planes)
             frames = [frames[i] for i in order]
+            warn_of_gaps(frames[0], float(np.linalg.norm(affine[:3, 2])), notes)
+        is_volume = len(frames) > 1
+    else:
+        choose_volume(name, 1, volume)
     voxels = read_voxels(name, frames, paths)
-    multi_frame = len(files) == 1 and is_volume
+    multi_frame = len(files) == 1 and not frames[0].is_only
     headers = (files[0].header,) if multi_frame else tuple(frame.header for frame in frames)
     middle = frames[len(frames) // 2]
     return Scan(
@@ -106,7 +125,7 @@ def _read(path: Path, series: str | None, notes: list[str]) -> Scan:
 
 def _frames(name: str, files: Sequence[DicomFile]) -> list[DicomFrame]:
     frames = [frames_of(file) for file in files]
-    several = [file.path.name for file, of_file in zip(files, frames, strict=True) if len(of_file) > 1]
+    several = [file.name for file, of_file in zip(files, frames, strict=True) if len(of_file) > 1]
     if several and len(files) > 1:
         raise CaseReadError(
             f"{name}: {len(files)} files in this series, {len(several)} of them with several frames each "
@@ -137,6 +156,19 @@ def _planes(name: str, frames: Sequence[DicomFrame], notes: list[str]) -> list[S
         "and sizes in mm are unknown"
     )
     return []
+
+
+def warn_of_gaps(frame: DicomFrame, step: float, notes: list[str]) -> None:
+    """Warn where slices, `step` mm apart, lie so much farther from each other than the header says that some may be
+    missing, at even distances.
+    """
+    said = frame.numbers("SpacingBetweenSlices", 1, "PixelMeasuresSequence")
+    if said is None or not said[0] or step < MISSING * abs(said[0]):
+        return
+    notes.append(
+        f"its slices lie {step:.2f} mm apart, and its header says {abs(said[0]):.2f} mm (SpacingBetweenSlices): "
+        "slices may be missing between them"
+    )
 
 
 def _plane(frame: DicomFrame) -> SlicePosition | None:

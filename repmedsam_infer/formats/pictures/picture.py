@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.endings import name_of
-from repmedsam_infer.formats.opening import check_file
-from repmedsam_infer.formats.picture_header import UPRIGHT, PictureHeader, read_header
+from repmedsam_infer.formats.intensity import pieces
+from repmedsam_infer.formats.opening import BESIDES, check_file
+from repmedsam_infer.formats.pictures.header import UPRIGHT, PictureHeader, read_header
+from repmedsam_infer.formats.pictures.palette import label_png, palette_source
 from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.formats.silence import silenced
 from repmedsam_infer.io.atomic import write_result
 from repmedsam_infer.io.npz import MAX_ARRAY_BYTES
+from repmedsam_infer.system.memory import check_fits
 
-MAX_BYTES_A_PIXEL = 8  # 16-bit RGBA
 ALPHA = 3  # its place in RGBA
+COPIES = 2  # of the decoded picture that there are at a time: the codec's, and ours
 LEVEL = 3  # of compression
 
 
@@ -52,6 +56,7 @@ def read_picture(path: Path) -> Scan:
         name=name_of(path),
         voxels=np.stack(pages) if is_volume else pages[0],
         is_volume=is_volume,
+        source=palette_source(path.name, content),
         warnings=tuple(dict.fromkeys(warnings)),
     )
 
@@ -72,26 +77,33 @@ def check_pages(name: str, header: PictureHeader) -> None:
         raise CaseReadError(
             f"{name}: its {count} pages are of {header.channels}, not only slices; save one picture or volume as a file"
         )
-    size = sum(math.prod(page) for page in header.sizes) * MAX_BYTES_A_PIXEL
-    if size > 2 * MAX_ARRAY_BYTES:
+    pixels = sum(math.prod(page) for page in header.sizes)
+    size = pixels * header.bytes_a_pixel
+    if size > MAX_ARRAY_BYTES:
         raise CaseReadError(
-            f"{name}: declares {count} x {width} x {height} pixels, up to {size / 2**30:,.1f} GiB; "
-            f"the limit is {2 * MAX_ARRAY_BYTES / 2**30:.0f} GiB"
+            f"{name}: declares {count} x {width} x {height} pixels, {size / 2**30:,.1f} GiB; "
+            f"the limit is {MAX_ARRAY_BYTES / 2**30:.0f} GiB"
         )
+    check_fits(name, COPIES * size + BESIDES * pixels)
 
 
 def decode(name: str, content: bytes, header: PictureHeader) -> list[NDArray[Any]]:
     """All pages as OpenCV has them: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA, JPEG and PNG not turned."""
     encoded = np.frombuffer(content, np.uint8)
+    # Unchanged, palettes of these become the brightness of their colours.
+    how = cv2.IMREAD_COLOR if header.has_palette else cv2.IMREAD_UNCHANGED
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(0)  # what it has to say is not for users
     try:
-        if len(header.sizes) == 1:
-            page = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
-            pages = [] if page is None else [page]
-        else:
-            pages = list(cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED)[1])
-    except cv2.error:
+        with silenced():
+            if len(header.sizes) == 1:
+                page = cv2.imdecode(encoded, how)
+                pages = [] if page is None else [page]
+            else:
+                pages = list(cv2.imdecodemulti(encoded, how)[1])
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from error
         pages = []
     finally:
         cv2.utils.logging.setLogLevel(level)
@@ -103,17 +115,20 @@ def decode(name: str, content: bytes, header: PictureHeader) -> list[NDArray[Any
 
 
 def rgb_or_grey(page: NDArray[Any], warnings: list[str]) -> NDArray[Any]:
-    """(H, W) or (H, W, 3) RGB."""
+    """(H, W) or (H, W, 3) RGB of a page of OpenCV's, which is changed; piece by piece, to save memory."""
     if page.ndim == 2:
         return page
+    parts = list(pieces(page.shape[:2]))
     if page.shape[-1] > ALPHA:
-        alpha = page[..., ALPHA]
-        if alpha.size and alpha.min() < np.iinfo(page.dtype).max:
+        opaque = np.iinfo(page.dtype).max if page.dtype.kind in "iu" else 1
+        if any((page[part][..., ALPHA] < opaque).any() for part in parts):
             warnings.append("has transparent parts, which were taken as they are stored, without a background")
-    page = page[..., :3]
-    if (page == page[..., :1]).all():
+    if all((page[part][..., 1:ALPHA] == page[part][..., :1]).all() for part in parts):
         return np.ascontiguousarray(page[..., 0])
-    return np.ascontiguousarray(page[..., ::-1])
+    rgb = page if page.shape[-1] == ALPHA else np.empty((*page.shape[:2], ALPHA), page.dtype)
+    for part in parts:
+        rgb[part] = page[part][..., ALPHA - 1 :: -1].copy()
+    return rgb
 
 
 def upright(page: NDArray[Any], header: PictureHeader) -> NDArray[Any]:
@@ -131,12 +146,16 @@ def upright(page: NDArray[Any], header: PictureHeader) -> NDArray[Any]:
 
 
 def write_picture(path: Path, labels: NDArray[Any]) -> None:
-    """Write (H, W) or (1, H, W) uint8 or uint16 labels as PNG, of one grey level a label.
+    """Write (H, W) or (1, H, W) uint8 or uint16 labels as PNG: with the labels' colours as its palette, or of 16 bits
+    of grey, one level a label.
 
     Raises:
         CaseWriteError: it could not be written.
 
     """
     plane = labels.reshape(labels.shape[-2:])
-    _, png = cv2.imencode(".png", plane, [cv2.IMWRITE_PNG_COMPRESSION, LEVEL])
-    write_result(path, png.tobytes(), "the label map")
+    if plane.dtype == np.uint8:
+        png = label_png(plane)
+    else:
+        png = cv2.imencode(".png", plane, [cv2.IMWRITE_PNG_COMPRESSION, LEVEL])[1].tobytes()
+    write_result(path, png, "the label map")

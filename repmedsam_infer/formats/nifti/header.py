@@ -17,6 +17,7 @@ RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # of a header's unit (metre, mm, micron); unknown ones are mm
 HEADER_BYTES = {348: b"n+1\0", 540: b"n+2\0"}  # of NIfTI-1, NIfTI-2: length, and how a single file is marked
 COLOURS = {128: 3, 2304: 4}  # datatype codes of RGB and RGBA: bytes a voxel
+CIFTI = 30  # hundreds of its intent codes
 UNLIKE = 0.1  # of a voxel: how far sform and qform may be apart without a word
 
 
@@ -52,11 +53,11 @@ def read_header(name: str, stream: IO[bytes]) -> Any:
         raise CaseReadError(f"{name}: its header is damaged ({error})") from error
 
 
-def check_shape(name: str, header: Any) -> tuple[int, ...]:
-    """(x, y) or (x, y, z); axes of length 1 beyond these are dropped.
+def check_shape(name: str, header: Any) -> tuple[tuple[int, ...], int]:
+    """(x, y) or (x, y, z), and how many volumes of that shape follow each other.
 
     Raises:
-        CaseReadError: the header declares sides that make no sense, several volumes, or too much.
+        CaseReadError: the header declares sides that make no sense, or too much.
 
     """
     count = int(header["dim"][0])
@@ -65,11 +66,8 @@ def check_shape(name: str, header: Any) -> tuple[int, ...]:
     sides = [int(side) for side in header["dim"][1 : count + 1]]
     if any(side < 1 for side in sides):
         raise CaseReadError(f"{name}: its header declares {' x '.join(map(str, sides))} voxels: it is damaged")
-    if math.prod(sides[3:]) > 1:
-        raise CaseReadError(
-            f"{name}: has {len(sides)} axes ({' x '.join(map(str, sides))}): several volumes, of times or channels; "
-            "take one of them out (fslroi, or nibabel's slicer) and give that"
-        )
+    if int(header["intent_code"]) // 100 == CIFTI:
+        raise CaseReadError(f"{name}: is CIFTI (values on a brain's surface, or between its regions), not an image")
     shape = tuple((*sides, 1)[:2]) if count < 3 else tuple(sides[:3])
     try:
         itemsize = header.get_data_dtype().itemsize
@@ -81,7 +79,7 @@ def check_shape(name: str, header: Any) -> tuple[int, ...]:
             f"{name}: declares {' x '.join(map(str, shape))} voxels, {size / 2**30:,.1f} GiB; "
             f"the limit is {MAX_ARRAY_BYTES / 2**30:.0f} GiB"
         )
-    return shape
+    return shape, math.prod(sides[3:])
 
 
 def is_scaled(header: Any) -> bool:

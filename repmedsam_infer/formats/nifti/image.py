@@ -7,6 +7,7 @@ own word.
 import contextlib
 import gzip
 import math
+import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.errors import CaseReadError, SetupError
 from repmedsam_infer.formats.affine import check_affine
 from repmedsam_infer.formats.endings import name_of
-from repmedsam_infer.formats.nifti_header import (
+from repmedsam_infer.formats.nifti.header import (
     COLOURS,
     RAS_TO_LPS,
     affine_of,
@@ -27,14 +28,17 @@ from repmedsam_infer.formats.nifti_header import (
     is_scaled,
     read_header,
 )
-from repmedsam_infer.formats.opening import check_file
+from repmedsam_infer.formats.opening import BESIDES, check_file
 from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.formats.volumes import choose_volume
 from repmedsam_infer.io.atomic import write_result
 from repmedsam_infer.io.npz import MAX_ARRAY_BYTES
+from repmedsam_infer.system.memory import check_fits
 
 GZIP_MARK = b"\x1f\x8b"
 MAX_SIDE_NIFTI1 = 32_767
 IN_3D = 3
+PIECE = 1 << 20  # bytes read at a time
 
 
 @dataclass(frozen=True)
@@ -49,15 +53,17 @@ class NiftiSource:
     shape: tuple[int, ...]
 
 
-def read_nifti(path: Path) -> Scan:
+def read_nifti(path: Path, volume: int | None = None) -> Scan:
     """Read a volume; a file of two axes is a volume of one slice.
+
+    volume: which one, from 0, where there are several (times, channels, ...).
 
     Where sform and qform codes are both 0 the file says nothing of left and right: nibabel's guess (ANALYZE's order,
     x to the left) is taken, with a warning.
 
     Raises:
-        CaseReadError: it is damaged, too large, has several volumes, or does not say where it lies in a way that
-            makes sense.
+        CaseReadError: it is damaged, too large, has several volumes and none is chosen, or does not say where it lies
+            in a way that makes sense.
         SetupError: nibabel is not installed.
 
     """
@@ -66,8 +72,9 @@ def read_nifti(path: Path) -> Scan:
     try:
         with open_plain_or_gzip(path) as stream:
             header = read_header(path.name, stream)
-            shape = check_shape(path.name, header)
-            stored = read_stored(path.name, stream, header, shape)
+            shape, count = check_shape(path.name, header)
+            index = choose_volume(path.name, count, volume, " x ".join(map(str, (*shape, count))))
+            stored = read_stored(path.name, stream, header, shape, index)
     except (OSError, EOFError, zlib.error) as error:
         raise CaseReadError(f"{path.name}: is damaged or cut off ({error}); copy it again") from error
     return Scan(
@@ -111,11 +118,11 @@ def open_plain_or_gzip(path: Path) -> Iterator[IO[bytes]]:
             yield unpacked  # type: ignore[misc]  # a GzipFile is one
 
 
-def read_stored(name: str, stream: IO[bytes], header: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-    """(z, y, x) stored numbers, (z, y, x, 3) of coloured voxels.
+def read_stored(name: str, stream: IO[bytes], header: Any, shape: tuple[int, ...], index: int = 0) -> NDArray[Any]:
+    """(z, y, x) stored numbers, (z, y, x, 3) of coloured voxels, of the volume `index`.
 
     Raises:
-        CaseReadError: there are fewer than declared, or they are of a type that no image is.
+        CaseReadError: there are fewer than declared, or they are of a type that no image is, or need too much memory.
 
     """
     code, dtype = int(header["datatype"]), header.get_data_dtype()
@@ -126,27 +133,45 @@ def read_stored(name: str, stream: IO[bytes], header: Any, shape: tuple[int, ...
     if not (np.isfinite(offset) and read + 4 <= offset <= MAX_ARRAY_BYTES):
         raise CaseReadError(f"{name}: its header says that voxels begin at byte {offset:g}: it is damaged")
     size = math.prod(shape) * dtype.itemsize
-    read_whole(name, stream, int(offset) - read, "the extensions of its header")
-    content = np.frombuffer(read_whole(name, stream, size, "its voxels"), np.uint8)
+    left = 0 if isinstance(stream, gzip.GzipFile) else os.fstat(stream.fileno()).st_size - int(offset) - index * size
+    if left >= 0:  # else it is cut off, and will be called so
+        rescaled_size = 4 * math.prod(shape) if is_scaled(header) else 0
+        check_fits(name, size + rescaled_size + BESIDES * math.prod(shape))
+    skip(name, stream, int(offset) - read, "the extensions of its header")
+    skip(name, stream, index * size, "the volumes before")
+    content = read_whole(name, stream, size, "its voxels")
     stream.read(1)  # reaching the end makes gzip verify the checksum
     file_order = (1,) * (3 - len(shape)) + shape[::-1]
     if code in COLOURS:
         return content.reshape(*file_order, COLOURS[code])[..., :3]
     values = content.view(dtype).reshape(file_order)
-    return values.astype(dtype.newbyteorder("="), copy=False)
+    return values if dtype.isnative else values.byteswap(inplace=True).view(dtype.newbyteorder("="))
 
 
-def read_whole(name: str, stream: IO[bytes], size: int, what: str) -> bytearray:
-    """Exactly `size` bytes; memory grows with what is really there."""
-    content = bytearray()
-    while len(content) < size:
-        chunk = stream.read(min(size - len(content), 1 << 22))
-        if not chunk:
-            raise CaseReadError(
-                f"{name}: ends after {len(content):,} of {size:,} bytes of {what}: it is cut off; copy it again"
-            )
-        content += chunk
+def read_whole(name: str, stream: IO[bytes], size: int, what: str) -> NDArray[np.uint8]:
+    """(size,) bytes; the system gives memory only to what is really written there."""
+    content = np.empty(size, np.uint8)
+    filled = 0
+    while filled < size:
+        piece = stream.read(min(size - filled, PIECE))
+        if not piece:
+            raise cut_off(name, filled, size, what)
+        content[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
+        filled += len(piece)
     return content
+
+
+def skip(name: str, stream: IO[bytes], size: int, what: str) -> None:
+    passed = 0
+    while passed < size:
+        piece = stream.read(min(size - passed, PIECE))
+        if not piece:
+            raise cut_off(name, passed, size, what)
+        passed += len(piece)
+
+
+def cut_off(name: str, found: int, size: int, what: str) -> CaseReadError:
+    return CaseReadError(f"{name}: ends after {found:,} of {size:,} bytes of {what}: it is cut off; copy it again")
 
 
 def rescaled(name: str, stored: NDArray[Any], header: Any) -> NDArray[Any]:
@@ -157,7 +182,7 @@ def rescaled(name: str, stored: NDArray[Any], header: Any) -> NDArray[Any]:
     if not np.isfinite([slope, intercept]).all():
         raise CaseReadError(f"{name}: its header has slope {slope:g} and intercept {intercept:g}: it is damaged")
     values = np.empty(stored.shape, np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where it is shown
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is filled where it is shown
         for plane, of_plane in zip(values, stored, strict=True):
             plane[...] = of_plane * np.float64(slope) + intercept
     return values

@@ -1,0 +1,1 @@
+"""PNG, JPEG, TIFF and BMP: headers understood, pictures in, label maps out."""
