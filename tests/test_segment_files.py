@@ -18,7 +18,8 @@ from repmedsam_infer.commands.reading import Reading
 from repmedsam_infer.commands.segment import FileJob
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import Weights
-from repmedsam_infer.formats.boxes.source import BoxSource, TypedBox
+from repmedsam_infer.formats.boxes.source import BoxSource
+from repmedsam_infer.formats.boxes.typed import TypedBox
 from repmedsam_infer.segmentation.segmented import Segmented
 from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.conftest import Repmedsam, good_image

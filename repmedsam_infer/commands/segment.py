@@ -142,7 +142,7 @@ def do_file(job: FileJob, path: Path, target: Path, segmenter: Segmenter, unable
             with watch("prepare"):
                 case, layout = make_scan_case(path.name, scan, boxes.corners, job.reading.window, boxes.open_ended)
             report.boxes = case.boxes.count
-            report.warnings += [*case.warnings, *renumbered(boxes.names)]
+            report.warnings += [*case.warnings, *boxes.warnings, *renumbered(boxes.names)]
             segmented = segmenter.segment_case(case, watch)
             segs = segmented.labels
             report.encodings = watch.calls.get("encode", 0)

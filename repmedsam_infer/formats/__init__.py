@@ -135,7 +135,8 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
         path: where to; replaced if it is there.
         labels: uint8 or uint16 of scan.shape, in the file's order.
         scan: what it is a label map of.
-        names: of label 1, 2, ...; DICOM and NRRD keep them.
+        names: of label 1, 2, ...; DICOM and NRRD keep them, beside NIfTI and MetaImage they go into a file of their own
+            (names/itksnap.py).
 
     Raises:
         CaseWriteError: the format cannot hold it, or the disk is full.
@@ -150,7 +151,7 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
         from repmedsam_infer.formats.nifti import write_nifti
 
         write_nifti(path, labels, scan)
-    elif ending in (".nrrd", ".mha"):
+    elif ending in (".nrrd", ".seg.nrrd", ".mha"):
         from repmedsam_infer.formats.itk import write_itk
 
         write_itk(path, labels, scan, names)
@@ -168,3 +169,7 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
         write_seg(path, labels, scan, names)
     else:
         raise CaseWriteError(f"{path.name}: label maps are written as {', '.join(OUTPUTS)}")
+    if names and ending in (*NIFTI, ".mha"):
+        from repmedsam_infer.formats.names.itksnap import description_path, write_label_description
+
+        write_label_description(description_path(path), names)
