@@ -135,7 +135,7 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
         path: where to; replaced if it is there.
         labels: uint8 or uint16 of scan.shape, in the file's order.
         scan: what it is a label map of.
-        names: of label 1, 2, ...; DICOM and NRRD keep them, beside NIfTI and MetaImage they go into a file of their own
+        names: of label 1, 2, ...; DICOM and NRRD keep them, those of NIfTI and MetaImage go into a file beside it
             (names/itksnap.py).
 
     Raises:
@@ -169,7 +169,7 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
         write_seg(path, labels, scan, names)
     else:
         raise CaseWriteError(f"{path.name}: label maps are written as {', '.join(OUTPUTS)}")
-    if names and ending in (*NIFTI, ".mha"):
-        from repmedsam_infer.formats.names.itksnap import description_path, write_label_description
+    if names:
+        from repmedsam_infer.formats.names.itksnap import describe_labels
 
-        write_label_description(description_path(path), names)
+        describe_labels(path, names)

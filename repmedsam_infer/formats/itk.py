@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.errors import CaseReadError, CaseWriteError, SetupError
 from repmedsam_infer.formats.affine import check_affine
 from repmedsam_infer.formats.endings import ending_of, name_of
-from repmedsam_infer.formats.names.slicer import names_in, segment_fields
+from repmedsam_infer.formats.names.slicer import MOST_SEGMENTS, names_in, segment_fields
 from repmedsam_infer.formats.opening import check_file
 from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.io.atomic import write_result
@@ -162,7 +162,8 @@ def write_itk(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[str]
     """Write (H, W) or (D, H, W) labels, compressed, in the place of the image.
 
     A volume in NRRD holds the names of label 1, 2, ..., if they are given, as 3D Slicer's segmentations do; .seg.nrrd
-    is always such a segmentation, of a picture, too, which becomes a volume of one slice.
+    is always such a segmentation, of a picture, too, which becomes a volume of one slice. More than MOST_SEGMENTS names
+    are left out.
 
     Raises:
         CaseWriteError: it could not be written.
@@ -183,7 +184,7 @@ def write_itk(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[str]
     image.SetOrigin(source.origin)
     image.SetSpacing(source.spacing)
     image.SetDirection(source.direction)
-    if names is not None and path.suffix.lower() == ".nrrd" and labels.ndim == IN_3D:
+    if names and len(names) <= MOST_SEGMENTS and path.suffix.lower() == ".nrrd" and labels.ndim == IN_3D:
         for key, value in segment_fields(names, labels.shape).items():
             image.SetMetaData(key, value)
     try:
@@ -206,9 +207,9 @@ def as_volume(source: ItkSource) -> ItkSource:
 
 def segment_names(path: Path) -> dict[int, str]:
     """Return the names of labels in the header of a NRRD file, as 3D Slicer's segmentations have them."""
-    import SimpleITK as sitk  # noqa: N813
+    from SimpleITK import ImageFileReader
 
-    reader = sitk.ImageFileReader()
+    reader = ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
     return names_in({key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()})

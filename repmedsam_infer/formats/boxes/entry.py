@@ -1,6 +1,7 @@
 """One box of a file, checked: what all kinds of files of boxes have in common."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +138,12 @@ def records_of(file: str, content: dict[str, Any], key: str) -> list[dict[str, A
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise CaseReadError(f"{file}: '{key}' is not a list of objects")
     return records
+
+
+def counted(kinds: Iterable[str]) -> str:
+    """Return how many there are of each kind, in a line: 2 line, 1 point."""
+    found = [f"{count} {kind[:40]}" for kind, count in Counter(kinds).items()]
+    return ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
 
 
 def text_of(value: Any) -> str:

@@ -102,8 +102,8 @@ def boxes_from_labels(path: Path, scan: Scan) -> NamedBoxes:
     present = np.flatnonzero(boxes[:, 0] <= boxes[:, labels.ndim])
     if not len(present):
         raise CaseReadError(f"{path.name}: there are no labels in it (0 is background)")
-    names = known_names(path)
-    called = [names.get(int(i) + 1) or f"label {i + 1}" for i in present]
+    known = known_names(path)
+    called = [known.get(int(i) + 1) or f"label {i + 1}" for i in present]
     return NamedBoxes(boxes[present].astype(np.float64), called)
 
 

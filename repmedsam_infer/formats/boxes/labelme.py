@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_infer.formats.boxes.entry import Entry, is_case, make_entry, nothing_for, numbers_of, records_of, text_of
+from repmedsam_infer.formats.boxes.entry import (
+    Entry,
+    counted,
+    is_case,
+    make_entry,
+    nothing_for,
+    numbers_of,
+    records_of,
+    text_of,
+)
 from repmedsam_infer.formats.boxes.pictures import box_between, check_picture, check_size
 from repmedsam_infer.formats.scan import Scan
 
@@ -41,7 +50,7 @@ def read_labelme(file: str, content: dict[str, Any], case_name: str, scan: Scan,
     for i, shape in enumerate(records_of(file, content, "shapes"), 1):
         kind, label, group = shape.get("shape_type", "polygon"), text_of(shape.get("label")), shape.get("group_id")
         if not isinstance(kind, str) or kind not in AREAS:
-            others.append(str(kind)[:40])
+            others.append(str(kind))
             continue
         where = f"shape {i}"
         box = box_of_shape(file, where, kind, shape.get("points"))
@@ -49,7 +58,7 @@ def read_labelme(file: str, content: dict[str, Any], case_name: str, scan: Scan,
         where, known = objects.get(key, (where, box))
         objects[key] = where, np.concatenate([np.minimum(known[:2], box[:2]), np.maximum(known[2:], box[2:])])
     if others:
-        notes.append(f"{len(others)} shapes without an area were left out ({', '.join(dict.fromkeys(others[:8]))})")
+        notes.append(f"shapes without an area were left out ({counted(others)})")
     return [make_entry(file, where, box.tolist(), label, "pixel", 4) for (label, _), (where, box) in objects.items()]
 
 

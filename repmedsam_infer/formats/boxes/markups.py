@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_infer.formats.boxes.entry import Entry, make_entry, numbers_of, records_of, text_of
+from repmedsam_infer.formats.boxes.entry import Entry, counted, make_entry, numbers_of, records_of, text_of
 from repmedsam_infer.formats.boxes.space import affine_of, box_of_points
 from repmedsam_infer.formats.scan import Scan
 
@@ -47,8 +47,7 @@ def read_markups(file: str, content: dict[str, Any], _case_name: str, scan: Scan
         low, high = box_of_points(points, affine_of(f"{file}: {where}", scan))
         entries.append(make_entry(file, where, [*low, *high], name_of_roi(markup), "voxels", 6))
     if others:
-        kinds = ", ".join(kind[:40] for kind in list(dict.fromkeys(others))[:8])
-        notes.append(f"{len(others)} markups that are no ROI were left out ({kinds})")
+        notes.append(f"markups that are no ROI were left out ({counted(others)})")
     if not entries:
         raise CaseReadError(f"{file}: there is no ROI among its {len(markups)} markups; draw boxes as Slicer's ROI")
     return entries

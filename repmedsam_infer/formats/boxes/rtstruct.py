@@ -65,7 +65,7 @@ def read_rtstruct(path: Path, scan: Scan, notes: list[str]) -> list[Entry]:
             found[i] = make_entry(file, f"ROI {i} ({name})", [*low, *high], name, "voxels", 6)
     empty = [name for i, (name, _) in enumerate(rois, 1) if i not in found]
     if empty:
-        notes.append(f"{len(empty)} ROIs have no contours and were left out ({listed(empty)})")
+        notes.append(f"ROIs without contours were left out ({listed(empty)})")
     return those_on(file, list(found.values()), scan, notes)
 
 
@@ -82,7 +82,7 @@ def those_on(file: str, entries: list[Entry], scan: Scan, notes: list[str]) -> l
     if errors and not kept:
         raise errors[0]
     if beside:
-        notes.append(f"{len(beside)} ROIs are beside the image and were left out ({listed(beside)})")
+        notes.append(f"ROIs beside the image were left out ({listed(beside)})")
     return kept
 
 

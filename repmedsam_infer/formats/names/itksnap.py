@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from repmedsam_infer.drawing.label_colours import label_colours
-from repmedsam_infer.formats.endings import name_of
+from repmedsam_infer.formats.endings import ITK, NIFTI, ending_of, name_of
 from repmedsam_infer.formats.names.printed import printed
+from repmedsam_infer.formats.names.slicer import MOST_SEGMENTS
 from repmedsam_infer.io.atomic import write_result
 
 HEADER = """\
@@ -23,6 +24,18 @@ HEADER = """\
 def description_path(labels: Path) -> Path:
     """Where the descriptions of a label map go: ct.labels.txt beside ct.nii.gz."""
     return labels.with_name(f"{name_of(labels)}.labels.txt")
+
+
+def describe_labels(labels: Path, names: Sequence[str]) -> None:
+    """Write names beside a label map that cannot hold them itself: NIfTI, MetaImage, NRRD of very many labels.
+
+    Raises:
+        CaseWriteError: they could not be written.
+
+    """
+    ending = ending_of(labels)
+    if ending in (*NIFTI, ".mha") or (ending in ITK and len(names) > MOST_SEGMENTS):
+        write_label_description(description_path(labels), names)
 
 
 def write_label_description(path: Path, names: Sequence[str]) -> None:

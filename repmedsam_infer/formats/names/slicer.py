@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from repmedsam_infer.drawing.label_colours import label_colours
 from repmedsam_infer.formats.names.printed import printed
 
-# Of the whole file. Slicer before 5 reads "master", its documentation has "source".
+MOST_SEGMENTS = 1_000  # ITK reads and writes fields in a time that grows with the square of their number
+# Of the whole file. Slicer writes "master", its documentation has "source".
 COMMON = {
     "Segmentation_MasterRepresentation": "Binary labelmap",
     "Segmentation_SourceRepresentation": "Binary labelmap",
