@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+import SimpleITK
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from repmedsam_infer.formats.boxes.file import read_boxes
 from repmedsam_infer.formats.boxes.source import BoxSource, box_source
 from repmedsam_infer.formats.boxes.typed import parse_box, parse_box_mm
 from repmedsam_infer.formats.scan import Scan
+from tests.conftest import Repmedsam
 from tests.dicom_files import affine_of, rotated
 
 PICTURE = Scan("photo", np.zeros((40, 60)), False)
@@ -59,12 +62,12 @@ def test_boxes_in_mm_are_those_of_files_in_mm(tmp_path: Path) -> None:
         ("1 2 9 30 20 4", "write --box 1,2,4,30,20,9"),
         ("5,5,5,5", r"is empty \(a single point\): write two opposite corners, --box 5,5,x_max,y_max"),
         ("5,5,1,5,5,9", r"is empty \(a single point\)"),
-        ("", "'' has no numbers: write --box x_min,y_min,x_max,y_max"),
-        ("1,2,3", "1,2,3 has 3 numbers: write --box x_min,y_min,x_max,y_max, on volumes --box x_min,y_min,z_min"),
+        ("", "'' has no numbers; one of these is needed: --box x_min,y_min,x_max,y_max"),
+        ("1,2,3", "1,2,3 has 3 numbers; one of these is needed: --box x_min,y_min,x_max,y_max, on volumes --box x_min"),
         ("1,2,,3", "has not numbers"),
-        ("1,2,3,4@", "write --box x_min"),
-        ("1,2,3,4@1,2", "write --box x_min"),
-        ("1,2,3,4,5,6@7", "write --box x_min"),
+        ("1,2,3,4@", "is needed: --box x_min"),
+        ("1,2,3,4@1,2", "is needed: --box x_min"),
+        ("1,2,3,4,5,6@7", "is needed: --box x_min"),
         ("1,2,3,1_0", "has not numbers"),
         ("1,2,3,nan", "has not numbers"),
         ("1,2,3,1e400", "has not numbers"),
@@ -106,7 +109,7 @@ def refuse_on(scan: Scan, reason: str, *boxes: str, mm: tuple[str, ...] = ()) ->
 
 
 def test_boxes_of_the_other_kind_of_image_are_answered_with_what_to_write() -> None:
-    refuse_on(PICTURE, "is a picture, and --box names a slice; write --box 1,2,3,4 without @5", "1,2,3,4@5")
+    refuse_on(PICTURE, "is a picture, and --box names a slice; leave out @5: write --box 1,2,3,4", "1,2,3,4@5")
     refuse_on(VOLUME, "or --box 1,2,3,4@z for a box on slice z", "1,2,3,4")
     refuse_on(PICTURE, "--box-mm is in mm, and photo has no place in space; use pixels", mm=("1,2,3,4,5,6",))
     refuse_on(VOLUME, "--box-mm 1 .* is not on ct, .* in mm; is it in pixels", mm=("1,2,3,4,5,6",))
@@ -134,3 +137,20 @@ def test_any_text_is_a_box_or_a_usage_error(text: str, is_mm: bool) -> None:
             assert np.isfinite(found.boxes_on(ONE[0], scan).corners).all()
         except CaseReadError as error:
             assert str(error).isprintable()
+
+
+def test_commands_take_boxes_in_mm_and_files_of_other_programs(tmp_path: Path, repmedsam: Repmedsam) -> None:
+    SimpleITK.WriteImage(
+        SimpleITK.GetImageFromArray(np.arange(120, dtype=np.int16).reshape(4, 5, 6)), tmp_path / "v.mha"
+    )
+    mm = ("--box-mm", "0.5, 0.5, -0.5, 4.5, 3.5, 2.5", "--box-mm", "-0.5 -0.5 -0.5 2.5 2.5 2.5")
+    assert repmedsam("convert", tmp_path / "v.mha", *mm, "-o", tmp_path).code == 0
+    (case,) = tmp_path.glob("*.npz")
+    np.testing.assert_array_equal(np.load(case)["boxes"], [[1, 1, 0, 4, 3, 2], [0, 0, 0, 2, 2, 2]])
+    cv2.imwrite(str(tmp_path / "photo.png"), np.zeros((40, 60, 3), np.uint8))
+    shapes = [{"shape_type": kind, "label": "x", "points": [[10, 5], [20, 25]]} for kind in ("rectangle", "line")]
+    (tmp_path / "photo.json").write_text(json.dumps({"shapes": shapes, "imagePath": "photo.png"}))
+    done = repmedsam("convert", tmp_path / "photo.png", "--boxes", tmp_path / "photo.json", "-o", tmp_path / "cases")
+    assert "warning: photo.png: photo.json: shapes without an area were left out (1 line)" in done.err
+    (case,) = (tmp_path / "cases").glob("*.npz")
+    np.testing.assert_array_equal(np.load(case)["boxes"], [[10, 5, 19, 24]])

@@ -190,7 +190,7 @@ def test_kinds_in_their_own_kind_and_one_bad_input_stops_no_other(tmp_path: Path
         *("--boxes", tmp_path / "boxes.csv", "-o", tmp_path / "out"),
     )
     assert result.code == 1
-    names = {"photo.png", "mr.nii.gz", "v.mha", "report.json", "efficiency.csv"}
+    names = {"photo.png", "mr.nii.gz", "v.mha", "report.json", "efficiency.csv"} | {"mr.labels.txt", "v.labels.txt"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     assert "error: broken.nii.gz: is not a NIfTI file" in result.err
     assert "became 0 to 255" not in result.err

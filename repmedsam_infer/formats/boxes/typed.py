@@ -52,8 +52,8 @@ def parse_box(text: str) -> TypedBox:
     if len(box) not in ((4,) if at else CORNERS) or len(z) != 1:
         count = f"{len(box)} numbers" if box else "no numbers" if not of_box.strip() else "not numbers"
         raise UsageError(
-            f"--box {shown(text)} has {count}: write --box {FOUR}, on volumes --box {SIX}, or --box {FOUR}@z for a "
-            "box on one slice"
+            f"--box {shown(text)} has {count}; one of these is needed: --box {FOUR}, on volumes --box {SIX}, or "
+            f"--box {FOUR}@z for a box on one slice"
         )
     typed = TypedBox(np.array(box), z[0] if at else None)
     check_order("--box", text, typed)
@@ -109,8 +109,8 @@ def in_space_of(scan: Scan, typed: TypedBox) -> F64:
     if typed.slice is not None:
         if not scan.is_volume:
             raise CaseReadError(
-                f"{scan.name}: is a picture, and --box names a slice; write --box {joined(box.tolist())} "
-                f"without @{typed.slice:g}"
+                f"{scan.name}: is a picture, and --box names a slice; leave out @{typed.slice:g}: "
+                f"write --box {joined(box.tolist())}"
             )
         return np.array(on_one_slice(box.tolist(), typed.slice))
     if scan.is_volume and len(box) == 4 and scan.shape[0] == 1:
