@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_infer.formats.boxes.coco import is_coco, read_coco
+from repmedsam_infer.formats.boxes.annotators.coco import is_coco, read_coco
+from repmedsam_infer.formats.boxes.annotators.labelme import is_labelme, read_labelme
+from repmedsam_infer.formats.boxes.annotators.markups import is_markups, read_markups
 from repmedsam_infer.formats.boxes.csv_boxes import read_csv, read_table
 from repmedsam_infer.formats.boxes.entry import Entry
 from repmedsam_infer.formats.boxes.json_boxes import read_json
-from repmedsam_infer.formats.boxes.labelme import is_labelme, read_labelme
-from repmedsam_infer.formats.boxes.markups import is_markups, read_markups
 from repmedsam_infer.formats.endings import DICOM
 from repmedsam_infer.formats.opening import check_file
 from repmedsam_infer.formats.scan import Scan
@@ -42,7 +42,7 @@ def read_entries(path: Path, scan: Scan, case_name: str) -> tuple[list[Entry], l
     """
     notes: list[str] = []
     if is_dicom(path):
-        from repmedsam_infer.formats.boxes.rtstruct import read_rtstruct
+        from repmedsam_infer.formats.boxes.annotators.rtstruct import read_rtstruct
 
         return read_rtstruct(path, scan, notes), notes
     ending = path.suffix.lower()

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from repmedsam_infer.errors import CaseReadError
+from repmedsam_infer.formats.boxes.annotators.pictures import box_between, check_picture, check_size
 from repmedsam_infer.formats.boxes.entry import Entry, is_case, make_entry, nothing_for, numbers_of, records_of, text_of
-from repmedsam_infer.formats.boxes.pictures import box_between, check_picture, check_size
 from repmedsam_infer.formats.scan import Scan
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
+from repmedsam_infer.formats.boxes.annotators.pictures import box_between, check_picture, check_size
 from repmedsam_infer.formats.boxes.entry import (
     Entry,
     counted,
@@ -21,7 +22,6 @@ from repmedsam_infer.formats.boxes.entry import (
     records_of,
     text_of,
 )
-from repmedsam_infer.formats.boxes.pictures import box_between, check_picture, check_size
 from repmedsam_infer.formats.scan import Scan
 
 F64 = NDArray[np.float64]
