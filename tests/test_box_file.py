@@ -242,6 +242,7 @@ def test_files_that_are_no_box_files_are_refused(tmp_path: Path) -> None:
         write(tmp_path, [[1, 2, 3, 4]]), r"box 1 has 4 numbers; a box on a volume has 6 \(x_min, y_min, z_min", VOLUME
     )
     refuse(write(tmp_path, "1", "boxes.txt"), "boxes are read from .json .*, .csv and .tsv files")
+    refuse(write(tmp_path, "1", "labels.nii.gz"), "boxes are read from .*; a label map is for --boxes-from")
     refuse(tmp_path / "gone.json", "not there")
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe")
     refuse(tmp_path / "bytes.json", "is not a text file in UTF-8")

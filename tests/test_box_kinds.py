@@ -195,6 +195,7 @@ def test_of_two_images_of_one_name_coco_means_the_one_with_the_same_ending(tmp_p
         (coco([]), "there are no boxes in it for photo"),
         (coco([{"bbox": [1, 2, 0, 4]}]), "the bbox of annotation 1 is not x, y, width, height, with a width"),
         (coco([{"bbox": [1, 2, 3]}]), "the bbox of annotation 1"),
+        (coco([{"bbox": [0.1, 0.2, 0.3, 0.4]}]), "the bbox of annotation 1 is smaller than a pixel: .* fractions"),
         (coco([{"bbox": [1, 2, 1e400, 3]}]), "the bbox of annotation 1"),
         (coco([{"segmentation": {"counts": "abc", "size": [40, 60]}}]), "neither a bbox nor polygons; give it a bbox"),
         (coco([{"segmentation": [[1, 2, 3]]}]), "a polygon of annotation 1 is not a list of x, y"),

@@ -103,6 +103,16 @@ def test_boxes_are_given_in_one_way_for_one_image() -> None:
             box_source(None, None, boxes, inputs, mm)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("gone.json", "gone.json does not exist"), ("x" * 5000, "cannot be opened .*name too long"), ("a\0", "cannot be")],
+)
+def test_a_file_of_boxes_that_cannot_be_is_a_usage_error(name: str, reason: str) -> None:
+    for arguments in ((Path(name), None), (None, Path(name))):
+        with pytest.raises(UsageError, match=reason):
+            box_source(*arguments, [], ONE)
+
+
 def refuse_on(scan: Scan, reason: str, *boxes: str, mm: tuple[str, ...] = ()) -> None:
     with pytest.raises(CaseReadError, match=reason):
         typed(*boxes, mm=mm).boxes_on(ONE[0], scan)

@@ -144,7 +144,7 @@ def test_damaged_structure_sets_are_refused_with_a_sentence(tmp_path: Path) -> N
     refuse(save(tmp_path, bad), "its contours cannot be read")
     other = tmp_path / "ct.dcm"
     image(np.zeros((4, 5), np.int16), "1.2.840.10008.5.1.4.1.1.2", "CT").save_as(other, enforce_file_format=True)
-    refuse(other, "is a DICOM image, not an RTSTRUCT")
+    refuse(other, "is a DICOM image, not an RTSTRUCT; label maps are for --boxes-from")
     (tmp_path / "junk.dcm").write_bytes(b"junk")
     refuse(tmp_path / "junk.dcm", "is not a DICOM file")
     cut = tmp_path / "cut.dcm"
@@ -161,6 +161,25 @@ def test_contours_that_are_no_points_are_refused(fields: str, tmp_path: Path) ->
     path.write_bytes(raw.replace(stored, fields.encode().ljust(len(stored))))
     with pytest.raises(CaseReadError, match=r"rs.dcm: its contours cannot be read"):
         read_boxes(path, VOLUME, "ct")
+
+
+@settings(max_examples=150)
+@given(patches=st.lists(st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=4)), min_size=1, max_size=6))
+def test_a_structure_set_of_changed_bytes_is_boxes_or_a_sentence(
+    patches: list[tuple[int, bytes]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rois = {"liver": [contour(points) for points in outlines(LIVER)], "b": [contour(outlines(LIVER)[1])]}
+    path = save(tmp_path_factory.mktemp("rs"), structure_set(rois, series="1.2.3"))
+    raw = bytearray(path.read_bytes())
+    for place, patch in patches:
+        start = 132 + place % (len(raw) - 132)
+        raw[start : start + len(patch)] = patch
+    path.write_bytes(raw)
+    try:
+        assert np.isfinite(read_boxes(path, VOLUME, "ct").corners).all()
+    except CaseReadError as error:
+        assert str(error).startswith("rs.dcm: ")
+        assert str(error).isprintable()
 
 
 def test_a_structure_set_belongs_to_one_image(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from repmedsam_infer.formats.boxes.annotators.markups import is_markups, read_ma
 from repmedsam_infer.formats.boxes.csv_boxes import read_csv, read_table
 from repmedsam_infer.formats.boxes.entry import Entry
 from repmedsam_infer.formats.boxes.json_boxes import read_json
-from repmedsam_infer.formats.endings import DICOM
+from repmedsam_infer.formats.endings import DICOM, ending_of
 from repmedsam_infer.formats.opening import check_file
 from repmedsam_infer.formats.scan import Scan
 
@@ -49,9 +49,10 @@ def read_entries(path: Path, scan: Scan, case_name: str) -> tuple[list[Entry], l
     if ending in TABLES:
         return read_csv(path.name, read_text(path), case_name, scan, notes), notes
     if ending != ".json":
+        hint = "; a label map is for --boxes-from" if ending_of(path) else ""
         raise CaseReadError(
             f"{path.name}: boxes are read from .json (also of 3D Slicer, COCO, LabelMe), .csv and .tsv files, "
-            "and from RTSTRUCT (.dcm)"
+            f"and from RTSTRUCT (.dcm){hint}"
         )
     content, constant = load_json(path)
     reader = next((read for is_kind, read in FOREIGN if is_kind(content)), None)

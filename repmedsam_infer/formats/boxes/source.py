@@ -90,8 +90,12 @@ def box_source(
             + ("one of these is needed" if not given else "only one of these at a time")
         )
     for path in filter(None, (file, labels)):
-        if not path.exists():
-            raise UsageError(f"{path} does not exist")
+        try:
+            path.stat()
+        except (OSError, ValueError) as error:  # the latter of a name that can be none
+            reason = getattr(error, "strerror", None) or "no such name"
+            missing = isinstance(error, FileNotFoundError)
+            raise UsageError(f"{path} {'does not exist' if missing else f'cannot be opened ({reason})'}") from error
     if len(inputs) > 1:
         check_several(file, labels, len(inputs), is_typed=bool(typed or typed_mm))
     return BoxSource(file, labels, (*map(parse_box, typed), *map(parse_box_mm, typed_mm)))

@@ -68,6 +68,10 @@ def box_of(file: str, where: str, annotation: dict[str, Any]) -> list[float]:
             raise CaseReadError(
                 f"{file}: the bbox of {where} is not x, y, width, height, with a width and a height above 0"
             )
+        if max(numbers[2:]) < 1:
+            raise CaseReadError(
+                f"{file}: the bbox of {where} is smaller than a pixel: if it is in fractions of the image, write pixels"
+            )
         corner = np.array(numbers[:2])
         return box_between(corner, corner + numbers[2:])
     polygons = annotation.get("segmentation")

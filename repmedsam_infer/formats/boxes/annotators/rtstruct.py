@@ -49,7 +49,9 @@ def read_rtstruct(path: Path, scan: Scan, notes: list[str]) -> list[Entry]:
         header = read_header(path, None)
         opened = DicomFile(path, header)
         if opened.sop_class != RTSTRUCT:
-            raise CaseReadError(f"{file}: is {opened.kind or 'a DICOM image'}, not an RTSTRUCT; it has no boxes")
+            raise CaseReadError(
+                f"{file}: is {opened.kind or 'a DICOM image'}, not an RTSTRUCT; label maps are for --boxes-from"
+            )
         affine = affine_of(f"{file}: an RTSTRUCT", scan)
         try:
             check_image(file, header, scan)
