@@ -3,12 +3,23 @@
 import csv
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_infer.formats.boxes.entry import CORNERS, Entry, check_space, is_case, make_entry, nothing_for
+from repmedsam_infer.formats.boxes.entry import (
+    CORNERS,
+    MOST_NAMED,
+    Entry,
+    check_count,
+    check_space,
+    is_case,
+    make_entry,
+    nothing_for,
+)
 from repmedsam_infer.formats.boxes.recist import ENDS, LONG_ONLY, box_of_diameters
 from repmedsam_infer.formats.scan import Scan
 
@@ -22,12 +33,13 @@ NAMED_DELIMITER = re.compile(r"sep=(.)\r?\n")  # a first line of Excel's
 class Table:
     """A CSV file.
 
-    header: names of its columns, in small letters. rows: line number and values of each. decimal_comma: whether numbers
-    may have one.
+    header: names of its columns, in small letters.
+    rows: line number and values of each that is not blank, read once, one at a time: there may be millions.
+    decimal_comma: whether numbers may have one.
     """
 
     header: list[str]
-    rows: list[tuple[int, list[str]]]
+    rows: Iterator[tuple[int, list[str]]]
     decimal_comma: bool
 
     def number(self, file: str, where: str, column: str, value: str) -> float:
@@ -45,20 +57,26 @@ def read_table(file: str, text: str) -> Table:
     """Return the table of a text; fields are parted by what the first line has most of: commas, semicolons or tabs.
 
     Raises:
-        CaseReadError: it is no CSV.
+        CaseReadError: it is no CSV; or a row is not, when it is read.
 
     """
     named = NAMED_DELIMITER.match(text)
     start = named.end() if named else 0
     line = text[start : start + 10_000].partition("\n")[0]
     delimiter = named.group(1) if named else max(DELIMITERS, key=line.count)
+    rows = numbered_rows(file, text[start:], delimiter, 2 if named else 1)
+    header = [column.strip().lower() for _, first in islice(rows, 1) for column in first]
+    return Table(header, rows, delimiter != ",")
+
+
+def numbered_rows(file: str, text: str, delimiter: str, first: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of each row and its fields; the header is the first, blank or not."""
     try:
-        rows = list(csv.reader(io.StringIO(text[start:], newline=""), strict=True, delimiter=delimiter))
+        for line, row in enumerate(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter), first):
+            if line == first or any(field.strip() for field in row):
+                yield line, row
     except (csv.Error, TypeError, ValueError) as error:  # the last two: of a delimiter that cannot be one
         raise CaseReadError(f"{file}: is not valid CSV ({error})") from error
-    header = [column.strip().lower() for column in rows[0]] if rows else []
-    numbered = list(enumerate(rows[1:], 3 if named else 2))
-    return Table(header, numbered, delimiter != ",")
 
 
 def read_csv(file: str, text: str, case_name: str, scan: Scan, notes: list[str]) -> list[Entry]:
@@ -75,16 +93,16 @@ def read_csv(file: str, text: str, case_name: str, scan: Scan, notes: list[str])
     entries: list[Entry] = []
     cases: dict[str, None] = {}
     for line, row in table.rows:
-        if not any(value.strip() for value in row):
-            continue
         if len(row) != len(table.header):
             raise CaseReadError(f"{file}: row {line} has {len(row)} values; {len(table.header)} are needed")
         values = {column: value.strip() for column, value in zip(table.header, row, strict=True)}
         if "case" in values:
-            cases[values["case"]] = None
+            if len(cases) <= MOST_NAMED:
+                cases[values["case"]] = None
             if not is_case(values["case"], case_name):
                 continue
         read = diameters_of_row if diameters else box_of_row
+        check_count(file, len(entries) + 1)
         entries.append(read(file, f"the box in row {line}", values, table, case_name, scan, notes))
     if cases and not entries:
         raise nothing_for(file, case_name, cases)

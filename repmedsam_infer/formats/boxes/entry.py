@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.boxes import format_box
+from repmedsam_infer.boxes import MAX_BOXES, format_box
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.boxes.advice import listed, ordered
 from repmedsam_infer.formats.endings import name_of
@@ -18,6 +18,7 @@ from repmedsam_infer.formats.endings import name_of
 F64 = NDArray[np.float64]
 
 MAX_NAME = 200  # characters
+MOST_NAMED = 8  # cases or kinds in a message
 FARTHEST = 1e15  # of a coordinate: beyond any image, and far enough from where arithmetic overflows
 SPACES = ("pixel", "mm")
 CORNERS = {4: ("x_min", "y_min", "x_max", "y_max"), 6: ("x_min", "y_min", "z_min", "x_max", "y_max", "z_max")}
@@ -90,6 +91,12 @@ def make_entry(
     return Entry(where, box, name.strip(), space, on_slice is not None)
 
 
+def check_count(file: str, count: int) -> None:
+    """Raise CaseReadError where there are more boxes than labels, before time and memory are taken for them."""
+    if count > MAX_BOXES:
+        raise CaseReadError(f"{file}: {count} boxes; at most {MAX_BOXES} can be labelled")
+
+
 def on_one_slice(row: Sequence[float], z: float) -> list[float]:
     """(4,) numbers of a box on slice z of a volume -> the six of a box of that slice alone."""
     return [*row[:2], z, *row[2:], z]
@@ -106,7 +113,7 @@ def is_case(name: str, case_name: str) -> bool:
 def nothing_for(file: str, case_name: str, others: Iterable[str]) -> CaseReadError:
     """Return the error of a file that has boxes, but of other cases."""
     named = list(others)
-    found = ", ".join(name[:40] for name in named[:8]) + (", ..." if len(named) > 8 else "")
+    found = ", ".join(name[:40] for name in named[:MOST_NAMED]) + (", ..." if len(named) > MOST_NAMED else "")
     return CaseReadError(f"{file}: has no boxes for {case_name} (it has some for: {found or 'nothing'})")
 
 
@@ -143,7 +150,7 @@ def records_of(file: str, content: dict[str, Any], key: str) -> list[dict[str, A
 def counted(kinds: Iterable[str]) -> str:
     """Return how many there are of each kind, in a line: 2 line, 1 point."""
     found = [f"{count} {kind[:40]}" for kind, count in Counter(kinds).items()]
-    return ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
+    return ", ".join(found[:MOST_NAMED]) + (", ..." if len(found) > MOST_NAMED else "")
 
 
 def text_of(value: Any) -> str:

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.boxes import MAX_BOXES, tight_boxes
+from repmedsam_infer.boxes import tight_boxes
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.boxes.advice import listed, refuse_fractions
-from repmedsam_infer.formats.boxes.entry import MAX_NAME
+from repmedsam_infer.formats.boxes.entry import MAX_NAME, check_count
 from repmedsam_infer.formats.boxes.kinds import read_entries
 from repmedsam_infer.formats.boxes.space import to_voxels
 from repmedsam_infer.formats.label_grid import on_grid_of, whole_labels
@@ -63,8 +63,7 @@ def read_boxes(path: Path, scan: Scan, case_name: str) -> NamedBoxes:
     entries, notes = read_entries(path, scan, case_name)
     if not entries:
         raise CaseReadError(f"{file}: there are no boxes in it for {case_name}")
-    if len(entries) > MAX_BOXES:
-        raise CaseReadError(f"{file}: {len(entries)} boxes; at most {MAX_BOXES} can be labelled")
+    check_count(file, len(entries))
     if all(entry.space == "pixel" for entry in entries):
         refuse_fractions(file, np.stack([entry.box for entry in entries]), scan, listed)
     corners = [to_voxels(f"{file}: {entry.where}", entry.box, entry.space, scan) for entry in entries]

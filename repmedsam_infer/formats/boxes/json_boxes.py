@@ -9,6 +9,7 @@ from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.boxes.entry import (
     CORNERS,
     Entry,
+    check_count,
     check_space,
     is_case,
     is_number,
@@ -43,6 +44,7 @@ def read_json(file: str, content: Any, case_name: str, scan: Scan, notes: list[s
         raise CaseReadError(f"{file}: 'boxes' is not a list")
     if rows and all(is_number(value) for value in rows):
         rows = [rows]
+    check_count(file, len(rows))
     return [json_box(file, f"box {i}", row, space, scan, notes) for i, row in enumerate(rows, 1)]
 
 

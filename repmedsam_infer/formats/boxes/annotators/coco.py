@@ -11,7 +11,16 @@ import numpy as np
 
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.boxes.annotators.pictures import box_between, check_picture, check_size
-from repmedsam_infer.formats.boxes.entry import Entry, is_case, make_entry, nothing_for, numbers_of, records_of, text_of
+from repmedsam_infer.formats.boxes.entry import (
+    Entry,
+    check_count,
+    is_case,
+    make_entry,
+    nothing_for,
+    numbers_of,
+    records_of,
+    text_of,
+)
 from repmedsam_infer.formats.scan import Scan
 
 
@@ -37,6 +46,7 @@ def read_coco(file: str, content: dict[str, Any], case_name: str, scan: Scan, _n
         if key_of(annotation.get("image_id")) == wanted:
             where = f"annotation {i}"
             name = names.get(key_of(annotation.get("category_id")), "")
+            check_count(file, len(entries) + 1)
             entries.append(make_entry(file, where, box_of(file, where, annotation), name, "pixel", 4))
     return entries
 

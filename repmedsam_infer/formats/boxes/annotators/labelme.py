@@ -14,6 +14,7 @@ from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.boxes.annotators.pictures import box_between, check_picture, check_size
 from repmedsam_infer.formats.boxes.entry import (
     Entry,
+    check_count,
     counted,
     is_case,
     make_entry,
@@ -45,6 +46,7 @@ def read_labelme(file: str, content: dict[str, Any], case_name: str, scan: Scan,
     if image and not is_case(image, case_name):
         raise nothing_for(file, case_name, [image])
     check_size(file, content.get("imageWidth"), content.get("imageHeight"), scan)
+    check_count(file, len(records_of(file, content, "shapes")))
     objects: dict[tuple[str, Any], tuple[str, F64]] = {}
     others = []
     for i, shape in enumerate(records_of(file, content, "shapes"), 1):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_infer.formats.boxes.entry import Entry, counted, make_entry, numbers_of, records_of, text_of
+from repmedsam_infer.formats.boxes.entry import Entry, check_count, counted, make_entry, numbers_of, records_of, text_of
 from repmedsam_infer.formats.boxes.space import affine_of, box_of_points
 from repmedsam_infer.formats.scan import Scan
 
@@ -36,6 +36,7 @@ def read_markups(file: str, content: dict[str, Any], _case_name: str, scan: Scan
 
     """
     markups = records_of(file, content, "markups")
+    check_count(file, len(markups))
     entries = []
     others = []
     for i, markup in enumerate(markups, 1):

@@ -17,6 +17,7 @@ from repmedsam_infer.formats.dicom.files import DicomFile, read_header, reason_o
 from repmedsam_infer.formats.dicom.series import DicomSource
 from repmedsam_infer.formats.opening import check_file
 from repmedsam_infer.formats.scan import Scan
+from repmedsam_infer.system.memory import check_fits
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 F64 = NDArray[np.float64]
 
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
-MAX_BYTES = 256 << 20
+MAX_BYTES = 128 << 20
+GROWTH = 10  # bytes of memory a byte of a file of many short contours, about
 MAX_NAMED = 8
 
 
@@ -43,8 +45,10 @@ def read_rtstruct(path: Path, scan: Scan, notes: list[str]) -> list[Entry]:
     except ImportError as error:
         raise SetupError("DICOM needs pydicom: pip install 'repmedsam[files]'") from error
     file = path.name
-    if check_file(path) > MAX_BYTES:
+    size = check_file(path)
+    if size > MAX_BYTES:
         raise CaseReadError(f"{file}: is larger than {MAX_BYTES >> 20} MiB; export the ROIs that are needed alone")
+    check_fits(file, size * GROWTH)
     with tolerant([]):
         header = read_header(path, None)
         opened = DicomFile(path, header)
