@@ -14,7 +14,8 @@ from repmedsam_infer.case import read_case, write_segmentation
 from repmedsam_infer.commands.convert import make_cases, put_back
 from repmedsam_infer.commands.reading import Reading
 from repmedsam_infer.evaluation.evaluate import evaluate
-from repmedsam_infer.formats.boxes.source import BoxSource, TypedBox
+from repmedsam_infer.formats.boxes.source import BoxSource
+from repmedsam_infer.formats.boxes.typed import TypedBox
 from tests.conftest import Repmedsam, good_image
 from tests.scans import affines, labels_in
 

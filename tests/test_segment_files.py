@@ -19,7 +19,8 @@ from repmedsam_infer.commands.reading import Reading
 from repmedsam_infer.commands.segment import FileJob
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import Weights
-from repmedsam_infer.formats.boxes.source import BoxSource, TypedBox
+from repmedsam_infer.formats.boxes.source import BoxSource
+from repmedsam_infer.formats.boxes.typed import TypedBox
 from repmedsam_infer.segmentation.segmented import Segmented
 from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.conftest import Repmedsam, good_image
@@ -191,6 +192,7 @@ def test_kinds_in_their_own_kind_and_one_bad_input_stops_no_other(tmp_path: Path
     )
     assert result.code == 1
     names = {"photo.png", "mr.nii.gz", "v.mha", "report.json", "efficiency.csv", "labels.csv"}
+    names |= {"mr.labels.txt", "v.labels.txt"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     assert "error: broken.nii.gz: is not a NIfTI file" in result.err
     assert "became 0 to 255" not in result.err

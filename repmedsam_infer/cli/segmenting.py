@@ -58,6 +58,7 @@ def segment_command(
     boxes: opt.Boxes = None,
     boxes_from: Annotated[Path | None, typer.Option(metavar="LABELS", help=opt.BOXES_FROM)] = None,
     box: opt.Box = None,
+    box_mm: opt.BoxMm = None,
     window: opt.Window = None,
     modality: opt.Modality = None,
     series: opt.Series = None,
@@ -98,7 +99,7 @@ def segment_command(
     from repmedsam_infer.segmentation.volume import check_propagation
 
     inputs = with_names(inputs)
-    source = box_source(boxes, boxes_from, box or [], inputs)
+    source = box_source(boxes, boxes_from, box or [], inputs, box_mm or [])
     reading = make_reading(window, modality, series, volume)
     way = check_propagation(propagation)
     job = FileJob(
@@ -125,6 +126,7 @@ def convert(
         Path | None, typer.Option(metavar="LABELS", help=f"{opt.BOXES_FROM} They become ground truth (gts), too.")
     ] = None,
     box: opt.Box = None,
+    box_mm: opt.BoxMm = None,
     window: opt.Window = None,
     modality: opt.Modality = None,
     series: opt.Series = None,
@@ -158,6 +160,8 @@ def convert(
         put_back(inputs[0], like, output, reading, stored_order=stored_order)
         return
     inputs = with_names(inputs)
-    made = make_cases(inputs, output, box_source(boxes, boxes_from, box or [], inputs), reading, overwrite=overwrite)
+    made = make_cases(
+        inputs, output, box_source(boxes, boxes_from, box or [], inputs, box_mm or []), reading, overwrite=overwrite
+    )
     if show_converted(made):
         raise typer.Exit(EXIT_CASE_FAILED)

@@ -100,7 +100,7 @@ def make_case_file(path: Path, folder: Path, boxes: BoxSource, reading: Reading,
         write_npz(target, **arrays)
     except OSError as error:
         raise CaseWriteError(f"{target.name}: could not be written to {folder} ({error.strerror})") from error
-    return Converted(path.name, target, (*scan.warnings, *notes))
+    return Converted(path.name, target, (*scan.warnings, *notes, *named.warnings))
 
 
 def case_name(path: Path, scan: Scan, layout: CaseLayout) -> str:

@@ -82,13 +82,23 @@ Propagation = Annotated[
 Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")]
 Weights = Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")]
 Overlay = Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw every result, as PNG, here.")]
-Boxes = Annotated[Path | None, typer.Option(help="JSON or CSV file of boxes (docs/files.md).")]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(help="File of boxes: JSON, also 3D Slicer's, COCO's, LabelMe's; CSV; RTSTRUCT (docs/files.md)."),
+]
 Box = Annotated[
     list[str] | None,
     typer.Option(
         metavar="X0,Y0,[Z0,]X1,Y1[,Z1]|X0,Y0,X1,Y1@Z",
         help="A box in voxels, ends inclusive; may be repeated. With @Z it is on one slice of a volume, and its object "
         "is followed from there, through 200 slices on each side at most.",
+    ),
+]
+BoxMm = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="X0,Y0,Z0,X1,Y1,Z1",
+        help="A box in mm, x to the patient's left, y to the back, z to the head (LPS); may be repeated.",
     ),
 ]
 Window = Annotated[str | None, typer.Option(help=WINDOW, autocompletion=completed(windows))]

@@ -184,7 +184,7 @@ def do_file(job: FileJob, task: Task, segmenter: Segmenter, watch: Stopwatch, un
                 case, layout = make_scan_case(path.name, scan, boxes.corners, job.reading.window, boxes.open_ended)
             watch.expected = slices_of(case)
             report.boxes = case.boxes.count
-            report.warnings += [*case.warnings, *renumbered(boxes.names)]
+            report.warnings += [*case.warnings, *boxes.warnings, *renumbered(boxes.names)]
             segmented = segmenter.segment_case(case, watch)
             labels = layout.labels(segmented.labels)
             report.encodings = watch.calls.get("encode", 0)

@@ -146,7 +146,8 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
         path: where to; replaced if it is there.
         labels: uint8 or uint16 of scan.shape, in the file's order.
         scan: what it is a label map of.
-        names: of label 1, 2, ...; DICOM and NRRD keep them.
+        names: of label 1, 2, ...; DICOM and NRRD keep them, those of NIfTI and MetaImage go into a file beside it
+            (names/itksnap.py).
 
     Raises:
         CaseWriteError: the format cannot hold it, or the disk is full.
@@ -161,7 +162,7 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
         from repmedsam_infer.formats.nifti.image import write_nifti
 
         write_nifti(path, labels, scan)
-    elif ending in (".nrrd", ".mha"):
+    elif ending in (".nrrd", ".seg.nrrd", ".mha"):
         from repmedsam_infer.formats.itk import write_itk
 
         write_itk(path, labels, scan, names)
@@ -179,3 +180,7 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
         write_seg(path, labels, scan, names)
     else:
         raise CaseWriteError(f"{path.name}: label maps are written as {', '.join(OUTPUTS)}")
+    if names:
+        from repmedsam_infer.formats.names.itksnap import describe_labels
+
+        describe_labels(path, names)

@@ -7,10 +7,10 @@ from pathlib import Path
 from repmedsam_infer.errors import UsageError
 
 NIFTI = (".nii.gz", ".nii")
-ITK = (".nrrd", ".mha", ".mhd")
+ITK = (".seg.nrrd", ".nrrd", ".mha", ".mhd")
 PICTURE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 DICOM = (".dcm", ".dicom", ".ima")
-OUTPUTS = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".dcm", ".npz")  # of label maps
+OUTPUTS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha", ".png", ".dcm", ".npz")  # of label maps
 
 
 def ending_of(path: Path) -> str:

@@ -1,10 +1,11 @@
-"""Boxes out of files: JSON, CSV, or the tight boxes of a label map.
+"""Boxes out of files, of any kind (kinds.py), or the tight boxes of a label map.
 
 JSON: {"space": "pixel", "boxes": [[12, 30, 80, 95], {"box": [5, 5, 9, 9], "name": "liver"}]}, the list alone, or
 {"cases": {"name of the case": ...one of the two...}}. CSV: columns x_min, y_min, x_max, y_max, for volumes z_min and
 z_max, too, and optionally case, name and space. On a volume, a box of four numbers with a "slice" (in CSV a column)
 is on that z alone, and how far its object goes on from there is found; in JSON a box of six numbers that is on one
-slice may say that, too, by "follow": true. Space is pixel (the default) or mm:
+slice may say that, too, by "follow": true. In place of a box, the ends of diameters: in JSON "recist": [[x, y], ...],
+in CSV columns x1, y1 and so on (recist.py). Space is pixel (the default) or mm:
 
 pixel: indices of the first and the last voxel in the file's own order, the last one included.
 mm: LPS millimetres, the faces of a box along the patient's axes. A voxel reaches half a voxel around its centre, so
@@ -18,18 +19,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.boxes import MAX_BOXES, tight_boxes
+from repmedsam_infer.boxes import tight_boxes
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_infer.formats.boxes.csv_boxes import read_csv
-from repmedsam_infer.formats.boxes.json_boxes import read_json
+from repmedsam_infer.formats.boxes.advice import listed, refuse_fractions
+from repmedsam_infer.formats.boxes.entry import MAX_NAME, check_count
+from repmedsam_infer.formats.boxes.kinds import read_entries
 from repmedsam_infer.formats.boxes.space import to_voxels
 from repmedsam_infer.formats.label_grid import on_grid_of, whole_labels
-from repmedsam_infer.formats.opening import check_file
 from repmedsam_infer.formats.scan import Scan
 
 F64 = NDArray[np.float64]
 
-MAX_BYTES = 16 << 20
+MOST_NOTES = 8  # of one file
 
 
 @dataclass(frozen=True)
@@ -40,58 +41,45 @@ class NamedBoxes:
         inclusive. From mm they have fractions.
     names: N of them, "object 1" and so on where the file has none.
     open_ended: places, from 1, of boxes on one slice of a volume: how far their objects go on is to be found.
+    warnings: what of the file was left out, or taken for a box, for the user.
     """
 
     corners: F64
     names: list[str]
     open_ended: frozenset[int] = frozenset()
+    warnings: tuple[str, ...] = ()
 
 
 def read_boxes(path: Path, scan: Scan, case_name: str) -> NamedBoxes:
-    """Return the boxes of `case_name` in a JSON or CSV file, in voxel indices of `scan`.
+    """Return the boxes of `case_name` in a file of boxes, in voxel indices of `scan`.
 
     Raises:
-        CaseReadError: the file is not what this module's docstring says, has nothing on this case, or a box is
-            clearly not in the space that it claims.
+        CaseReadError: the file is not what its kind demands, has nothing on this case, or a box is clearly not in the
+            space that it claims.
+        SetupError: what reads its kind is not installed.
 
     """
-    kinds = {".json": read_json, ".csv": read_csv}
-    kind = kinds.get(path.suffix.lower())
-    if kind is None:
-        raise CaseReadError(f"{path.name}: boxes are read from .json and .csv files")
-    text = read_text(path)
-    numbers = 2 * len(scan.shape)
-    entries = kind(path.name, text, case_name, numbers)
+    file = path.name
+    entries, notes = read_entries(path, scan, case_name)
     if not entries:
-        raise CaseReadError(f"{path.name}: there are no boxes in it for {case_name}")
-    if len(entries) > MAX_BOXES:
-        raise CaseReadError(f"{path.name}: {len(entries)} boxes; at most {MAX_BOXES} can be labelled")
-    corners = [to_voxels(f"{path.name}: {entry.where}", entry.box, entry.space, scan) for entry in entries]
+        raise CaseReadError(f"{file}: there are no boxes in it for {case_name}")
+    check_count(file, len(entries))
+    if all(entry.space == "pixel" for entry in entries):
+        refuse_fractions(file, np.stack([entry.box for entry in entries]), scan, listed)
+    corners = [to_voxels(f"{file}: {entry.where}", entry.box, entry.space, scan) for entry in entries]
     names = [entry.name or f"object {label}" for label, entry in enumerate(entries, 1)]
     open_ended = frozenset(label for label, entry in enumerate(entries, 1) if entry.open_ended)
-    return NamedBoxes(np.stack(corners), names, open_ended)
-
-
-def read_text(path: Path) -> str:
-    if check_file(path) > MAX_BYTES:
-        raise CaseReadError(f"{path.name}: is larger than {MAX_BYTES >> 20} MiB; that is no file of boxes")
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise CaseReadError(f"{path.name}: cannot be opened ({error.strerror})") from error
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CaseReadError(
-            f"{path.name}: is not a text file in UTF-8 ({error.reason} at byte {error.start})"
-        ) from error
+    more = [f"and {len(notes) - MOST_NOTES} more of the kind"] if len(notes) > MOST_NOTES else []
+    warnings = tuple(f"{file}: {note}" for note in [*notes[:MOST_NOTES], *more])
+    return NamedBoxes(np.stack(corners), names, open_ended, warnings)
 
 
 def boxes_from_labels(path: Path, scan: Scan) -> NamedBoxes:
     """Return the tight box around each label of a label map, in order of labels; called "label 3" and so on.
 
     Args:
-        path: of any format that read_scan reads; or a DICOM SEG, whose segments' names are kept.
+        path: of any format that read_scan reads; or a DICOM SEG, or a segmentation of 3D Slicer, whose segments' names
+            are kept.
         scan: the image that it belongs to. A label map of the same voxels in another order is turned to fit; one that
             is cut out of them is put back.
 
@@ -113,4 +101,15 @@ def boxes_from_labels(path: Path, scan: Scan) -> NamedBoxes:
     present = np.flatnonzero(boxes[:, 0] <= boxes[:, labels.ndim])
     if not len(present):
         raise CaseReadError(f"{path.name}: there are no labels in it (0 is background)")
-    return NamedBoxes(boxes[present].astype(np.float64), [f"label {i + 1}" for i in present])
+    known = known_names(path)
+    called = [known.get(int(i) + 1) or f"label {i + 1}" for i in present]
+    return NamedBoxes(boxes[present].astype(np.float64), called)
+
+
+def known_names(path: Path) -> dict[int, str]:
+    """Return what 3D Slicer's segmentations call their labels; names that cannot be shown are left out."""
+    if path.suffix.lower() != ".nrrd":
+        return {}
+    from repmedsam_infer.formats.itk import segment_names
+
+    return {label: name for label, name in segment_names(path).items() if name.isprintable() and len(name) <= MAX_NAME}

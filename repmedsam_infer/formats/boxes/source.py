@@ -5,32 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError, UsageError
-from repmedsam_infer.formats.boxes.entry import CORNERS, on_one_slice
+from repmedsam_infer.formats.boxes.advice import refuse_fractions
 from repmedsam_infer.formats.boxes.file import NamedBoxes, boxes_from_labels, read_boxes
-from repmedsam_infer.formats.boxes.space import to_voxels
+from repmedsam_infer.formats.boxes.kinds import of_one_image
+from repmedsam_infer.formats.boxes.space import affine_of, to_voxels
+from repmedsam_infer.formats.boxes.typed import TypedBox, in_space_of, parse_box, parse_box_mm
 from repmedsam_infer.formats.endings import name_of
 from repmedsam_infer.formats.scan import Scan
-
-
-@dataclass(frozen=True)
-class TypedBox:
-    """One box of the command line, in pixels.
-
-    corners: (4,) or (6,). slice: the z that a box of four is on, where it was named.
-    """
-
-    corners: NDArray[np.float64]
-    slice: float | None = None
 
 
 @dataclass(frozen=True)
 class BoxSource:
     """One of the three.
 
-    file: JSON or CSV (file.py), with the boxes of any number of images.
+    file: of boxes (kinds.py), with those of any number of images.
     labels: a label map, or a folder of label maps that are called as their images are.
     typed: boxes of one image.
     """
@@ -50,11 +40,7 @@ class BoxSource:
             return read_boxes(self.file, scan, path.name)
         if self.labels is not None:
             return boxes_from_labels(self.labels_of(path), scan)
-        corners = [
-            to_voxels(f"--box {i}", in_space_of(scan, box), "pixel", scan) for i, box in enumerate(self.typed, 1)
-        ]
-        open_ended = frozenset(i for i, box in enumerate(self.typed, 1) if box.slice is not None)
-        return NamedBoxes(np.stack(corners), [f"object {i}" for i in range(1, len(corners) + 1)], open_ended)
+        return boxes_typed(self.typed, scan)
 
     def labels_of(self, path: Path) -> Path:
         """Return the label map of the image at `path`.
@@ -75,62 +61,52 @@ class BoxSource:
         return named[0]
 
 
-def box_source(file: Path | None, labels: Path | None, typed: Sequence[str], inputs: Sequence[Path]) -> BoxSource:
-    """Of --boxes, --boxes-from and --box, the one that was given.
+def boxes_typed(typed: Sequence[TypedBox], scan: Scan) -> NamedBoxes:
+    """Return the boxes of the command line, in voxels of the scan. Raises CaseReadError as `BoxSource.boxes_on`."""
+    option = "--box-mm" if typed[0].space == "mm" else "--box"
+    if option == "--box-mm":
+        affine_of(option, scan)
+    rows = [in_space_of(scan, box) for box in typed]
+    if option == "--box":
+        refuse_fractions(option, np.stack(rows), scan, typed[0].written)
+    corners = [to_voxels(f"{option} {i}", row, typed[0].space, scan) for i, row in enumerate(rows, 1)]
+    open_ended = frozenset(i for i, box in enumerate(typed, 1) if box.slice is not None)
+    return NamedBoxes(np.stack(corners), [f"object {i}" for i in range(1, len(corners) + 1)], open_ended)
+
+
+def box_source(
+    file: Path | None, labels: Path | None, typed: Sequence[str], inputs: Sequence[Path], typed_mm: Sequence[str] = ()
+) -> BoxSource:
+    """Of --boxes, --boxes-from, --box and --box-mm, the one that was given.
 
     Raises:
         UsageError: none was given, or several, or one that cannot be for these inputs.
 
     """
-    given = sum((file is not None, labels is not None, bool(typed)))
+    given = sum((file is not None, labels is not None, bool(typed), bool(typed_mm)))
     if given != 1:
         raise UsageError(
-            "the boxes are given by --boxes FILE, --boxes-from LABELS or --box x_min,y_min,...: "
+            "the boxes are given by --boxes FILE, --boxes-from LABELS, --box x_min,y_min,... or --box-mm: "
             + ("one of these is needed" if not given else "only one of these at a time")
         )
     for path in filter(None, (file, labels)):
-        if not path.exists():
-            raise UsageError(f"{path} does not exist")
-    if typed and len(inputs) > 1:
+        try:
+            path.stat()
+        except (OSError, ValueError) as error:  # the latter of a name that can be none
+            reason = getattr(error, "strerror", None) or "no such name"
+            missing = isinstance(error, FileNotFoundError)
+            raise UsageError(f"{path} {'does not exist' if missing else f'cannot be opened ({reason})'}") from error
+    if len(inputs) > 1:
+        check_several(file, labels, len(inputs), is_typed=bool(typed or typed_mm))
+    return BoxSource(file, labels, (*map(parse_box, typed), *map(parse_box_mm, typed_mm)))
+
+
+def check_several(file: Path | None, labels: Path | None, count: int, *, is_typed: bool) -> None:
+    """Check that boxes can be those of several images. Raises UsageError where not."""
+    if is_typed:
         raise UsageError("--box is for one image; give the boxes of several in a file (--boxes)")
-    if labels is not None and not labels.is_dir() and len(inputs) > 1:
+    if labels is not None and not labels.is_dir():
         raise UsageError("--boxes-from has to be a folder of label maps where there are several images")
-    return BoxSource(file, labels, tuple(parse_box(text) for text in typed))
-
-
-def parse_box(text: str) -> TypedBox:
-    """Parse "x_min,y_min,x_max,y_max", that with "@z", or "x_min,y_min,z_min,x_max,y_max,z_max"."""
-    of_box, at, of_slice = text.partition("@")
-    try:
-        box = np.array([float(number) for number in of_box.split(",")])
-        z = float(of_slice) if at else None
-    except ValueError:
-        box, z = np.zeros(0), None
-    if len(box) not in ((4,) if at else CORNERS) or not np.isfinite([*box, z or 0]).all():
-        four = ",".join(CORNERS[4])
-        raise UsageError(
-            f"--box {text}: {four} is needed, or on volumes {','.join(CORNERS[6])}, or {four}@z for a box on one slice"
-        )
-    low, high = np.split(box, 2)
-    if (low > high).any():
-        raise UsageError(f"--box {text} ends before it begins (order: {','.join(CORNERS[len(box)])})")
-    return TypedBox(box, z)
-
-
-def in_space_of(scan: Scan, typed: TypedBox) -> NDArray[np.float64]:
-    """Return a box of as many numbers as the scan needs; a volume of one slice takes a picture's."""
-    box = typed.corners
-    if typed.slice is not None:
-        if not scan.is_volume:
-            raise CaseReadError(f"{scan.name}: is a picture, and --box names a slice; leave out @{typed.slice:g}")
-        return np.array(on_one_slice(box.tolist(), typed.slice))
-    if scan.is_volume and len(box) == 4 and scan.shape[0] == 1:
-        return np.array([*box[:2], 0, *box[2:], 0])
-    if len(box) != 2 * len(scan.shape):
-        kind = "volume" if scan.is_volume else "picture"
-        hint = f", or {','.join(CORNERS[4])}@z for a box on one slice" if scan.is_volume else ""
-        raise CaseReadError(
-            f"{scan.name}: is a {kind}, and --box has {len(box)} numbers; "
-            f"{','.join(CORNERS[2 * len(scan.shape)])} is needed{hint}"
-        )
-    return box
+    reason = of_one_image(file) if file is not None else ""
+    if reason:
+        raise UsageError(f"{file}: has boxes of one image, and there are {count}: {reason}")

@@ -1,0 +1,1 @@
+"""Boxes from files of annotation programs: 3D Slicer, COCO, LabelMe, RTSTRUCT."""
