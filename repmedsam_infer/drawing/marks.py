@@ -27,6 +27,7 @@ PALE = 0.5  # of white in a number's colour: it has to be read on any image
 MOST_FINE = 8  # subpixels of a mask's edge, along each axis
 SHIFT = 4  # fractional bits of a coordinate that OpenCV draws at
 CROWD = 30  # from so many objects on, numbers that are larger than their object are left out
+SMALLEST_MM = 1e-9  # of a pixel; spacing below it, or above its inverse, is of no image, and has no scale bar
 LEAST_FOR_SCALE = 100  # pixels of height below which a plane has no scale bar
 STEPS = (1, 2, 5)  # a scale bar is one of these, times a power of ten
 
@@ -204,6 +205,8 @@ def draw_text(
 
 def draw_scale(canvas: Canvas, mm: float | None) -> None:
     """Draw a scale bar, lower left: mm are those of one image pixel across, None where they are not known."""
+    if mm is not None and not SMALLEST_MM < mm < 1 / SMALLEST_MM:
+        return
     unit, step = ("px", 1.0) if mm is None else ("mm", mm)
     length = round_length(canvas.size[0] / 4 / canvas.scale[0] * step)
     width = round(length / step * canvas.scale[0])

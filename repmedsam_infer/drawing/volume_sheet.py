@@ -24,6 +24,7 @@ AROUND = 0.35  # of the objects' extent, that is shown on either side of them
 LEAST_AROUND = 0.08  # of the volume's side
 FEW = 0.05  # of the most that any plane shows: planes with less are not chosen to fill the sheet
 MOST_LABELS = 256  # that are kept apart where planes are chosen
+MOST_UNEVEN = 1000  # times: how much longer than another one a side of a voxel is drawn
 AXES = "zyx"
 
 
@@ -83,7 +84,7 @@ def draw_three(case: Case, segs: Segmentation, size: Size) -> U8:
 def draw_tile(case: Case, segs: Segmentation, plane: Plane, room: Size) -> Canvas | None:
     """Return the plane as large as fits into `room`, its aspect being the body's; None where it is too thin to see."""
     down, across = (axis for axis in range(3) if axis != plane.axis)
-    mm = np.ones(3) if case.spacing is None else case.spacing
+    mm = proportions(case)
     image, labels, boxes, here = cut(case, segs, widened(plane, case.shape, mm, room))
     width, height = labels.shape[1] * mm[across], labels.shape[0] * mm[down]
     scale = min(room[0] / width, room[1] / height)
@@ -97,6 +98,17 @@ def draw_tile(case: Case, segs: Segmentation, plane: Plane, room: Size) -> Canva
     draw_text(canvas, name, (4, 4))
     draw_scale(canvas, None if case.spacing is None else float(case.spacing[across]))
     return canvas
+
+
+def proportions(case: Case) -> NDArray[np.float64]:
+    """(3,) how long a voxel is along z, y and x, against the middle one of these; at most MOST_UNEVEN times.
+
+    Files may state any spacing, such that no picture could show.
+    """
+    if case.spacing is None:
+        return np.ones(3)
+    middle = float(np.median(case.spacing))
+    return np.array([min(max(side / middle, 1 / MOST_UNEVEN), MOST_UNEVEN) for side in case.spacing.tolist()])
 
 
 def widened(plane: Plane, shape: tuple[int, ...], mm: NDArray[np.float64], room: Size) -> Plane:
