@@ -17,6 +17,7 @@ U8 = NDArray[np.uint8]
 Color = tuple[int, int, int]
 Place = tuple[int, int, int, int]  # left, top, right, bottom; ends exclusive
 Size = tuple[int, int]  # width, height
+Line = tuple[list[NDArray[np.int32]], bool, Color]  # points of its parts, whether they are closed, the colour
 
 GOLDEN_ANGLE = 137.508  # degrees of hue between one label and the next
 LEAST_LUMA = 150  # of a label's colour: blue has to show on black
@@ -63,10 +64,12 @@ def draw_plane(
     labels: NDArray[np.int64],
     size: Size,
     keep_free: Sequence[Place] = (),
+    below: Sequence[Line] = (),
 ) -> Canvas:
     """Draw an (H, W[, 3]) image of `size`, outlines of its (H, W) labels, and the (K, 4) inclusive boxes of `labels`.
 
     Numbers go where they hide no other number and nothing in `keep_free`; one that finds no such place is left out.
+    `below` are lines under all others, on the canvas.
     """
     scale = size[0] / segs.shape[1], size[1] / segs.shape[0]
     interpolation = cv2.INTER_AREA if min(scale) < 1 else cv2.INTER_CUBIC
@@ -76,7 +79,7 @@ def draw_plane(
 
     extents = find_extents(segs)
     present = [i for i in range(len(extents.counts)) if extents.counts[i]]
-    lines: list[tuple[list[NDArray[np.int32]], bool, Color]] = []
+    lines = list(below)
     spots: dict[int, tuple[float, float]] = {}
     for i in present:
         rows, columns = extents.crop(i)
@@ -122,7 +125,7 @@ def to_canvas(points: NDArray[np.float64], scale: tuple[float, float]) -> NDArra
     return np.asarray(np.rint((points * np.array(scale) - 0.5) * 2**SHIFT), np.int32)
 
 
-def draw_lines(canvas: Canvas, lines: list[tuple[list[NDArray[np.int32]], bool, Color]], thickness: int) -> None:
+def draw_lines(canvas: Canvas, lines: list[Line], thickness: int) -> None:
     """Draw polylines (points, whether closed, colour) over one halo; open ones a pixel wide."""
     halo = canvas.pixels.copy()
     for points, closed, _ in lines:
