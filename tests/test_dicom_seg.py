@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.uid import ComputedRadiographyImageStorage
 
-from repmedsam_infer.drawing.marks import label_color
+from repmedsam_infer.drawing.label_colours import label_color
 from repmedsam_infer.errors import CaseWriteError
 from repmedsam_infer.formats.dicom.seg import SERIES_DESCRIPTION, segment_name, write_seg
 from repmedsam_infer.formats.dicom.series import read_dicom

@@ -12,7 +12,8 @@ from repmedsam_infer.boxes import tight_boxes
 from repmedsam_infer.case import Case, make_case, read_case
 from repmedsam_infer.drawing import volume_sheet as sheet
 from repmedsam_infer.drawing.collage import GAP, MARGIN, TILE, collage
-from repmedsam_infer.drawing.marks import draw_plane, label_color, round_length, text_size
+from repmedsam_infer.drawing.label_colours import label_color, label_colours
+from repmedsam_infer.drawing.marks import draw_plane, round_length, text_size
 from repmedsam_infer.drawing.overlay import draw_overlay, picture_side, write_overlay
 from repmedsam_infer.drawing.volume_sheet import choose_planes, cut, find_profiles, find_region
 from repmedsam_infer.errors import CaseWriteError
@@ -71,7 +72,9 @@ def test_no_number_lies_over_another_and_most_of_a_crowd_have_one() -> None:
 
 
 def test_colours_of_neighbours_differ_and_none_is_dark() -> None:
-    colours = np.array([label_color(i) for i in range(1, 200)])
+    colours = label_colours(199).astype(int)[1:]
+    assert [label_color(label) for label in range(1, 200)] == [tuple(colour) for colour in colours.tolist()]
+    assert label_colours(0).tolist() == [[0, 0, 0]]
     assert (np.abs(np.diff(colours, axis=0)).sum(1) > 90).all()
     assert (colours @ [0.299, 0.587, 0.114] > 140).all()
 

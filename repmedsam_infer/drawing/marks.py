@@ -12,15 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import find_extents
+from repmedsam_infer.drawing.label_colours import Color, label_color
 
 U8 = NDArray[np.uint8]
-Color = tuple[int, int, int]
 Place = tuple[int, int, int, int]  # left, top, right, bottom; ends exclusive
 Size = tuple[int, int]  # width, height
 Line = tuple[list[NDArray[np.int32]], bool, Color]  # points of its parts, whether they are closed, the colour
 
-GOLDEN_ANGLE = 137.508  # degrees of hue between one label and the next
-LEAST_LUMA = 150  # of a label's colour: blue has to show on black
 WHITE: Color = (255, 255, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 TEXT_SCALE = 0.45  # about 12 pixels of height
@@ -225,13 +223,3 @@ def round_length(length: float) -> float:
     """Return the largest of 1, 2, 5, 10, 20, 50, ... (and 0.5, 0.2, ...) up to `length`."""
     power = 10.0 ** math.floor(math.log10(length))
     return max(step * power for step in STEPS if step * power <= length * (1 + 1e-9))
-
-
-def label_color(label: int) -> Color:
-    """Return a bright RGB colour, far from its neighbours'."""
-    hue = label * GOLDEN_ANGLE % 360 / 60
-    ramp = np.clip(np.abs((hue + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1) * 200 + 55
-    luma = float(ramp @ np.array([0.299, 0.587, 0.114]))
-    white = max(0.0, (LEAST_LUMA - luma) / (255 - luma))
-    red, green, blue = np.rint(ramp + (255 - ramp) * white).astype(int).tolist()
-    return red, green, blue

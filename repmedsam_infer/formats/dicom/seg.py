@@ -152,7 +152,7 @@ def _segments(present: NDArray[np.intp], names: Sequence[str] | None) -> list[An
     from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
     from pydicom.sr.coding import Code
 
-    from repmedsam_infer.drawing.marks import label_color
+    from repmedsam_infer.drawing.label_colours import label_color
 
     algorithm = AlgorithmIdentificationSequence(
         name="RepMedSAM", family=Code(*ARTIFICIAL_INTELLIGENCE), version=__version__
