@@ -18,14 +18,15 @@ from jinja2 import UndefinedError
 from numpy.typing import NDArray
 
 from repmedsam_infer.batch.report import CaseReport, ObjectReport, Run, read_run
-from repmedsam_infer.case import Case, read_case
+from repmedsam_infer.case import read_case
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.report_page import make
 from repmedsam_infer.report_page.make import make_report
 from repmedsam_infer.report_page.objects import MOST_ROWS
+from repmedsam_infer.report_page.opened import Folders, Opened
 from repmedsam_infer.report_page.page import CAUTION, page, templates
-from repmedsam_infer.report_page.pictures import ALL_BYTES, compress, draw_pictures
-from repmedsam_infer.report_page.results import Folders, ObjectResult, Result
+from repmedsam_infer.report_page.pictures import ALL_BYTES, Pictures, Slice, compress, draw_pictures
+from repmedsam_infer.report_page.results import ObjectResult, Result
 from tests.conftest import Repmedsam, good_box, good_image, write_npz
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -121,8 +122,10 @@ def test_the_page_shows_all_worst_first(a_run: RunFolders, repmedsam: Repmedsam)
         "9.8.7",
         "Abacus",
         "pictures in int8",
-        "4 cases segmented",
-        "1 failed",
+        "4 cases segmented of 5 cases",
+        "1 case failed of 5 cases",
+        "4 objects in 4 cases",
+        "median time of a case of 4 cases whose time is known",
         "3 more warnings",
     ):
         assert expected in words
@@ -137,7 +140,7 @@ def test_the_page_shows_all_worst_first(a_run: RunFolders, repmedsam: Repmedsam)
     voxels = int((np.linalg.norm(np.mgrid[-6:6, -20:20, -30:30], axis=0) < 5).sum())
     assert f"{voxels * 2:,.1f}" in words  # mm3
     assert f"{voxels * 2 / 1000:,.3f}" in words  # ml
-    assert re.search(r"\b18\.\d mm", words)  # 9 slices of 2 mm
+    assert re.search(r"\b18\.\d\b", words)  # 9 slices of 2 mm
 
 
 def test_low_confidence_is_flagged_and_comes_first() -> None:
@@ -183,8 +186,8 @@ def test_scores_are_those_of_evaluate(a_run: RunFolders) -> None:
         assert result.nsd == pytest.approx(expected.nsd)
 
 
-def draw_nothing(case: Case, segs: NDArray[Any]) -> tuple[bytes, ...]:
-    return ()
+def draw_nothing(opened: Opened) -> None:
+    return None
 
 
 def test_nothing_of_strangers_becomes_markup_and_nothing_is_loaded(a_run: RunFolders) -> None:
@@ -262,7 +265,7 @@ def test_without_the_extra_there_is_a_page_without_scores(
     assert make_report(Folders(a_run.segs, a_run.cases), output) == []
     words = " ".join(parse(output.read_text()).text)
     assert "pip install 'repmedsam[evaluate]'" in words
-    assert "mean DSC" not in words
+    assert "mean DSC of a case" not in words
     result = repmedsam("report", "-s", a_run.segs, "-i", a_run.cases, "-g", a_run.cases, "-o", output)
     assert result.code == 3
     assert "pip install" in result.err
@@ -297,10 +300,13 @@ def test_pictures_keep_to_their_budget(a_run: RunFolders) -> None:
     for limit in (2_000, 20_000, 200_000):
         assert len(compress(noise, limit)) <= limit
     case = read_case(a_run.cases / "2DBox_US_good.npz")
-    for cases in (1, 540, 5000):
-        pictures = draw_pictures(case, case.empty_segmentation(), cases)
-        assert sum(map(len, pictures)) <= ALL_BYTES / cases
-        assert all(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) is not None for jpeg in pictures)
+    volume = read_case(a_run.cases / "3DBox_MR_ball.npz")
+    for opened in (Opened(one, one.empty_segmentation(), None, "") for one in (case, volume)):
+        for cases in (1, 540, 5000):
+            pictures = draw_pictures(opened, ALL_BYTES / cases)
+            drawn = [pictures.small, pictures.large, *(one.jpeg for one in pictures.slices)]
+            assert sum(map(len, drawn)) <= ALL_BYTES / cases
+            assert all(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) is not None for jpeg in drawn)
 
 
 def test_templates_escape_all_but_markup() -> None:
@@ -312,7 +318,7 @@ def test_templates_escape_all_but_markup() -> None:
     with pytest.raises(UndefinedError):
         templates().from_string("{{ unknown }}").render()
     for name in templates().list_templates(extensions=["jinja"]):
-        assert not re.search(r"\|\s*safe|autoescape", (Path(make.__file__).parent / name).read_text())
+        assert not re.search(r"\|\s*safe|autoescape", (Path(make.__file__).parent / "template" / name).read_text())
 
 
 @pytest.mark.parametrize("scored", [True, False])
@@ -321,16 +327,17 @@ def test_every_text_of_strangers_stays_text(scored: bool) -> None:
     setting = {"repmedsam": evil, "engine": {"name": evil, "precision": {evil: evil}}, "weights": [evil], "jobs": evil}
     failed = CaseReport(f"{evil}.npz", "failed", stages={evil: 1.0}, error=evil, warnings=[evil] * 5)
     report = CaseReport(f"2DBox_{evil}_1.npz", "ok", 1.0, stages={evil: 1.0})
-    objects = [ObjectResult(1, None, *((0.5, 0.5) if scored else ()))]
+    objects = [ObjectResult(1, None, *((0.5, 0.5) if scored else (None, None)), name=evil)]
+    pictures = Pictures(b"small", b"large", [Slice(0, b"slice")], 1, 0)
     html = page(
         evil,
         Run(setting, {}),
-        [Result(failed), Result(report, (4, 4), None, objects, scored, (b"small", b"large"))],
+        [Result(failed), Result(report, (4, 4), None, objects, scored, pictures=pictures)],
         [evil],
     )
     html.encode()
     parsed = parse(html)
-    assert parsed.tags.count("img") == 2
+    assert parsed.tags.count("img") == 3
     assert parsed.tags.count("script") == parsed.tags.count("style") == 1
     assert not [name for _, name, _ in parsed.attributes if name.startswith("on")]
     assert "\u202e" not in html
@@ -374,7 +381,7 @@ def test_a_browser_shows_sorts_and_filters_it(a_run: RunFolders, browser: Browse
     assert len(hidden) == 1
     assert "broken" in hidden[0]
     assert "4 of 5 cases" in dom
-    assert re.search(r'<th[^>]*aria-sort="ascending"[^>]*><button[^>]*>Seconds', dom)
+    assert re.search(r'<th[^>]*aria-sort="ascending"[^>]*><button[^>]*>Time', dom)
 
 
 def test_clicks_sort_keys_close_and_what_is_typed_filters(a_run: RunFolders, browser: Browser) -> None:
@@ -404,7 +411,7 @@ def test_clicks_sort_keys_close_and_what_is_typed_filters(a_run: RunFolders, bro
     assert "2DBox_CT_broken" in rows[-1]  # what has no score comes last in either order
     second = shown[1].partition('id="c')[2].partition('"')[0]
     assert f"<title>#p{second}</title>" in dom
-    assert re.search(r'<th[^>]*aria-sort="descending"[^>]*><button[^>]*>DSC', dom)
+    assert re.search(r'<th[^>]*aria-sort="descending"[^>]*><button[^>]*>Mean DSC', dom)
     assert dom.count('<details open="">') >= 2
     assert "Close all" in dom
 

@@ -48,6 +48,9 @@ class CaseReport:
     objects: list[ObjectReport] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     error: str | None = None
+    input: str | None = None
+    output: str | None = None
+    overlay: str | None = None
 
     def add_objects(
         self, labels: Sequence[int], boxes: Sequence[Sequence[float]], confidence: Sequence[float], names: Sequence[str]
@@ -124,7 +127,7 @@ def read_run(segs: Path) -> Run:
         return Run({}, {})
     except UsageError:  # of the size: a ValueError, too
         raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise UsageError(
             f"{path} cannot be read ({type(error).__name__}: {error}): remove it, or run predict again"
         ) from error
@@ -146,7 +149,10 @@ def read_case_report(raw: Any) -> CaseReport:
         labels=int(raw.get("labels", 0)),
         objects=[read_object_report(one) for one in raw.get("objects", [])],
         warnings=[str(warning) for warning in raw.get("warnings", [])],
-        error=None if raw.get("error") is None else str(raw["error"]),
+        error=text_or_none(raw.get("error")),
+        input=text_or_none(raw.get("input")),
+        output=text_or_none(raw.get("output")),
+        overlay=text_or_none(raw.get("overlay")),
     )
 
 
@@ -155,6 +161,10 @@ def read_object_report(raw: Any) -> ObjectReport:
     confidence = None if raw.get("confidence") is None else number(raw["confidence"])
     box = [float(value) for value in raw["box"]]
     return ObjectReport(int(raw["label"]), str(raw.get("name", "")), box, confidence)
+
+
+def text_or_none(raw: Any) -> str | None:
+    return None if raw is None else str(raw)
 
 
 def number(raw: Any) -> float:

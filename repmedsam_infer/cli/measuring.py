@@ -41,22 +41,28 @@ def evaluate(
 
 @app.command()
 def report(
-    segs: Annotated[Path, typer.Option("--segs", "-s", help="Folder that predict wrote to.")],
-    cases: Annotated[Path, typer.Option("--cases", "--inputs", "-i", help="Folder of the cases that it read.")],
+    segs: Annotated[Path, typer.Option("--segs", "-s", help="Folder that predict or segment wrote to.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="HTML", help="The page.")],
+    cases: Annotated[
+        Path | None,
+        typer.Option("--cases", "--inputs", "-i", help="Folder of the images that it read, if they lie elsewhere now."),
+    ] = None,
     gts: Annotated[
-        Path | None, typer.Option("--gts", "-g", help="Folder of ground truth, if the cases do not hold it (gts).")
+        Path | None,
+        typer.Option("--gts", "-g", help="Folder of ground truth of the same names, if the cases do not hold it."),
     ] = None,
 ) -> None:
-    """One page of a run to read and pass on: pictures, sizes and diameters of objects, times, warnings, scores.
+    """One page of a run to read and pass on: pictures, slices, sizes of objects, times, warnings, scores.
 
     It is one HTML file that needs no network and opens in any browser; pictures shrink where there are many cases, to
-    24 MiB together. Exit code 1: a case's files could not be read, as the page says, too.
+    24 MiB together, and slices of volumes are left out then, as the page says. Images are read from where report.json
+    says that they are; with -i from that folder, and from nowhere else. Exit code 1: a case's files could not be read,
+    as the page says, too.
 
     Example: repmedsam report -s segs -i cases -o report.html
     """
     from repmedsam_infer.report_page.make import make_report
-    from repmedsam_infer.report_page.results import Folders
+    from repmedsam_infer.report_page.opened import Folders
 
     problems = make_report(Folders(segs, cases, gts), output)
     for problem in problems:

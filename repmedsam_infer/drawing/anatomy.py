@@ -9,7 +9,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.drawing.marks import Canvas, Color, Place, Size, draw_text, text_size
+from repmedsam_infer.drawing.label_colours import Color
+from repmedsam_infer.drawing.marks import Canvas, Place, Size, draw_text, text_size
 
 Ends = tuple[tuple[str, str], ...]  # of each axis of an image: the letters at its first and at its last index
 TOWARDS, AWAY = "LPS", "RAI"  # along the axes of DICOM and ITK
