@@ -1,21 +1,16 @@
-"""The page of a run: true to its folders, harmless whatever they hold, and as it looks and works in a real browser."""
+"""The page of a run: true to its folders, and harmless whatever they hold."""
 
-import json
 import re
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from jinja2 import UndefinedError
-from numpy.typing import NDArray
 
 from repmedsam_infer.batch.report import CaseReport, ObjectReport, Run, read_run
 from repmedsam_infer.case import read_case
@@ -28,57 +23,12 @@ from repmedsam_infer.report_page.page import CAUTION, page, templates
 from repmedsam_infer.report_page.pictures import ALL_BYTES, Pictures, Slice, compress, draw_pictures
 from repmedsam_infer.report_page.results import ObjectResult, Result
 from tests.conftest import Repmedsam, good_box, good_image, write_npz
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-EVIL = "<img src=x onerror=alert(1)>"
-EVIL_MESSAGE = "</script><script>document.title='owned'</script><style>*{display:none}</style>\u202e\ud800&amp;\"'"
-
-
-@dataclass
-class RunFolders:
-    root: Path
-    cases: Path
-    segs: Path
-
-    def report(self, **content: object) -> None:
-        (self.segs / "report.json").write_text(json.dumps(content))
+from tests.report_run import EVIL, EVIL_MESSAGE, RunFolders, make_run, reported
 
 
 @pytest.fixture
 def a_run(tmp_path: Path) -> RunFolders:
-    """Three pictures and a volume, well segmented, badly, not at all, and one whose case is broken."""
-    run = RunFolders(tmp_path, tmp_path / "cases", tmp_path / "segs")
-    run.cases.mkdir()
-    run.segs.mkdir()
-    disc = np.hypot(*(np.mgrid[:40, :60] - [[[20]], [[30]]])) < 10
-    add(run, "2DBox_US_good.npz", disc, disc)
-    add(run, "2DBox_US_bad.npz", disc, np.roll(disc, 9, 1))
-    add(run, f"2DBox_CT_{EVIL}.npz", disc, np.zeros_like(disc))
-    ball = np.linalg.norm(np.mgrid[:12, :40, :60] - np.array([6, 20, 30]).reshape(3, 1, 1, 1), axis=0) < 5
-    write_npz(
-        run.cases / "3DBox_MR_ball.npz", imgs=ball.astype(np.uint8) * 99, gts=ball.astype(np.uint8),
-        boxes=np.array([[25, 15, 1, 35, 25, 11]]), spacing=np.array([2.0, 1.0, 1.0]),
-    )  # fmt: skip
-    write_npz(run.segs / "3DBox_MR_ball.npz", segs=ball.astype(np.uint8))
-    cases = [
-        reported("2DBox_US_good.npz", seconds=0.5, stages={"encode": 0.3, "decode": 0.1}),
-        reported("2DBox_US_bad.npz", seconds=0.25, warnings=[EVIL_MESSAGE, *(f"box {i} is odd" for i in range(5))]),
-        reported(f"2DBox_CT_{EVIL}.npz", seconds=0.1),
-        reported("2DBox_CT_broken.npz", status="failed", error=f"2DBox_CT_broken.npz: {EVIL_MESSAGE}"),
-        reported("3DBox_MR_ball.npz", seconds=2.0),
-    ]
-    engine = {"name": "openvino", "version": "2026", "precision": {"pictures": "int8"}}
-    run.report(repmedsam="9.8.7", processor=f"Abacus {EVIL}", engine=engine, threads=2, cases=cases)
-    return run
-
-
-def add(run: RunFolders, name: str, gt: NDArray[np.bool_], seg: NDArray[np.bool_]) -> None:
-    write_npz(run.cases / name, imgs=good_image(), gts=gt.astype(np.uint8), boxes=good_box())
-    write_npz(run.segs / name, segs=seg.astype(np.uint8))
-
-
-def reported(name: str, **content: object) -> dict[str, Any]:
-    return {"case": name, "status": "ok", "seconds": 1.0, "stages": {}, "warnings": [], "error": None, **content}
+    return make_run(tmp_path)
 
 
 @dataclass
@@ -342,139 +292,3 @@ def test_every_text_of_strangers_stays_text(scored: bool) -> None:
     assert not [name for _, name, _ in parsed.attributes if name.startswith("on")]
     assert "\u202e" not in html
     assert sum(text.count(EVIL) for text in parsed.text) > 15
-
-
-@dataclass
-class Browser:
-    """A headless Chromium that can reach nothing."""
-
-    profile: Path
-
-    def run(self, address: str, *options: str) -> tuple[str, list[str]]:
-        """What it prints, and what the page's console says."""
-        done = subprocess.run(
-            [
-                str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-                "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-                "--disable-dev-shm-usage", "--enable-logging=stderr", "--virtual-time-budget=2000",
-                f"--user-data-dir={self.profile}", *options, address,
-            ],
-            capture_output=True, text=True, timeout=90, check=True,
-        )  # fmt: skip
-        return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Browser:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine (chromium, chromium-browser, google-chrome)")
-    return Browser(tmp_path / "profile")
-
-
-def test_a_browser_shows_sorts_and_filters_it(a_run: RunFolders, browser: Browser) -> None:
-    output = a_run.root / "report.html"
-    make_report(Folders(a_run.segs, a_run.cases), output)
-    dom, console = browser.run(f"{output.as_uri()}#sort=seconds&order=ascending&text=box&status=ok", "--dump-dom")
-    assert console == []
-    assert order_of(dom)[1:] == ["2DBox_US_bad.npz", "2DBox_US_good.npz", "2DBox_CT_broken.npz", "3DBox_MR_ball.npz"]
-    hidden = [row for row in re.findall(r"<tbody[^>]*>", dom) if "hidden" in row]
-    assert len(hidden) == 1
-    assert "broken" in hidden[0]
-    assert "4 of 5 cases" in dom
-    assert re.search(r'<th[^>]*aria-sort="ascending"[^>]*><button[^>]*>Time', dom)
-
-
-def test_clicks_sort_keys_close_and_what_is_typed_filters(a_run: RunFolders, browser: Browser) -> None:
-    output = a_run.root / "report.html"
-    make_report(Folders(a_run.segs, a_run.cases), output)
-    hand = """
-        const press = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key }));
-        const button = document.querySelector("[data-sort=dsc]");
-        button.click(); button.click();
-        const form = document.querySelector("form");
-        form.text.value = "box us"; form.text.dispatchEvent(new Event("input", { bubbles: true }));
-        document.querySelector("[data-open]").click();
-        const shown = [...document.querySelectorAll("tbody.case:not([hidden])")];
-        location.hash = "p" + shown[0].id.slice(1);
-        setTimeout(() => {
-          press("ArrowRight");
-          setTimeout(() => { document.title = location.hash; press("Escape"); }, 100);
-        }, 100);
-    """
-    html = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", output.read_text())
-    output.write_text(html.replace("</body>", f"<script>{hand}</script></body>"))
-    dom, console = browser.run(output.as_uri(), "--dump-dom")
-    assert console == []
-    rows = re.findall(r"<tbody[^>]* data-case=[^>]*>", dom)
-    shown = [row for row in rows if "hidden" not in row]
-    assert order_of("".join(shown)) == ["2DBox_US_good.npz", "2DBox_US_bad.npz"]
-    assert "2DBox_CT_broken" in rows[-1]  # what has no score comes last in either order
-    second = shown[1].partition('id="c')[2].partition('"')[0]
-    assert f"<title>#p{second}</title>" in dom
-    assert re.search(r'<th[^>]*aria-sort="descending"[^>]*><button[^>]*>Mean DSC', dom)
-    assert dom.count('<details open="">') >= 2
-    assert "Close all" in dom
-
-
-@pytest.mark.parametrize("width", [1200, 520])
-def test_nothing_overlaps_and_the_page_does_not_scroll_sideways(
-    width: int, a_run: RunFolders, browser: Browser
-) -> None:
-    output = a_run.root / "report.html"
-    make_report(Folders(a_run.segs, a_run.cases), output)
-    look = """
-        for (const one of document.querySelectorAll("details")) one.open = true;
-        const cells = [...document.querySelectorAll(".case > tr > :not(.picture)")];
-        const boxes = cells.map((cell) => cell.getBoundingClientRect());
-        const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
-          && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
-        const overlaps = boxes.filter((a, i) => boxes.slice(i + 1).some((b) => over(a, b))).length;
-        const inside = [...document.querySelectorAll(".case > tr")].filter((row) => {
-          const end = row.getBoundingClientRect().bottom;
-          return [...row.children].some((e) => !e.matches(".picture") && e.getBoundingClientRect().bottom > end + 1);
-        }).length;
-        document.title = `${overlaps} ${inside} ${document.documentElement.scrollWidth - innerWidth}`;
-    """
-    html = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", output.read_text())
-    output.write_text(html.replace("</body>", f"<script>{look}</script></body>"))
-    dom, _ = browser.run(output.as_uri(), "--dump-dom", f"--window-size={width},900")
-    assert re.findall("<title>([^<]*)</title>", dom)[0] == "0 0 0"
-
-
-def test_a_browser_runs_no_script_but_the_pages_own(a_run: RunFolders, browser: Browser) -> None:
-    output = a_run.root / "report.html"
-    make_report(Folders(a_run.segs, a_run.cases), output)
-    planted = output.read_text().replace("</main>", "<script>document.title='owned'</script></main>")
-    output.write_text(planted)
-    dom, console = browser.run(output.as_uri(), "--dump-dom")
-    assert "<title>owned" not in dom
-    assert any("Content Security Policy" in line for line in console)
-
-
-@pytest.mark.parametrize("width", [1200, 520])
-def test_a_browser_draws_it_light_and_dark(width: int, a_run: RunFolders, browser: Browser) -> None:
-    output = a_run.root / "report.html"
-    make_report(Folders(a_run.segs, a_run.cases), output)
-    shots = {}
-    for theme, number in (("dark", 0), ("light", 1)):
-        picture = a_run.root / f"{theme}.png"
-        options = (f"--blink-settings=preferredColorScheme={number}", f"--window-size={width},900")
-        _, console = browser.run(output.as_uri(), f"--screenshot={picture}", *options)
-        assert console == []
-        shot = cv2.imread(str(picture))
-        assert shot is not None
-        shots[theme] = shot
-    assert shots["light"].mean() > 200
-    assert shots["dark"].mean() < 60
-    assert shots["light"].std() > 10
-    assert shots["dark"].std() > 10
-
-
-def test_a_browser_enlarges_a_picture(a_run: RunFolders, browser: Browser) -> None:
-    output, picture = a_run.root / "report.html", a_run.root / "large.png"
-    make_report(Folders(a_run.segs, a_run.cases), output)
-    browser.run(f"{output.as_uri()}#p2", f"--screenshot={picture}", "--window-size=1000,800")
-    shot = cv2.imread(str(picture))
-    assert shot is not None
-    assert shot[5:15, 5:15].mean() < 30  # the page lies behind it
-    assert shot[300:500, 400:600].std() > 5

@@ -119,7 +119,7 @@ def case_row(number: int, result: Result, *, scored: bool, estimated: bool) -> C
         slices=[SliceView(one.index, data_address(one.jpeg)) for one in pictures.slices] if pictures else [],
         first=pictures.first if pictures else 0,
         slices_text=slices_text(pictures) if pictures else "",
-        legend=objects.rows[:NAMES_SHOWN] if objects else [],
+        legend=sorted(objects.rows, key=lambda row: row.label)[:NAMES_SHOWN] if objects else [],
         more=max(len(result.objects) - NAMES_SHOWN, 0),
         has_truth=result.has_truth,
         data={name: value for name, value in data.items() if value is not None},

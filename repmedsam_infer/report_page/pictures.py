@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from repmedsam_infer.case import Case
 from repmedsam_infer.drawing.marks import U8
 from repmedsam_infer.drawing.overlay import draw_overlay, fit
-from repmedsam_infer.drawing.volume_sheet import Plane, draw_tile
+from repmedsam_infer.drawing.volume_sheet import Plane, draw_tile, find_profiles, find_region
 from repmedsam_infer.report_page.opened import Opened
 
 ALL_BYTES = 24 << 20  # of all pictures of a page
@@ -54,11 +55,12 @@ class Pictures:
 def draw_pictures(opened: Opened, budget: float) -> Pictures:
     """Draw a case in about `budget` bytes."""
     if opened.drawn is not None:
-        small, large = (
-            compress(shrunk(opened.drawn, side_of(budget * share, sides)), budget * share)
-            for share, sides in ((SMALL_SHARE, SMALL_SIDES), (LARGE_SHARE, LARGE_SIDES))
+        return Pictures(
+            *(
+                compress(shrunk(opened.drawn, side_of(budget * share, sides)), budget * share)
+                for share, sides in ((SMALL_SHARE, SMALL_SIDES), (LARGE_SHARE, LARGE_SIDES))
+            )
         )
-        return Pictures(small, large)
     is_volume = opened.case.is_volume
     small, large = budget * SMALL_OF_VOLUME, budget * LARGE_OF_VOLUME
     chosen = choose_slices(opened, int((budget - small - large) / SLICE_BYTES)) if is_volume else []
@@ -106,16 +108,24 @@ def choose_slices(opened: Opened, most: int) -> list[int]:
 
 
 def draw_slices(opened: Opened, chosen: Sequence[int], limit: float) -> list[Slice]:
-    """Draw these slices, each of at most about `limit` bytes and all of one size."""
+    """Draw these slices around all objects, each of at most about `limit` bytes."""
     side = side_of(limit, SLICE_SIDES)
-    depth, rows, columns = (slice(0, end) for end in opened.case.shape)
+    _, rows, columns = find_region(opened.case, find_profiles(opened.case, opened.segs))
+    region = slice(0, opened.case.shape[0]), at_least_half(rows, opened.case, 1), at_least_half(columns, opened.case, 2)
     slices = []
     for index in chosen:
-        plane = Plane(0, index, (depth, rows, columns))
-        canvas = draw_tile(opened.case, opened.segs, plane, (side, side), opened.extras)
+        canvas = draw_tile(opened.case, opened.segs, Plane(0, index, region), (side, side), opened.extras)
         if canvas is not None:
             slices.append(Slice(index, compress(canvas.pixels, limit)))
     return slices
+
+
+def at_least_half(shown: slice, case: Case, axis: int) -> slice:
+    """Widen what is shown of an axis to half of it."""
+    side = case.shape[axis]
+    extent = max(shown.stop - shown.start, side // 2)
+    start = min(max((shown.start + shown.stop - extent) // 2, 0), side - extent)
+    return slice(start, start + extent)
 
 
 def compress(drawing: U8, limit: float) -> bytes:
