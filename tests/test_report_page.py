@@ -1,27 +1,33 @@
 """The page of a run: true to its folders, and harmless whatever they hold."""
 
+import contextlib
+import json
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
 from repmedsam_infer.batch.report import CaseReport, ObjectReport, Run, read_run
 from repmedsam_infer.case import read_case
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.report_page import make
+from repmedsam_infer.report_page.cases import slices_text
 from repmedsam_infer.report_page.make import make_report
 from repmedsam_infer.report_page.objects import MOST_ROWS
 from repmedsam_infer.report_page.opened import Folders, Opened
 from repmedsam_infer.report_page.page import CAUTION, page, templates
 from repmedsam_infer.report_page.pictures import ALL_BYTES, Pictures, Slice, compress, draw_pictures
-from repmedsam_infer.report_page.results import ObjectResult, Result
+from repmedsam_infer.report_page.results import ObjectResult, Result, collect, find_names
 from tests.conftest import Repmedsam, good_box, good_image, write_npz
 from tests.report_run import EVIL, EVIL_MESSAGE, RunFolders, make_run, reported
 
@@ -124,7 +130,6 @@ def test_objects_of_report_json_are_read_back(a_run: RunFolders) -> None:
 
 def test_scores_are_those_of_evaluate(a_run: RunFolders) -> None:
     from repmedsam_infer.evaluation.evaluate import evaluate_case
-    from repmedsam_infer.report_page.results import collect, find_names
 
     score, _ = make.find_scoring()
     run = read_run(a_run.segs)
@@ -292,3 +297,141 @@ def test_every_text_of_strangers_stays_text(scored: bool) -> None:
     assert not [name for _, name, _ in parsed.attributes if name.startswith("on")]
     assert "\u202e" not in html
     assert sum(text.count(EVIL) for text in parsed.text) > 15
+
+
+VALID = {
+    "repmedsam": "1",
+    "engine": {"name": "openvino", "version": "2026", "precision": {"pictures": "int8"}},
+    "threads": 2,
+    "peak_memory_mib": 100.5,
+    "load_seconds": 0.5,
+    "cases": [
+        {
+            "case": "2DBox_US_good.npz",
+            "status": "ok",
+            "seconds": 0.5,
+            "stages": {"encode": 0.3, "decode": 0.1},
+            "boxes": 1,
+            "labels": 1,
+            "objects": [{"label": 1, "name": "disc", "box": [20, 10, 39, 29], "confidence": 0.5}],
+            "warnings": ["odd"],
+            "error": None,
+            "input": "2DBox_US_good.npz",
+            "output": "2DBox_US_good.npz",
+        },
+        {"case": "a.nii.gz", "status": "ok", "seconds": 1, "objects": [], "input": "/a.nii.gz", "output": "a.nii.gz"},
+        {"case": "2DBox_CT_broken.npz", "status": "failed", "error": "broken"},
+    ],
+}
+ANY_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from(
+        [0, -1, 10**400, 1e-320, 1e308, float("inf"), float("nan"), "", "..", "/", "a\0b", "\ud800", EVIL]
+    )
+    | st.floats()
+    | st.text(st.characters(), max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(), max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+def places_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in JSON, as the keys that lead there."""
+    keys = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    return [path, *(place for key in keys for place in places_in(value[key], (*path, key)))]
+
+
+def put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """Return JSON with another value at a place."""
+    if not path:
+        return new
+    copy = value.copy()
+    copy[path[0]] = put(value[path[0]], path[1:], new)
+    return copy
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.lists(st.tuples(st.sampled_from(places_in(VALID)), ANY_JSON), min_size=1, max_size=3))
+def test_any_report_json_makes_a_page_or_one_sentence(
+    changes: list[tuple[tuple[Any, ...], Any]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("odd")
+    content: Any = VALID
+    for path, new in changes:
+        with contextlib.suppress(LookupError, TypeError, AttributeError):  # an earlier change took the place away
+            content = put(content, path, new)
+    (folder / "report.json").write_text(json.dumps(content))
+    try:
+        run = read_run(folder)
+        names = find_names(run, folder)
+    except UsageError as error:
+        assert str(error).isprintable()
+        return
+    results = list(collect(names, run, Folders(folder, folder), None, draw_nothing))
+    html = page("odd", run, results, [])
+    html.encode()
+    assert EVIL not in html
+    assert all("internal error" not in (result.report.error or "") for result in results)
+    assert len(html) < 200_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"cases": [reported("2DBox_US_good.npz", seconds=0, stages={"encode": 0})]},
+        {"cases": [reported("2DBox_US_good.npz", seconds=1e308, stages={"encode": 1e308, "decode": 1e308})] * 2},
+        {"cases": [], "load_seconds": float("inf"), "peak_memory_mib": 10**400},
+        {
+            "cases": [],
+            "load_seconds": float("nan"),
+            "peak_memory_mib": True,
+            "engine": [],
+            "threads": {"a": "b" * 10**6},
+        },
+    ],
+)
+def test_numbers_that_make_no_sense_make_a_page_that_does(content: dict[str, Any], a_run: RunFolders) -> None:
+    a_run.report(**content)
+    output = a_run.root / "report.html"
+    assert make_report(Folders(a_run.segs, a_run.cases), output) == []
+    words = output.read_text()
+    assert not re.search(r"\b(inf|nan)\b", re.sub("<script>.*</script>", "", words, flags=re.DOTALL))
+
+
+@pytest.mark.parametrize("spacing", [[1e200, 1e200, 1e200], [5e-324, 1, 1e308], [1e-300, 1e-300, 1e-300]])
+def test_any_spacing_has_a_page(spacing: list[float], a_run: RunFolders) -> None:
+    with np.load(a_run.cases / "3DBox_MR_ball.npz") as case:
+        write_npz(a_run.cases / "3DBox_MR_ball.npz", **{**case, "spacing": np.array(spacing)})
+    assert make_report(Folders(a_run.segs, a_run.cases), a_run.root / "report.html") == []
+
+
+def test_a_fault_of_ours_in_one_case_leaves_the_others(a_run: RunFolders) -> None:
+    def fail(opened: Opened) -> None:
+        if "bad" in opened.case.name:
+            raise ZeroDivisionError("of\nours")
+
+    run = read_run(a_run.segs)
+    names = find_names(run, a_run.segs)
+    found = list(collect(names, run, Folders(a_run.segs, a_run.cases), None, fail))
+    (error,) = [one.report.error for one in found if "bad" in one.report.case]
+    assert "please report it: ZeroDivisionError: of\\nours" in (error or "")
+    assert sum(one.report.status == "failed" for one in found) == 2  # and the one that was broken
+
+
+def test_slices_that_are_left_out_are_named(a_run: RunFolders) -> None:
+    volume = read_case(a_run.cases / "3DBox_MR_ball.npz")
+    deep = replace(volume, imgs=np.repeat(volume.imgs, 20, 0))
+    opened = Opened(deep, np.repeat(volume.empty_segmentation(), 20, 0), None, "")
+    few = draw_pictures(opened, 50_000)
+    assert 3 <= len(few.slices) <= 8
+    assert "of 240 slices" in slices_text(few)
+    assert "left out" in slices_text(few)
+    none = draw_pictures(opened, 4_000)
+    assert not none.slices
+    assert "no room" in slices_text(none)
+    whole = draw_pictures(Opened(volume, volume.empty_segmentation(), None, ""), 1 << 22)
+    assert slices_text(whole) == "all 12 slices"
