@@ -282,7 +282,8 @@ def test_every_text_of_strangers_stays_text(scored: bool) -> None:
     setting = {"repmedsam": evil, "engine": {"name": evil, "precision": {evil: evil}}, "weights": [evil], "jobs": evil}
     failed = CaseReport(f"{evil}.npz", "failed", stages={evil: 1.0}, error=evil, warnings=[evil] * 5)
     report = CaseReport(f"2DBox_{evil}_1.npz", "ok", 1.0, stages={evil: 1.0})
-    objects = [ObjectResult(1, None, *((0.5, 0.5) if scored else (None, None)), name=evil)]
+    score = 0.5 if scored else None
+    objects = [ObjectResult(1, None, score, score, name=evil)]
     pictures = Pictures(b"small", b"large", [Slice(0, b"slice")], 1, 0)
     html = page(
         evil,

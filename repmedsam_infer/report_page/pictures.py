@@ -55,12 +55,9 @@ class Pictures:
 def draw_pictures(opened: Opened, budget: float) -> Pictures:
     """Draw a case in about `budget` bytes."""
     if opened.drawn is not None:
-        return Pictures(
-            *(
-                compress(shrunk(opened.drawn, side_of(budget * share, sides)), budget * share)
-                for share, sides in ((SMALL_SHARE, SMALL_SIDES), (LARGE_SHARE, LARGE_SIDES))
-            )
-        )
+        small_drawn = shrunk(opened.drawn, side_of(budget * SMALL_SHARE, SMALL_SIDES))
+        large_drawn = shrunk(opened.drawn, side_of(budget * LARGE_SHARE, LARGE_SIDES))
+        return Pictures(compress(small_drawn, budget * SMALL_SHARE), compress(large_drawn, budget * LARGE_SHARE))
     is_volume = opened.case.is_volume
     small, large = budget * SMALL_OF_VOLUME, budget * LARGE_OF_VOLUME
     chosen = choose_slices(opened, int((budget - small - large) / SLICE_BYTES)) if is_volume else []

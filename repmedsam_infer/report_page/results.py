@@ -136,6 +136,8 @@ def reason_of(error: Exception, name: str) -> str:
     """Return why a case cannot be shown."""
     if isinstance(error, RepMedSAMError):
         return str(error)
+    if isinstance(error, OSError):  # of a name that no file can have, for one
+        return printable(f"{name}: its files cannot be read ({error.strerror})")
     if isinstance(error, MemoryError):
         return f"{printable(name)}: does not fit into memory"
     return printable(f"{name}: internal error, please report it: {type(error).__name__}: {error}")

@@ -62,8 +62,9 @@ def find_image(
     try:
         scan = read_scan(input_of(report, folders))
         return scan, to_grey(scan)[0]
-    except CaseError as problem:
-        notes.append(f"masks are shown without their image: {problem}")
+    except (CaseError, OSError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else str(problem)
+        notes.append(f"masks are shown without their image: {reason}")
         return None, None
 
 
@@ -73,7 +74,7 @@ def find_overlay(report: CaseReport, folders: Folders) -> NDArray[np.uint8] | No
         return None
     try:
         drawn = read_scan(Path(report.overlay)).voxels
-    except CaseError:
+    except (CaseError, OSError):
         return None
     return drawn if drawn.dtype == np.uint8 and drawn.shape[2:] == (3,) else None
 
