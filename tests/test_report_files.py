@@ -213,3 +213,25 @@ def test_letters_point_where_an_axis_runs() -> None:
     assert placed["L"][2] > 380
     assert placed["A"][1] < 20
     assert placed["P"][3] > 280
+
+
+def test_results_that_are_dicom_segmentations_are_shown_on_their_images(tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    from repmedsam_infer.formats.dicom.seg import write_seg
+    from repmedsam_infer.formats.dicom.series import read_dicom
+    from tests.dicom_files import affine_of, rotated, write_series
+
+    affine = affine_of(rotated(3), (0.7, 0.9, 2.5), (-103.25, 40.5, -512.125))
+    write_series(tmp_path / "series", np.arange(280, dtype=np.int16).reshape(5, 8, 7), affine)
+    scan = read_dicom(tmp_path / "series")
+    labels = np.zeros(scan.shape, np.uint8)
+    labels[1:4, 2:6, 1:5], labels[4, 7, 6] = 1, 3  # 2 is empty, and no segment
+    write_seg(tmp_path / "series.dcm", labels, scan, ["liver", "spleen", "spleen"])
+    objects = [ObjectReport(i, name, [], None) for i, name in enumerate(("liver", "kidney", "spleen"), 1)]
+    report = CaseReport("series", "ok", objects=objects, input=str(tmp_path / "series"), output="series.dcm")
+    opened = open_files(report, Folders(tmp_path))
+    assert opened.extras.ends is not None
+    assert {label: int((opened.segs == label).sum()) for label in (1, 2, 3)} == {1: 48, 2: 0, 3: 1}
+    report.input = None
+    (result,) = collect(["series"], Run({}, {"series": report}), Folders(tmp_path), None, lambda _: None)
+    assert "which lies on its images alone" in (result.report.error or "")

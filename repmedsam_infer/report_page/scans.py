@@ -36,10 +36,9 @@ def open_files(report: CaseReport, folders: Folders) -> Opened:
     check_name(name)
     notes: list[str] = []
     scan, grey = find_image(report, folders, notes)
-    label_map = read_label_map(folders.segs / name)
-    base = label_map if scan is None else scan
+    base, labels = read_result(folders.segs / name, scan, report.objects)
     layout = layout_of(base)
-    segs = layout.images(on_grid_of(base, label_map, whole_labels(label_map)))
+    segs = layout.images(labels)
     imgs = np.zeros(segs.shape, np.uint8) if grey is None else layout.images(grey)
     spacing = layout.order.spacing(base.spacing) if base.is_volume else None
     boxes = boxes_of(report, base, layout)
@@ -77,6 +76,45 @@ def find_overlay(report: CaseReport, folders: Folders) -> NDArray[np.uint8] | No
     except (CaseError, OSError):
         return None
     return drawn if drawn.dtype == np.uint8 and drawn.shape[2:] == (3,) else None
+
+
+def read_result(path: Path, scan: Scan | None, objects: Sequence[ObjectReport]) -> tuple[Scan, NDArray[np.uint16]]:
+    """Return the image, or without one the label map itself, and labels in the order of its voxels.
+
+    Raises:
+        CaseReadError: the result cannot be read, or is not of this image.
+
+    """
+    from repmedsam_infer.formats.dicom.seg_boxes import is_seg
+
+    if path.suffix == ".dcm" and is_seg(path):
+        if scan is None:
+            raise CaseReadError(f"{path.name}: is a DICOM SEG, which lies on its images alone; name their folder (-i)")
+        return scan, labels_of_segments(path, scan, objects)
+    label_map = read_label_map(path)
+    base = label_map if scan is None else scan
+    return base, on_grid_of(base, label_map, whole_labels(label_map))
+
+
+def labels_of_segments(path: Path, scan: Scan, objects: Sequence[ObjectReport]) -> NDArray[np.uint16]:
+    """Return the segments of a DICOM SEG as labels, numbered as the objects of these names are."""
+    from repmedsam_infer.formats.dicom.seg import segment_name
+    from repmedsam_infer.formats.dicom.seg_boxes import visit_segments
+
+    segments = np.zeros(scan.shape, np.uint16)
+
+    def mark(number: int, indices: NDArray[np.intp]) -> None:
+        segments[tuple(indices.T[::-1])] = min(max(number, 0), MAX_BOXES)
+
+    names = visit_segments(path, scan, mark)
+    numbers = np.arange(2**16, dtype=np.uint16)
+    # Segments are numbered without gaps, in the order of labels; those of empty masks are left out.
+    left = iter(sorted((one for one in objects if 0 < one.label <= MAX_BOXES), key=lambda one: one.label))
+    for number, name in sorted(names.items()):
+        label = next((one.label for one in left if (segment_name(one.name) or f"object {one.label}") == name), None)
+        if label is not None and 0 < number <= MAX_BOXES:
+            numbers[number] = label
+    return numbers[segments]
 
 
 def read_label_map(path: Path) -> Scan:
