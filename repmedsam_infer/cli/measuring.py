@@ -23,9 +23,9 @@ def evaluate(
 ) -> None:
     """DSC and NSD (tolerance 2 mm) per modality and overall, as a Markdown table.
 
-    A missing segmentation scores 0. Ground truth that is missing or cannot be used is left out, and named; exit code 1,
-    then, and where a segmentation is missing. With --challenge, the NSD of a picture is that of a one-slice volume, and it is 0
-    for every case of a mean DSC up to 0.2.
+    A missing segmentation scores 0. Ground truth that is missing or cannot be used is left out, and named; exit code 1
+    in either case. With --challenge, the NSD of a picture is that of a one-slice volume, and it is 0 for every case of
+    a mean DSC up to 0.2.
 
     Example: repmedsam evaluate -s segs -g cases --baselines -o scores.csv
     """
