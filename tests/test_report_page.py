@@ -236,6 +236,18 @@ def test_ground_truth_may_lie_elsewhere(a_run: RunFolders) -> None:
     assert len(re.findall(r"<tbody[^>]* data-dsc=", output.read_text())) == 1
 
 
+def test_bad_ground_truth_is_a_warning_and_the_mask_is_shown(a_run: RunFolders) -> None:
+    gts = a_run.root / "gts"
+    gts.mkdir()
+    (gts / "2DBox_US_bad.npz").write_bytes(b"no zip")
+    write_npz(gts / "2DBox_US_good.npz", gts=np.zeros((3, 3), np.uint8))
+    output = a_run.root / "report.html"
+    assert make_report(Folders(a_run.segs, a_run.cases, gts), output) == []
+    words = " ".join(parse(output.read_text()).text)
+    assert words.count("its ground truth cannot be used") == 2
+    assert output.read_text().count("<figure") == 4
+
+
 def test_a_page_that_cannot_be_written_says_what_to_do(a_run: RunFolders, repmedsam: Repmedsam) -> None:
     result = repmedsam("report", "-s", a_run.segs, "-i", a_run.cases, "-o", a_run.root / "nowhere" / "report.html")
     assert result.code == 3

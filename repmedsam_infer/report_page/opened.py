@@ -1,7 +1,7 @@
 """The files of one case: image, segmentation, ground truth, each where report.json or the user says it is."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,19 @@ def open_case(report: CaseReport, folders: Folders) -> Opened:
     path = input_of(report, folders)
     case = read_case(path)
     segs = read_labels(folders.segs / name, "segs", case.shape)
-    truth = read_truth(folders.gts, path, case.shape)
+    notes: list[str] = []
+    truth = usable(lambda: read_truth(folders.gts, path, case.shape), notes)
     spacing = None if case.spacing is None else tuple(case.spacing[-len(case.shape) :].tolist())
-    return Opened(case, segs, spacing, modality_of(name), Extras(truth))
+    return Opened(case, segs, spacing, modality_of(name), Extras(truth), notes=notes)
+
+
+def usable(read: Callable[[], NDArray[Any] | None], notes: list[str]) -> NDArray[Any] | None:
+    """Return ground truth; None, and why in `notes`, where there is some that cannot be used."""
+    try:
+        return read()
+    except CaseReadError as problem:
+        notes.append(f"its ground truth cannot be used: {problem}")
+        return None
 
 
 def check_name(name: str) -> None:

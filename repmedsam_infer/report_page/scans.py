@@ -21,7 +21,7 @@ from repmedsam_infer.formats.label_grid import on_grid_of, whole_labels
 from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.formats.scan_case import CaseLayout, layout_of
 from repmedsam_infer.io.npz import open_npz
-from repmedsam_infer.report_page.opened import Folders, Opened, check_name, input_of, is_path
+from repmedsam_infer.report_page.opened import Folders, Opened, check_name, input_of, is_path, usable
 
 
 def open_files(report: CaseReport, folders: Folders) -> Opened:
@@ -42,13 +42,14 @@ def open_files(report: CaseReport, folders: Folders) -> Opened:
     imgs = np.zeros(segs.shape, np.uint8) if grey is None else layout.images(grey)
     spacing = layout.order.spacing(base.spacing) if base.is_volume else None
     boxes = boxes_of(report, base, layout)
+    truth = usable(lambda: truth_of(report, folders, base, layout), notes)
     case = Case(report.case, imgs, boxes, spacing if layout.is_volume else None, (), layout.is_volume)
     return Opened(
         case,
         segs,
         None if spacing is None else tuple(spacing[-segs.ndim :].tolist()),
         "" if scan is None else scan.modality,
-        Extras(truth_of(report, folders, base, layout), ends_of_slices(base, layout)),
+        Extras(truth, ends_of_slices(base, layout)),
         find_overlay(report, folders) if scan is None else None,
         notes,
     )
