@@ -113,7 +113,7 @@ def test_letters_are_those_of_the_affine_in_any_orientation(
     indices = np.stack([*np.meshgrid(range(7), range(8), range(5), indexing="ij"), np.ones((7, 8, 5))], -1)
     places = (indices @ (RAS_TO_LPS @ affine).T)[..., :3]
     write_nifti(folder / "l.nii", labels_of(), affine)
-    for axis, (first, last) in enumerate(("RL", "AP", "IS")):
+    for axis, (first, last) in enumerate((("R", "L"), ("A", "P"), ("I", "S"))):
         voxels = np.round((places[..., axis] - places[..., axis].min()) * 100 + 1).astype(np.int32)
         image = write_nifti(folder / "i.nii", voxels.T, affine)
         opened = open_files(CaseReport("i.nii", "ok", input=str(image), output="l.nii"), Folders(folder))
