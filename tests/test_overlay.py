@@ -196,7 +196,7 @@ def test_ground_truth_is_a_white_dashed_outline_where_it_is_and_not_where_the_ma
     case = make_case("2D.npz", image, np.zeros((0, 4)), is_volume=False)
     drawing = draw_overlay(case, segs, 320, Extras(truth))
     assert (draw_overlay(case, segs, 320) != drawing).any()
-    white = (drawing > 200).all(-1)
+    white = np.asarray((drawing > 200).all(-1))
     y, x = np.nonzero(white)
     assert abs(x.min() / 4 - 40) < 1.5
     assert abs((x.max() + 1) / 4 - 70) < 1.5
