@@ -1,5 +1,6 @@
 """Cases of the challenge out of real files, and results back on the very voxels of the original."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from repmedsam_infer.case import read_case, write_segmentation
-from repmedsam_infer.commands.convert import make_cases, put_back
-from repmedsam_infer.commands.reading import Reading
+from repmedsam_infer.case import modality_of, read_case, write_segmentation
+from repmedsam_infer.commands.convert import make_cases, modality_word, put_back
+from repmedsam_infer.commands.reading import Reading, make_reading
 from repmedsam_infer.evaluation.evaluate import evaluate
 from repmedsam_infer.formats.boxes.source import BoxSource
 from repmedsam_infer.formats.boxes.typed import TypedBox
@@ -79,6 +80,40 @@ def test_cases_are_what_predict_and_evaluate_take(tmp_path: Path, repmedsam: Rep
     assert repmedsam("convert", tmp_path / "segs" / "2DBox_US_photo.npz", "--like", photo, "-o", back).code == 0
     segs = np.load(tmp_path / "segs" / "2DBox_US_photo.npz")["segs"]
     np.testing.assert_array_equal(labels_in(back), segs)
+
+
+WORDS = {
+    "Endoscopy": ["ES", "es", "endoscopy"],
+    "XRay": ["DX", "CR", "xray", "X-Ray", "x_ray", "XA"],
+    "Dermoscopy": ["DMS", "XC", "dermoscopy"],
+    "Fundus": ["OP", "fundus"],
+    "Mammography": ["MG", "mammography"],
+    "Microscopy": ["SM", "GM", "microscopy"],
+    "US": ["US", "us", "IVUS"],
+    "OCT": ["OPT", "oct"],
+    "CT": ["CT", "ct"],
+    "MR": ["MR", "mri"],
+    "PET": ["PT", "pet"],
+    "unknown": ["", " ", "/"],
+}
+
+
+@pytest.mark.parametrize(("word", "said"), [(word, one) for word, others in WORDS.items() for one in others])
+def test_cases_are_named_with_the_challenges_words(word: str, said: str, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "i.png"), good_image())
+    box = BoxSource(typed=(TypedBox(np.array([1.0, 2, 14, 13])),))
+    (made,) = make_cases([tmp_path / "i.png"], tmp_path / "cases", box, make_reading(None, said, None))
+    assert made.target is not None
+    assert made.target.name == f"2DBox_{word}_i.npz"
+    assert modality_of(made.target.name) == word
+
+
+@given(said=st.text(st.characters(), max_size=300))
+def test_any_word_makes_a_file_name(said: str) -> None:
+    word = modality_word(said)
+    assert re.fullmatch(r"[\w-]{1,32}", word)
+    assert modality_of(f"2DBox_{word}_i.npz") == word
+    assert modality_word(word) == word
 
 
 def test_one_slice_becomes_a_picture(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from repmedsam_infer.boxes import tight_boxes
 from repmedsam_infer.evaluation.baselines import fill_boxes
 from repmedsam_infer.evaluation.evaluate import evaluate_case, score_labels
+from repmedsam_infer.evaluation.measure import measure_labels
 from repmedsam_infer.evaluation.metrics import dsc, element_sizes, nsd, nsd_of_flat_volume
 from tests.conftest import PARITY, Repmedsam, write_npz
 
@@ -129,7 +130,70 @@ def test_an_unreadable_ground_truth_stops_no_other(tmp_path: Path, repmedsam: Re
     assert result.code == 1
     assert "2DBox_US_a.npz" in result.err
     assert "it is not scored" in result.err
-    assert "| all cases | 2 | 1 | 1.0000 | 1.0000 |" in result.out
+    assert "| all cases | 1 | 1 | 1.0000 | 1.0000 |" in result.out
+
+
+@pytest.mark.parametrize("tables", [(), ("--baselines", "--sizes")])
+def test_every_bad_ground_truth_is_listed_and_the_good_ones_are_scored(
+    tables: tuple[str, ...], tmp_path: Path, repmedsam: Repmedsam
+) -> None:
+    good = square(0).astype(np.uint8)
+    image = np.zeros((60, 60, 3), np.uint8)
+    bad: dict[str, tuple[dict[str, np.ndarray], str]] = {
+        "huge": ({"gts": good * np.uint64(2**62)}, "0 to 65535 are possible"),
+        "negative": ({"gts": -good.astype(np.int8)}, "labels from -1"),
+        "fractions": ({"gts": good * 0.5}, "a label map"),
+        "shape": ({"gts": good[:30], "imgs": image}, "the image beside it (60, 60)"),
+        "empty": ({"gts": good[:0]}, "is empty"),
+        "without": ({"imgs": image}, "'gts' is missing"),
+    }
+    gts, segs = tmp_path / "gts", tmp_path / "segs"
+    gts.mkdir()
+    segs.mkdir()
+    write_npz(gts / "2DBox_US_good.npz", gts=good)
+    for name, (arrays, _) in bad.items():
+        write_npz(gts / f"2DBox_CT_{name}.npz", **arrays)
+    (gts / "2DBox_CT_damaged.npz").write_bytes(b"PK")
+    for name in (*bad, "damaged", "missing"):
+        write_npz(segs / f"2DBox_CT_{name}.npz", segs=good)
+    write_npz(segs / "2DBox_US_good.npz", segs=good)
+    result = repmedsam("evaluate", "-s", segs, "-g", gts, "-o", tmp_path / "scores.csv", *tables)
+    assert result.code == 1
+    for reason in (*(reason for _, reason in bad.values()), "not an npz file", "no ground truth of this name"):
+        assert reason in result.err
+    assert "Traceback" not in result.err
+    assert "| all cases | 1 | 1 | 1.0000 | 1.0000 |" in result.out
+    assert "| CT |" not in result.out
+    assert "8 of 9 cases are left out" in result.out
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 10
+
+
+def test_without_any_good_ground_truth_there_is_a_table_of_nothing(tmp_path: Path, repmedsam: Repmedsam) -> None:
+    (tmp_path / "2DBox_CT_bad.npz").write_bytes(b"")
+    result = repmedsam("evaluate", "-s", tmp_path, "-g", tmp_path, "--baselines", "--sizes")
+    assert result.code == 1
+    assert "| all cases | 0 | 0 | nan | nan |" in result.out
+    assert "1 of 1 cases is left out" in result.out
+
+
+@pytest.mark.parametrize("segs", [np.full((60, 60), -1), np.full((60, 60), 2**63, np.uint64), np.zeros((0, 0), int)])
+def test_segmentations_that_are_none_score_zero_and_say_so(segs: np.ndarray, tmp_path: Path) -> None:
+    gt_path = write_npz(tmp_path / "2DBox_US_x.npz", gts=square(0).astype(np.uint8))
+    score = evaluate_case(gt_path, write_npz(tmp_path / "s.npz", segs=segs), challenge=False, baselines=False)
+    assert score.score.dsc == 0
+    assert "s.npz" in (score.error or "")
+
+
+@given(spacing=st.tuples(*[st.floats(5e-324, 1e308)] * 3))
+def test_scores_and_sizes_are_numbers_whatever_spacing_a_file_states(spacing: tuple[float, float, float]) -> None:
+    mask = np.zeros((4, 5, 6), np.uint8)
+    mask[1:3, 1:4, 2:] = 1
+    other = np.roll(mask, 1, 1)
+    assert 0 <= score_labels(mask, other, spacing, challenge=False).nsd <= 1
+    (measure,) = measure_labels(mask, spacing)
+    assert measure.diameter >= measure.slice_diameter >= 0
+    assert measure.size is not None
+    assert measure.size >= 0
 
 
 def test_objects_are_grouped_by_their_size_in_the_frame(tmp_path: Path, repmedsam: Repmedsam) -> None:

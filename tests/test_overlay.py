@@ -6,12 +6,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import tight_boxes
 from repmedsam_infer.case import Case, make_case, read_case
 from repmedsam_infer.drawing import volume_sheet as sheet
 from repmedsam_infer.drawing.collage import GAP, MARGIN, TILE, collage
+from repmedsam_infer.drawing.extras import Extras
 from repmedsam_infer.drawing.label_colours import label_color, label_colours
 from repmedsam_infer.drawing.marks import draw_plane, round_length, text_size
 from repmedsam_infer.drawing.overlay import draw_overlay, picture_side, write_overlay
@@ -185,3 +188,63 @@ def test_an_overlay_that_cannot_be_written_says_where(tmp_path: Path) -> None:
     drawn = cv2.imread(str(tmp_path / "a.png"))
     assert drawn is not None
     assert drawn.shape == (768, 768, 3)
+
+
+def test_ground_truth_is_a_white_dashed_outline_where_it_is_and_not_where_the_mask_is() -> None:
+    image, segs, truth = np.full((60, 80), 90, np.uint8), np.zeros((60, 80), np.uint8), np.zeros((60, 80), np.uint8)
+    segs[10:25, 10:30], truth[30:50, 40:70] = 1, 1
+    case = make_case("2D.npz", image, np.zeros((0, 4)), is_volume=False)
+    drawing = draw_overlay(case, segs, 320, Extras(truth))
+    assert (draw_overlay(case, segs, 320) != drawing).any()
+    white = np.asarray((drawing > 200).all(-1))
+    y, x = np.nonzero(white)
+    assert abs(x.min() / 4 - 40) < 1.5
+    assert abs((x.max() + 1) / 4 - 70) < 1.5
+    assert abs(y.min() / 4 - 30) < 1.5
+    assert abs((y.max() + 1) / 4 - 50) < 1.5
+    along = white[118:123, 165:275].any(0)  # the upper edge
+    assert 0.3 < along.mean() < 0.8
+    assert np.count_nonzero(np.diff(along.astype(int)) == 1) > 5
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_ground_truth_lies_as_its_labels_in_every_plane(axis: int) -> None:
+    case = volume((20, 24, 28), [[1, 2, 1, 20, 20, 17]])
+    truth = np.zeros(case.shape, np.uint8)
+    truth[3:9, 4:11, 15:24] = 1
+    nothing = case.empty_segmentation()
+    index = (5, 7, 20)[axis]
+    plane = sheet.Plane(axis, index, (slice(0, 20), slice(0, 24), slice(0, 28)))
+    tile = sheet.draw_tile(case, nothing, plane, (560, 560), Extras(truth))
+    bare = sheet.draw_tile(case, nothing, plane, (560, 560))
+    assert tile is not None
+    assert bare is not None
+    y, x = np.nonzero((tile.pixels != bare.pixels).any(-1))
+    expected = cut(case, truth, plane)[1]
+    rows, columns = np.nonzero(expected)
+    scale = tile.size[0] / expected.shape[1]
+    found = np.array([y.min(), x.min(), y.max() + 1, x.max() + 1]) / scale
+    assert np.abs(found - [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]).max() < 0.5
+
+
+def test_letters_stand_at_the_edges_that_they_name() -> None:
+    """Reformats are upside down: the head is at the top."""
+    case = volume((200, 240, 280), [[1, 2, 1, 20, 20, 17]])
+    ends = (("I", "S"), ("A", "P"), ("R", "L"))
+    whole = slice(0, 200), slice(0, 240), slice(0, 280)
+    expected = {0: ("A", "P", "R", "L"), 1: ("S", "I", "R", "L"), 2: ("S", "I", "A", "P")}
+    for axis, (top, bottom, left, right) in expected.items():
+        placed = dict(sheet.letters_of(sheet.Plane(axis, 9, whole), (300, 200), Extras(None, ends)))
+        assert placed[top][1] < 20
+        assert placed[bottom][3] > 180
+        assert placed[left][0] < 20
+        assert placed[right][2] > 280
+    segs = case.empty_segmentation()
+    assert (draw_overlay(case, segs, 900, Extras(None, ends)) != draw_overlay(case, segs, 900)).any()
+
+
+@given(spacing=st.tuples(*[st.floats(5e-324, 1e308)] * 3))
+def test_any_spacing_that_a_file_can_state_has_a_sheet(spacing: tuple[float, float, float]) -> None:
+    case = volume((4, 6, 8), [[1, 1, 1, 6, 4, 2]], spacing)
+    drawing = draw_overlay(case, case.empty_segmentation(), 400)
+    assert max(drawing.shape) <= 400

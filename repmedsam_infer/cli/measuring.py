@@ -23,8 +23,9 @@ def evaluate(
 ) -> None:
     """DSC and NSD (tolerance 2 mm) per modality and overall, as a Markdown table.
 
-    A missing segmentation scores 0. With --challenge, the NSD of a picture is that of a one-slice volume, and it is 0
-    for every case of a mean DSC up to 0.2.
+    A missing segmentation scores 0. Ground truth that is missing or cannot be used is left out, and named; exit code 1
+    in either case. With --challenge, the NSD of a picture is that of a one-slice volume, and it is 0 for every case of
+    a mean DSC up to 0.2.
 
     Example: repmedsam evaluate -s segs -g cases --baselines -o scores.csv
     """
@@ -41,22 +42,28 @@ def evaluate(
 
 @app.command()
 def report(
-    segs: Annotated[Path, typer.Option("--segs", "-s", help="Folder that predict wrote to.")],
-    cases: Annotated[Path, typer.Option("--cases", "--inputs", "-i", help="Folder of the cases that it read.")],
+    segs: Annotated[Path, typer.Option("--segs", "-s", help="Folder that predict or segment wrote to.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="HTML", help="The page.")],
+    cases: Annotated[
+        Path | None,
+        typer.Option("--cases", "--inputs", "-i", help="Folder of the images that it read, if they lie elsewhere now."),
+    ] = None,
     gts: Annotated[
-        Path | None, typer.Option("--gts", "-g", help="Folder of ground truth, if the cases do not hold it (gts).")
+        Path | None,
+        typer.Option("--gts", "-g", help="Folder of ground truth of the same names, if the cases do not hold it."),
     ] = None,
 ) -> None:
-    """One page of a run to read and pass on: pictures, sizes and diameters of objects, times, warnings, scores.
+    """One page of a run to read and pass on: pictures, slices, sizes of objects, times, warnings, scores.
 
     It is one HTML file that needs no network and opens in any browser; pictures shrink where there are many cases, to
-    24 MiB together. Exit code 1: a case's files could not be read, as the page says, too.
+    24 MiB together, and slices of volumes are left out then, as the page says. Images are read from where report.json
+    says that they are; with -i from that folder, and from nowhere else. Exit code 1: a case's files could not be read,
+    as the page says, too.
 
     Example: repmedsam report -s segs -i cases -o report.html
     """
     from repmedsam_infer.report_page.make import make_report
-    from repmedsam_infer.report_page.results import Folders
+    from repmedsam_infer.report_page.opened import Folders
 
     problems = make_report(Folders(segs, cases, gts), output)
     for problem in problems:

@@ -27,10 +27,23 @@ from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.formats.scan_case import CaseLayout, layout_of
 from repmedsam_infer.io.npz import open_npz, write_npz
 
-# The challenge's words for DICOM's modalities.
-MODALITIES = {"PT": "PET", "CR": "XRay", "DX": "XRay", "MG": "Mammography", "ES": "Endoscopy", "OP": "Fundus"}
-MODALITIES |= {"OPT": "OCT", "XC": "Dermoscopy", "SM": "Microscopy", "GM": "Microscopy"}
+# The challenge's words, each with others for the same: DICOM's modalities (PS3.3, C.7.3.1.1.1), and what people say.
+WORDS: dict[str, tuple[str, ...]] = {
+    "CT": (),
+    "Dermoscopy": ("DMS", "XC"),
+    "Endoscopy": ("ES",),
+    "Fundus": ("OP",),
+    "MR": ("MRI",),
+    "Mammography": ("MG",),
+    "Microscopy": ("SM", "GM", "CFM"),
+    "OCT": ("OPT", "OPTENF", "IVOCT"),
+    "PET": ("PT",),
+    "US": ("ULTRASOUND", "IVUS", "BDUS"),
+    "XRay": ("CR", "DX", "DR", "RF", "XA", "RG", "IO", "PX"),
+}
+MODALITIES = {other.upper(): word for word, others in WORDS.items() for other in (word, *others)}
 UNKNOWN = "unknown"
+MOST_CHARACTERS = 32  # of a word that is none of these
 
 
 @dataclass(frozen=True)
@@ -105,8 +118,16 @@ def make_case_file(path: Path, folder: Path, boxes: BoxSource, reading: Reading,
 
 def case_name(path: Path, scan: Scan, layout: CaseLayout) -> str:
     """As the challenge names cases: 3DBox_CT_liver.npz."""
-    modality = re.sub(r"\W", "", MODALITIES.get(scan.modality, scan.modality)) or UNKNOWN
-    return f"{'3D' if layout.is_volume else '2D'}Box_{modality}_{name_of(path)}.npz"
+    return f"{'3D' if layout.is_volume else '2D'}Box_{modality_word(scan.modality)}_{name_of(path)}.npz"
+
+
+def modality_word(modality: str) -> str:
+    """Return the challenge's word for a modality; another one as it is, but for letters, digits and hyphens alone.
+
+    Underscores part the words of a case's name.
+    """
+    word = re.sub(r"[^\w-]|_", "", modality)
+    return MODALITIES.get(word.replace("-", "").upper(), word[:MOST_CHARACTERS]) or UNKNOWN
 
 
 def labels_of_boxes(path: Path, scan: Scan) -> NDArray[Any]:

@@ -1,6 +1,5 @@
 """What `repmedsam evaluate` does: scores of a folder, as tables for people and rows for programs."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,11 +7,13 @@ import typer
 
 from repmedsam_infer.batch.progress import complain
 from repmedsam_infer.batch.report import REPORT, read_run
-from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_OK, UsageError
+from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_OK, UsageError, printable
 from repmedsam_infer.evaluation.evaluate import CaseScore, evaluate, table, write_csv
 from repmedsam_infer.evaluation.markdown import markdown
 from repmedsam_infer.evaluation.object_sizes import size_table
 from repmedsam_infer.evaluation.reliability import Estimate, bins_table, reliability_table
+
+MOST_NAMES = 10  # of cases that are left out, in the sentence below the table
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,12 @@ def evaluate_folder(segs: Path, gts: Path, output: Path | None, wanted: Tables) 
     for case in evaluate(segs, gts, challenge=wanted.challenge, baselines=wanted.baselines):
         cases.append(case)
         if case.error:
-            complain(f"warning: {case.error}; {'it is not scored' if math.isnan(case.score.dsc) else 'it scores 0'}")
+            complain(f"warning: {case.error}; {'it is not scored' if case.left_out else 'it scores 0'}")
     typer.echo(markdown(table(cases)))
-    if wanted.sizes:
-        typer.echo("\n" + markdown(size_table(one for case in cases for one in case.objects)))
+    if left_out := [case.case for case in cases if case.left_out]:
+        typer.echo("\n" + left_out_text(left_out, len(cases)))
+    if wanted.sizes and (by_size := size_table(one for case in cases for one in case.objects)):
+        typer.echo("\n" + markdown(by_size))
     if wanted.confidence:
         estimates = find_estimates(segs, cases)
         typer.echo("\n" + markdown(reliability_table(estimates)) + "\n\n" + markdown(bins_table(estimates)))
@@ -49,6 +52,14 @@ def evaluate_folder(segs: Path, gts: Path, output: Path | None, wanted: Tables) 
         except OSError as error:
             raise UsageError(f"{output} could not be written ({error.strerror})") from error
     return EXIT_CASE_FAILED if any(case.error for case in cases) else EXIT_OK
+
+
+def left_out_text(names: list[str], total: int) -> str:
+    """For example: 2 of 30 cases are left out, without ground truth that can be used: a.npz, b.npz."""
+    shown = ", ".join(printable(name) for name in names[:MOST_NAMES])
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    are = "is" if len(names) == 1 else "are"
+    return f"{len(names)} of {total} cases {are} left out, without ground truth that can be used: {shown}{more}."
 
 
 def find_estimates(segs: Path, cases: list[CaseScore]) -> list[Estimate]:

@@ -17,6 +17,7 @@ from repmedsam_infer.drawing.label_colours import Color, label_color
 U8 = NDArray[np.uint8]
 Place = tuple[int, int, int, int]  # left, top, right, bottom; ends exclusive
 Size = tuple[int, int]  # width, height
+Line = tuple[list[NDArray[np.int32]], bool, Color]  # points of its parts, whether they are closed, the colour
 
 WHITE: Color = (255, 255, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -25,6 +26,7 @@ PALE = 0.5  # of white in a number's colour: it has to be read on any image
 MOST_FINE = 8  # subpixels of a mask's edge, along each axis
 SHIFT = 4  # fractional bits of a coordinate that OpenCV draws at
 CROWD = 30  # from so many objects on, numbers that are larger than their object are left out
+SMALLEST_MM = 1e-9  # of a pixel; spacing below it, or above its inverse, is of no image, and has no scale bar
 LEAST_FOR_SCALE = 100  # pixels of height below which a plane has no scale bar
 STEPS = (1, 2, 5)  # a scale bar is one of these, times a power of ten
 
@@ -60,10 +62,12 @@ def draw_plane(
     labels: NDArray[np.int64],
     size: Size,
     keep_free: Sequence[Place] = (),
+    below: Sequence[Line] = (),
 ) -> Canvas:
     """Draw an (H, W[, 3]) image of `size`, outlines of its (H, W) labels, and the (K, 4) inclusive boxes of `labels`.
 
     Numbers go where they hide no other number and nothing in `keep_free`; one that finds no such place is left out.
+    `below` are lines under all others, on the canvas.
     """
     scale = size[0] / segs.shape[1], size[1] / segs.shape[0]
     interpolation = cv2.INTER_AREA if min(scale) < 1 else cv2.INTER_CUBIC
@@ -73,7 +77,7 @@ def draw_plane(
 
     extents = find_extents(segs)
     present = [i for i in range(len(extents.counts)) if extents.counts[i]]
-    lines: list[tuple[list[NDArray[np.int32]], bool, Color]] = []
+    lines = list(below)
     spots: dict[int, tuple[float, float]] = {}
     for i in present:
         rows, columns = extents.crop(i)
@@ -119,7 +123,7 @@ def to_canvas(points: NDArray[np.float64], scale: tuple[float, float]) -> NDArra
     return np.asarray(np.rint((points * np.array(scale) - 0.5) * 2**SHIFT), np.int32)
 
 
-def draw_lines(canvas: Canvas, lines: list[tuple[list[NDArray[np.int32]], bool, Color]], thickness: int) -> None:
+def draw_lines(canvas: Canvas, lines: list[Line], thickness: int) -> None:
     """Draw polylines (points, whether closed, colour) over one halo; open ones a pixel wide."""
     halo = canvas.pixels.copy()
     for points, closed, _ in lines:
@@ -202,6 +206,8 @@ def draw_text(
 
 def draw_scale(canvas: Canvas, mm: float | None) -> None:
     """Draw a scale bar, lower left: mm are those of one image pixel across, None where they are not known."""
+    if mm is not None and not SMALLEST_MM < mm < 1 / SMALLEST_MM:
+        return
     unit, step = ("px", 1.0) if mm is None else ("mm", mm)
     length = round_length(canvas.size[0] / 4 / canvas.scale[0] * step)
     width = round(length / step * canvas.scale[0])

@@ -7,7 +7,10 @@ from pathlib import Path
 import cv2
 
 from repmedsam_infer.case import Case, Segmentation
+from repmedsam_infer.drawing.anatomy import draw_letters, places_of_letters
+from repmedsam_infer.drawing.extras import NOTHING, Extras
 from repmedsam_infer.drawing.marks import CROWD, U8, Size, draw_plane
+from repmedsam_infer.drawing.truth import truth_lines
 from repmedsam_infer.drawing.volume_sheet import draw_volume_sheet
 from repmedsam_infer.io.atomic import write_result
 
@@ -36,14 +39,23 @@ def picture_side(case: Case) -> int:
     return min(max(*case.shape, least), LARGEST_SIDE)
 
 
-def draw_overlay(case: Case, segs: Segmentation, longest: int) -> U8:
+def draw_overlay(case: Case, segs: Segmentation, longest: int, extras: Extras = NOTHING) -> U8:
     """(h, w, 3) RGB whose sides are at most `longest`."""
-    return draw_volume_sheet(case, segs, longest) if case.is_volume else draw_picture(case, segs, longest)
+    if case.is_volume:
+        return draw_volume_sheet(case, segs, longest, extras)
+    return draw_picture(case, segs, longest, extras)
 
 
-def draw_picture(case: Case, segs: Segmentation, longest: int) -> U8:
+def draw_picture(case: Case, segs: Segmentation, longest: int, extras: Extras = NOTHING) -> U8:
     """(h, w, 3) RGB; its longer side is `longest`."""
-    return draw_plane(case.imgs, segs, case.boxes.corners, case.boxes.labels, fit(case.shape, longest)).pixels
+    size = fit(case.shape, longest)
+    letters = places_of_letters(size, extras.ends[1], extras.ends[0]) if extras.ends else []
+    scale = size[0] / case.shape[1], size[1] / case.shape[0]
+    below = [] if extras.truth is None else truth_lines(extras.truth, scale)
+    keep_free = [place for _, place in letters]
+    canvas = draw_plane(case.imgs, segs, case.boxes.corners, case.boxes.labels, size, keep_free, below)
+    draw_letters(canvas, letters)
+    return canvas.pixels
 
 
 def fit(shape: tuple[int, ...], longest: int) -> Size:

@@ -7,12 +7,16 @@ last. All planes are cropped to where the objects are, and what is around them.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.case import Case, Segmentation
-from repmedsam_infer.drawing.marks import U8, Canvas, Size, draw_plane, draw_scale, draw_text, text_size
+from repmedsam_infer.drawing.anatomy import draw_letters, places_of_letters
+from repmedsam_infer.drawing.extras import NOTHING, Extras
+from repmedsam_infer.drawing.marks import U8, Canvas, Place, Size, draw_plane, draw_scale, draw_text, text_size
+from repmedsam_infer.drawing.truth import truth_lines
 
 SLICES, REFORMATS = 8, 2  # on a whole sheet, reformats along each of y and x
 COLUMNS = 4
@@ -24,6 +28,7 @@ AROUND = 0.35  # of the objects' extent, that is shown on either side of them
 LEAST_AROUND = 0.08  # of the volume's side
 FEW = 0.05  # of the most that any plane shows: planes with less are not chosen to fill the sheet
 MOST_LABELS = 256  # that are kept apart where planes are chosen
+MOST_UNEVEN = 1000  # times: how much longer than another one a side of a voxel is drawn
 AXES = "zyx"
 
 
@@ -36,16 +41,16 @@ class Plane:
     region: tuple[slice, slice, slice]
 
 
-def draw_volume_sheet(case: Case, segs: Segmentation, longest: int) -> U8:
+def draw_volume_sheet(case: Case, segs: Segmentation, longest: int, extras: Extras = NOTHING) -> U8:
     """(h, w, 3) RGB, at most `longest` wide: a grid of planes; where that is little, one slice and two reformats."""
     return (
-        draw_three(case, segs, (longest, longest * 3 // 4))
+        draw_three(case, segs, (longest, longest * 3 // 4), extras)
         if longest <= SMALL_SHEET
-        else draw_grid(case, segs, longest)
+        else draw_grid(case, segs, longest, extras)
     )
 
 
-def draw_grid(case: Case, segs: Segmentation, longest: int) -> U8:
+def draw_grid(case: Case, segs: Segmentation, longest: int, extras: Extras) -> U8:
     """Slices in rows, then the reformats in a row, all tiles of one width."""
     profiles = find_profiles(case, segs)
     side = (longest - (COLUMNS - 1) * GAP) // COLUMNS
@@ -53,12 +58,12 @@ def draw_grid(case: Case, segs: Segmentation, longest: int) -> U8:
     slices = [Plane(0, i, region) for i in choose_planes(profiles[0], SLICES)]
     across = [Plane(axis, i, region) for axis in (1, 2) for i in choose_planes(profiles[axis], REFORMATS)]
     rows = [slices[i : i + COLUMNS] for i in range(0, len(slices), COLUMNS)] + [across]
-    tiles = [[draw_tile(case, segs, plane, (side, side)) for plane in row] for row in rows]
+    tiles = [[draw_tile(case, segs, plane, (side, side), extras) for plane in row] for row in rows]
     bands = [band([tile for tile in row if tile is not None], side) for row in tiles if any(row)]
     return np.vstack([part for strip in bands for part in (strip, gap(strip))][:-1])
 
 
-def draw_three(case: Case, segs: Segmentation, size: Size) -> U8:
+def draw_three(case: Case, segs: Segmentation, size: Size, extras: Extras = NOTHING) -> U8:
     """Return a slice, and right of it a reformat along y over one along x, in exactly `size`."""
     profiles = find_profiles(case, segs)
     region = find_region(case, profiles)
@@ -72,7 +77,7 @@ def draw_three(case: Case, segs: Segmentation, size: Size) -> U8:
         (right, lower, size[0] - right, size[1] - lower),
     )
     for plane, (x, y, width, height) in zip(planes, cells, strict=True):
-        tile = draw_tile(case, segs, plane, (width, height))
+        tile = draw_tile(case, segs, plane, (width, height), extras)
         if tile is not None:
             w, h = tile.size
             top, start = y + (height - h) // 2, x + (width - w) // 2
@@ -80,11 +85,12 @@ def draw_three(case: Case, segs: Segmentation, size: Size) -> U8:
     return sheet
 
 
-def draw_tile(case: Case, segs: Segmentation, plane: Plane, room: Size) -> Canvas | None:
+def draw_tile(case: Case, segs: Segmentation, plane: Plane, room: Size, extras: Extras = NOTHING) -> Canvas | None:
     """Return the plane as large as fits into `room`, its aspect being the body's; None where it is too thin to see."""
     down, across = (axis for axis in range(3) if axis != plane.axis)
-    mm = np.ones(3) if case.spacing is None else case.spacing
-    image, labels, boxes, here = cut(case, segs, widened(plane, case.shape, mm, room))
+    mm = proportions(case)
+    plane = widened(plane, case.shape, mm, room)
+    image, labels, boxes, here = cut(case, segs, plane)
     width, height = labels.shape[1] * mm[across], labels.shape[0] * mm[down]
     scale = min(room[0] / width, room[1] / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -93,10 +99,34 @@ def draw_tile(case: Case, segs: Segmentation, plane: Plane, room: Size) -> Canva
     name = f"{AXES[plane.axis]} {plane.index}"
     width_of_name, line = text_size(name)
     captions = (4, 4, 4 + width_of_name, 4 + line), (4, size[1] - 2 * line, 4 + 2 * width_of_name, size[1])
-    canvas = draw_plane(image, labels, boxes, here, size, captions)
+    letters = letters_of(plane, size, extras)
+    below = []
+    if extras.truth is not None:
+        below = truth_lines(turned(extras.truth, plane), (size[0] / labels.shape[1], size[1] / labels.shape[0]))
+    canvas = draw_plane(image, labels, boxes, here, size, [*captions, *(place for _, place in letters)], below)
     draw_text(canvas, name, (4, 4))
+    draw_letters(canvas, letters)
     draw_scale(canvas, None if case.spacing is None else float(case.spacing[across]))
     return canvas
+
+
+def letters_of(plane: Plane, size: Size, extras: Extras) -> list[tuple[str, Place]]:
+    """Letters at the edges of a plane that is drawn in this size, and where."""
+    if extras.ends is None:
+        return []
+    down, across = (extras.ends[axis] for axis in range(3) if axis != plane.axis)
+    return places_of_letters(size, across, down[::-1] if plane.axis else down)
+
+
+def proportions(case: Case) -> NDArray[np.float64]:
+    """(3,) how long a voxel is along z, y and x, against the middle one of these; at most MOST_UNEVEN times.
+
+    Files may state any spacing, such that no picture could show.
+    """
+    if case.spacing is None:
+        return np.ones(3)
+    middle = float(np.median(case.spacing))
+    return np.array([min(max(side / middle, 1 / MOST_UNEVEN), MOST_UNEVEN) for side in case.spacing.tolist()])
 
 
 def widened(plane: Plane, shape: tuple[int, ...], mm: NDArray[np.float64], room: Size) -> Plane:
@@ -119,8 +149,7 @@ def cut(
     case: Case, segs: Segmentation, plane: Plane
 ) -> tuple[U8, Segmentation, NDArray[np.float64], NDArray[np.int64]]:
     """Image, labels, and the (K, 4) boxes of the (K,) labels in a plane; reformats upside down."""
-    at: tuple[slice | int, ...] = (*plane.region[: plane.axis], plane.index, *plane.region[plane.axis + 1 :])
-    image, labels = case.imgs[at], segs[at]
+    image, labels = turned(case.imgs, plane), turned(segs, plane)
     corners = case.boxes.corners
     normal = 2 - plane.axis  # boxes are x first
     crossed = (corners[:, normal] <= plane.index) & (plane.index <= corners[:, normal + 3])
@@ -128,9 +157,14 @@ def cut(
     origin = np.tile([plane.region[2 - across].start, plane.region[2 - down].start], 2)
     boxes = corners[crossed][:, [across, down, across + 3, down + 3]] - origin
     if plane.axis:
-        image, labels = np.ascontiguousarray(image[::-1]), labels[::-1]
         boxes[:, [1, 3]] = labels.shape[0] - 1 - boxes[:, [3, 1]]
     return image, labels, boxes, case.boxes.labels[crossed]
+
+
+def turned(voxels: NDArray[Any], plane: Plane) -> NDArray[Any]:
+    """(H, W[, 3]) of what has the volume's shape, in a plane; reformats upside down."""
+    at: tuple[slice | int, ...] = (*plane.region[: plane.axis], plane.index, *plane.region[plane.axis + 1 :])
+    return np.ascontiguousarray(voxels[at][::-1] if plane.axis else voxels[at])
 
 
 def find_profiles(case: Case, segs: Segmentation) -> list[NDArray[np.int64]]:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.boxes import find_extents, tight_boxes
+from repmedsam_infer.boxes import MAX_BOXES, find_extents, tight_boxes
 from repmedsam_infer.case import check_spacing, find_cases, is_volume_name, modality_of
-from repmedsam_infer.errors import CaseReadError, UsageError
+from repmedsam_infer.errors import CaseReadError, UsageError, printable
 from repmedsam_infer.evaluation.baselines import Baseline, fill_boxes
 from repmedsam_infer.evaluation.metrics import nsd_of_flat_volume
 from repmedsam_infer.evaluation.object_scores import ObjectScore, score_objects
@@ -35,7 +35,10 @@ class Score:
 
 @dataclass(frozen=True)
 class CaseScore:
-    """One case: how its segmentation and each object in it scored, how the baselines did, what was wrong with it."""
+    """One case: how its segmentation and each object in it scored, how the baselines did, what was wrong with it.
+
+    Where the ground truth is what is wrong there is no score: all are NaN, and there are no objects.
+    """
 
     case: str
     modality: str
@@ -45,10 +48,15 @@ class CaseScore:
     error: str | None = None
     objects: tuple[SizedScore, ...] = ()
 
+    @property
+    def left_out(self) -> bool:
+        """Whether nothing could be scored, for want of ground truth that can be used."""
+        return self.error is not None and math.isnan(self.score.dsc)
+
 
 def evaluate(segs: Path, gts: Path, *, challenge: bool, baselines: bool) -> Iterator[CaseScore]:
-    """Score every ground truth of `gts` against the segmentation of the same name in `segs`; a missing or unreadable
-    segmentation scores 0, an unreadable ground truth is not scored; both have an error.
+    """Score every ground truth of `gts` against the segmentation of the same name in `segs`. All that have an error: a
+    missing or unreadable segmentation scores 0; a missing or unusable ground truth is left out.
 
     Raises:
         UsageError: a folder is missing or holds no ground truth.
@@ -56,24 +64,26 @@ def evaluate(segs: Path, gts: Path, *, challenge: bool, baselines: bool) -> Iter
     """
     if not segs.is_dir():
         raise UsageError(f"the folder {segs} does not exist")
-    for path in find_cases(gts):
+    paths = find_cases(gts)
+    for path in paths:
         yield evaluate_case(path, segs / path.name, challenge=challenge, baselines=baselines)
+    known = {path.name for path in paths}
+    for name in sorted(path.name for path in segs.glob("*.npz") if not path.name.startswith(".")):
+        if name not in known:
+            yield without_score(
+                name, f"{printable(name)}: there is no ground truth of this name in {gts}", baselines=baselines
+            )
 
 
 def evaluate_case(gt_path: Path, seg_path: Path, *, challenge: bool, baselines: bool) -> CaseScore:
+    """Never raise for what is in the files: one that cannot be scored leaves no other unscored."""
     try:
         gt, spacing = read_ground_truth(gt_path)
-    except CaseReadError as problem:  # nothing to score, and no reason to leave the others unscored
-        nothing: dict[str, Score] = {kind: Score(math.nan, math.nan) for kind in BASELINES if baselines}
-        return CaseScore(gt_path.name, modality_of(gt_path.name), 0, Score(math.nan, math.nan), nothing, str(problem))
-    error = None
-    try:
-        with open_npz(seg_path) as npz:
-            seg = npz.read("segs")
-        if seg.shape != gt.shape or seg.dtype.kind not in "iu":
-            raise CaseReadError(f"{seg_path.name}: segs is {seg.dtype} {seg.shape}; integers {gt.shape} are needed")
+        seg, error = read_segmentation(seg_path, gt_path, gt)
     except CaseReadError as problem:
-        seg, error = np.zeros_like(gt), str(problem)
+        return without_score(gt_path.name, str(problem), baselines=baselines)
+    except MemoryError:
+        return without_score(gt_path.name, f"{printable(gt_path.name)}: does not fit into memory", baselines=baselines)
     by_baseline: dict[str, Score] = {}
     if baselines:
         boxes = tight_boxes(gt)
@@ -88,6 +98,40 @@ def evaluate_case(gt_path: Path, seg_path: Path, *, challenge: bool, baselines: 
     return CaseScore(gt_path.name, modality_of(gt_path.name), labels, score, by_baseline, error, objects)
 
 
+def without_score(name: str, error: str, *, baselines: bool) -> CaseScore:
+    nothing = Score(math.nan, math.nan)
+    return CaseScore(name, modality_of(name), 0, nothing, dict.fromkeys(BASELINES if baselines else (), nothing), error)
+
+
+def read_segmentation(path: Path, gt_path: Path, gt: NDArray[Any]) -> tuple[NDArray[Any], str | None]:
+    """Return labels of the ground truth's shape, and what was wrong: then they are all 0.
+
+    Raises:
+        CaseReadError: it is the ground truth that is of another shape than the image beside it.
+
+    """
+    try:
+        with open_npz(path) as npz:
+            seg = npz.read("segs")
+    except CaseReadError as problem:
+        return np.zeros_like(gt), str(problem)
+    error = None
+    if seg.shape != gt.shape or seg.dtype.kind not in "iu":
+        check_shape(gt_path, gt)
+        error = f"{path.name}: segs is {seg.dtype} {seg.shape}; integers {gt.shape} are needed"
+    elif seg.min() < 0 or seg.max() > MAX_BOXES:
+        error = f"{path.name}: segs has labels from {seg.min()} to {seg.max()}; 0 to {MAX_BOXES}"
+    return (np.zeros_like(gt) if error else seg), error
+
+
+def check_shape(path: Path, gt: NDArray[Any]) -> None:
+    """Raise CaseReadError where the ground truth's file holds an image, too, of another shape."""
+    with open_npz(path) as npz:
+        shape = npz.read("imgs").shape[: gt.ndim] if "imgs" in npz else gt.shape
+    if shape != gt.shape:
+        raise CaseReadError(f"{path.name}: gts has shape {gt.shape}, and the image beside it {shape}")
+
+
 def read_ground_truth(path: Path) -> tuple[NDArray[Any], tuple[float, ...]]:
     """Labels (H, W) or (D, H, W), and mm along each axis: 1 for pictures and where a volume does not say."""
     is_volume = is_volume_name(path.name)
@@ -96,8 +140,10 @@ def read_ground_truth(path: Path) -> tuple[NDArray[Any], tuple[float, ...]]:
         raw_spacing = npz.read("spacing") if is_volume and "spacing" in npz else np.ones(3)
     if gt.dtype.kind not in "iu" or gt.ndim != (3 if is_volume else 2):
         raise CaseReadError(f"{path.name}: gts is {gt.dtype} {gt.shape}; a label map of the image's shape is needed")
-    if gt.size == 0 or gt.min() < 0:
-        raise CaseReadError(f"{path.name}: gts is empty or has negative labels")
+    if gt.size == 0:
+        raise CaseReadError(f"{path.name}: gts is empty")
+    if gt.min() < 0 or gt.max() > MAX_BOXES:
+        raise CaseReadError(f"{path.name}: gts has labels from {gt.min()} to {gt.max()}; 0 to {MAX_BOXES} are possible")
     spacing = check_spacing(raw_spacing) if is_volume else np.ones(2)
     if spacing is None:
         raise CaseReadError(f"{path.name}: spacing {raw_spacing.tolist()} is not three positive numbers")
@@ -138,7 +184,11 @@ def mean_score(scores: list[Score]) -> Score:
 
 
 def table(cases: list[CaseScore]) -> list[dict[str, str]]:
-    """Return a row a modality, then `mean` over modalities, then `all cases`; with columns of baselines if scored."""
+    """Return a row a modality, then `mean` over modalities, then `all cases`; with columns of baselines if scored.
+
+    Cases that were left out are in none.
+    """
+    cases = [case for case in cases if not case.left_out]
     modalities = sorted({case.modality for case in cases})
     methods = ["score", *cases[0].baselines] if cases else ["score"]
 
@@ -153,7 +203,11 @@ def table(cases: list[CaseScore]) -> list[dict[str, str]]:
     }
 
     def row(name: str, group: list[CaseScore], scores: dict[str, Score]) -> dict[str, str]:
-        cells = {"modality": name, "cases": str(len(group)), "objects": str(sum(case.labels for case in group))}
+        cells = {
+            "modality": printable(name).replace("|", "/"),
+            "cases": str(len(group)),
+            "objects": str(sum(case.labels for case in group)),
+        }
         for method, score in scores.items():
             prefix = "" if method == "score" else f"{method} "
             cells[f"{prefix}DSC"], cells[f"{prefix}NSD"] = f"{score.dsc:.4f}", f"{score.nsd:.4f}"
@@ -179,4 +233,4 @@ def write_csv(path: Path, cases: list[CaseScore]) -> None:
         scores = [case.score, *case.baselines.values()]
         cells = [f"{value:.6f}" for score in scores for value in (score.dsc, score.nsd)]
         writer.writerow([case.case, case.modality, case.labels, *cells, case.error or ""])
-    write_atomic(path, buffer.getvalue().encode())
+    write_atomic(path, buffer.getvalue().encode("utf-8", "backslashreplace"))

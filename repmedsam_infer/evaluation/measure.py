@@ -3,8 +3,10 @@
 A diameter is the longest distance between two points on the object's surface, where surface points lie in the middle of
 the sides that its pixels or voxels turn outwards: a row of n pixels is n pixels long, a single one 1. Volumes have two:
 the longest within the whole object, and the longest within any one slice as acquired. In mm where spacing is known.
+Spacing of any size is taken, as files may state any: what no float can hold is infinite or 0.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,7 +27,7 @@ class Measure:
 
     label: its label.
     count: pixels or voxels.
-    size: mm2 or mm3; None where spacing is not known.
+    size: mm2 or mm3, may be infinite; None where spacing is not known.
     diameter: the longest, in mm, or in pixels where spacing is not known. In a volume of unknown spacing voxels are
         taken for cubes.
     slice_diameter: the longest within one slice, likewise; of a picture the same as `diameter`.
@@ -49,7 +51,7 @@ def measure_labels(segs: NDArray[np.integer], spacing: Sequence[float] | None) -
     spacing: mm along each axis of the map, or None.
     """
     extents = find_extents(segs)
-    mm = np.ones(segs.ndim) if spacing is None else np.asarray(spacing, np.float64)
+    mm, unit = in_unit(np.ones(segs.ndim) if spacing is None else np.asarray(spacing, np.float64))
     for i in np.flatnonzero(extents.counts).tolist():
         crop = extents.crop(i)
         count = int(extents.counts[i])
@@ -62,8 +64,15 @@ def measure_labels(segs: NDArray[np.integer], spacing: Sequence[float] | None) -
         if segs.ndim == 3:
             stacked = np.concatenate([np.insert(points, 0, z, axis=1) for z, points in outlines])
             diameter = longest_distance(corner_points(stacked), mm)
-        size = None if spacing is None else count * float(mm.prod())
-        yield Measure(i + 1, count, size, diameter, slice_diameter, first + z, first, first + len(planes) - 1)
+        size = None if spacing is None else count * math.prod(float(side) for side in spacing)
+        last = first + len(planes) - 1
+        yield Measure(i + 1, count, size, diameter * unit, slice_diameter * unit, first + z, first, last)
+
+
+def in_unit(mm: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Return spacing below 2 and its unit in mm, a power of two: squares of it stay within floats."""
+    exponent = math.frexp(float(mm.max()))[1] - 1
+    return np.ldexp(mm, -exponent), math.ldexp(1.0, exponent)
 
 
 def hull_points(mask: Mask) -> Points:
@@ -99,7 +108,10 @@ def corner_points(points: Points) -> Points:
 
 
 def longest_distance(points: Points, mm: NDArray[np.float64]) -> float:
-    """Return the longest distance between surfaces of the pixels or voxels at (P, A) `points`, `mm` along each axis."""
+    """Return the longest distance between surfaces of the pixels or voxels at (P, A) `points`, `mm` along each axis.
+
+    mm: in a unit of which it is less than 2.
+    """
     steps = np.diag(mm) / 2
     sides = (points[:, None] * mm + np.concatenate([steps, -steps])[None]).reshape(-1, len(mm))
     one = farthest(sides, sides.mean(axis=0))

@@ -17,6 +17,7 @@ Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Point = tuple[float, ...]  # in a cube of side 1, whose corners are the centres of neighbouring voxels
 TOLERANCE_MM = 2.0
+EXTREME = 1e6  # times the tolerance: spacing above it, or below its inverse, is taken for that
 
 
 def dsc(gt: Mask, seg: Mask) -> float:
@@ -38,6 +39,7 @@ def nsd(gt: Mask, seg: Mask, spacing: tuple[float, ...], tolerance: float = TOLE
     """
     if not gt.any() or not seg.any():
         return float("nan") if not gt.any() and not seg.any() else 0.0
+    spacing = tuple(min(max(side, tolerance / EXTREME), tolerance * EXTREME) for side in spacing)
     crop = bounding_crop(gt | seg)
     code_gt, code_seg = neighbour_codes(gt[crop]), neighbour_codes(seg[crop])
     surface = element_sizes(spacing)

@@ -92,9 +92,10 @@ def strip(group: list[tuple[int, Result]]) -> Strip:
 
 
 def seconds_text(seconds: float) -> str:
-    """Three digits, in ms, s or min."""
+    """For example: 12.3 ms, 4.56 s, 3 min 20 s, 5 h 2 min."""
     if seconds < 1:
         return f"{seconds * 1000:.3g} ms" if seconds >= 0.001 else f"{seconds * 1000:.1f} ms"
     if seconds < 120:
         return f"{seconds:.3g} s"
-    return f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"

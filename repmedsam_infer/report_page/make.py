@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 
-from repmedsam_infer.batch.report import read_run
+from repmedsam_infer.batch.report import Run, read_run
+from repmedsam_infer.case import is_volume_name
 from repmedsam_infer.errors import SetupError
+from repmedsam_infer.formats.endings import PICTURE, ending_of
+from repmedsam_infer.report_page.opened import Folders, Opened
 from repmedsam_infer.report_page.page import write_page
-from repmedsam_infer.report_page.pictures import draw_pictures
-from repmedsam_infer.report_page.results import Folders, Result, ScoreObjects, collect, find_names
+from repmedsam_infer.report_page.pictures import ALL_BYTES, VOLUME_SHARE, Pictures, draw_pictures
+from repmedsam_infer.report_page.results import Result, ScoreObjects, collect, find_names
 
 INSTALL = "scores need the package {package}: pip install 'repmedsam[evaluate]'"
 
@@ -28,7 +30,11 @@ def make_report(folders: Folders, output: Path) -> list[str]:
     score, missing = find_scoring()
     if folders.gts is not None and missing:
         raise SetupError(missing)
-    draw = partial(draw_pictures, cases=len(names))
+    share = ALL_BYTES / sum(share_of(name, run) for name in names)
+
+    def draw(opened: Opened) -> Pictures:
+        return draw_pictures(opened, share * share_of(opened.case.name, run))
+
     failed = {name for name, case in run.cases.items() if case.status == "failed"}
     results = list(follow(collect(names, run, folders, score, draw), len(names)))
     notes = []
@@ -36,6 +42,14 @@ def make_report(folders: Folders, output: Path) -> list[str]:
         notes.append(f"There is ground truth, which was not scored: {missing}")
     write_page(output, folders.segs.resolve().name, run, results, notes)
     return [r.report.error for r in results if r.report.error and r.report.case not in failed]
+
+
+def share_of(name: str, run: Run) -> int:
+    """How much of the page's bytes a case gets: one that seems to be a volume more."""
+    case = run.cases.get(name)
+    path = Path((case and case.input) or name)
+    is_volume = is_volume_name(name) if path.suffix == ".npz" else ending_of(path) not in PICTURE
+    return VOLUME_SHARE if is_volume else 1
 
 
 def follow(results: Iterable[Result], total: int) -> Iterable[Result]:

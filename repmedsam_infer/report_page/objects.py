@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+from repmedsam_infer.drawing.label_colours import label_color
+from repmedsam_infer.report_page.figures import counted
 from repmedsam_infer.report_page.results import ObjectResult, Result
 from repmedsam_infer.result import MM3_A_ML
 from repmedsam_infer.segmentation.segment import DOUBTFUL
 
+MOST_WRITTEN = 1e12  # that is written without powers of 10
 MOST_ROWS = 500  # objects of a case that are listed
 
 
@@ -13,11 +16,13 @@ MOST_ROWS = 500  # objects of a case that are listed
 class ObjectRow:
     """One object.
 
+    colour: of its outline, as SVG has it.
     confidence: a text, or nothing; doubtful: whether it is low. scores: DSC and NSD, or nothing. sizes: a text a
     column, nothing where the mask is empty.
     """
 
     label: int
+    colour: str
     name: str
     confidence: list[str]
     doubtful: bool
@@ -55,19 +60,20 @@ def objects_table(result: Result, *, scored: bool, estimated: bool) -> ObjectsTa
     shown = sorted(shown, key=lambda one: (2.0 if one.confidence is None else one.confidence, one.label))
     count = len(result.objects)
     return ObjectsTable(
-        total=f"{count} object{'s' if count > 1 else ''}: {total_text(result)}",
+        total=f"{counted(count, 'object')}: {total_text(result)}",
         named=any(one.name not in ("", f"object {one.label}") for one in result.objects),
-        confidence_heads=["Confidence"] if estimated else [],
+        confidence_heads=["Confidence (0–1)"] if estimated else [],
         score_heads=["DSC", "NSD"] if scored else [],
         size_heads=size_heads(is_volume=is_volume, in_mm=in_mm),
         rows=[
             ObjectRow(
                 label=one.label,
+                colour="rgb({} {} {})".format(*label_color(one.label)),
                 name=one.name,
                 confidence=["" if one.confidence is None else f"{one.confidence:.2f}"] if estimated else [],
                 doubtful=one.confidence is not None and one.confidence < DOUBTFUL,
                 scores=score_texts(one, scored=scored),
-                sizes=size_texts(one, is_volume=is_volume, in_mm=in_mm),
+                sizes=size_texts(one, is_volume=is_volume),
             )
             for one in shown
         ],
@@ -84,28 +90,36 @@ def importance(one: ObjectResult) -> tuple[float, float, float]:
 def size_heads(*, is_volume: bool, in_mm: bool) -> list[str]:
     if is_volume:
         sizes = ["Volume (ml)", "Volume (mm³)", "Voxels"] if in_mm else ["Voxels"]
-        return [*sizes, "Diameter", "Diameter in a slice", "Slices"]
+        unit = "mm" if in_mm else "voxels"
+        return [*sizes, f"Longest diameter ({unit})", f"Longest in a slice ({unit})", "In slices z"]
     sizes = ["Area (mm²)", "Area (pixels)"] if in_mm else ["Area (pixels)"]
-    return [*sizes, "Diameter"]
+    return [*sizes, f"Longest diameter ({'mm' if in_mm else 'pixels'})"]
 
 
 def score_texts(one: ObjectResult, *, scored: bool) -> list[str]:
     return ["" if score is None else f"{score:.4f}" for score in (one.dsc, one.nsd)] if scored else []
 
 
-def size_texts(one: ObjectResult, *, is_volume: bool, in_mm: bool) -> list[str]:
+def size_texts(one: ObjectResult, *, is_volume: bool) -> list[str]:
     """Return a text for each of `size_heads`; nothing where the mask is empty."""
-    measure, unit = one.measure, " mm" if in_mm else " px"
+    measure = one.measure
     if measure is None:
         return []
     texts = []
     if measure.size is not None:
-        texts += [f"{measure.size / MM3_A_ML:,.3f}"] if is_volume else []
-        texts += [f"{measure.size:,.1f}"]
-    texts += [f"{measure.count:,}", f"{measure.diameter:,.1f}{unit}"]
+        texts += [number_text(measure.size / MM3_A_ML, 3)] if is_volume else []
+        texts.append(number_text(measure.size, 1))
+    texts += [f"{measure.count:,}", number_text(measure.diameter, 1)]
     if is_volume:
-        texts += [f"{measure.slice_diameter:,.1f}{unit} (z {measure.slice})", f"{measure.first}–{measure.last}"]
+        texts += [f"{number_text(measure.slice_diameter, 1)} (z {measure.slice})", f"{measure.first}–{measure.last}"]
     return texts
+
+
+def number_text(value: float, digits: int) -> str:
+    """Return a number with this many digits after the point; by powers of 10 where it is too large or small."""
+    if value == 0 or 10.0**-digits / 2 <= value < MOST_WRITTEN:
+        return f"{value:,.{digits}f}"
+    return f"{value:.3g}"
 
 
 def total_text(result: Result) -> str:
@@ -117,9 +131,9 @@ def total_text(result: Result) -> str:
     sizes = [measure.size for measure in measures if measure.size is not None]
     is_volume = len(result.shape) == 3
     if sizes and is_volume:
-        return f"{sum(sizes) / MM3_A_ML:,.2f} ml{nothing}"
+        return f"{number_text(sum(sizes) / MM3_A_ML, 2)} ml{nothing}"
     if sizes:
-        return f"{sum(sizes):,.1f} mm²{nothing}"
+        return f"{number_text(sum(sizes), 1)} mm²{nothing}"
     return f"{count:,} {'voxels' if is_volume else 'pixels'}{nothing}"
 
 

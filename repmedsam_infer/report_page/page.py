@@ -1,11 +1,12 @@
 """A run as one HTML page: no other file, no network, no script but its own few lines, readable without them.
 
-Python computes numbers and text here, and the templates beside this file make the markup. Names and messages may hold
+Python computes numbers and text here, and the templates in template/ make the markup. Names and messages may hold
 anything: all values are escaped, and the page's policy allows nothing but its own style, its own script and pictures
 that are inside it.
 """
 
 import base64
+import functools
 import hashlib
 import statistics
 import unicodedata
@@ -18,24 +19,16 @@ from repmedsam_infer.errors import SetupError
 from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.report_page.cases import STATUS_WORDS, case_row
 from repmedsam_infer.report_page.charts import Strip, all_stages, seconds_text, strip
+from repmedsam_infer.report_page.figures import figures, known_seconds, known_setting
 from repmedsam_infer.report_page.results import Result, mean
-from repmedsam_infer.segmentation.segment import DOUBTFUL
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 CAUTION = "For research, not for diagnosis. Masks can be wrong and look right: a person has to judge every one of them."
+VOLUME_AXES = 3
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 UNSEEN = ("Cc", "Cf", "Co", "Cn")  # Unicode's categories of control, format, private and unassigned characters
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number in large type and what it counts. colour: a class of page.css, or nothing."""
-
-    value: str | int
-    word: str
-    colour: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,14 +36,16 @@ class Kind:
     """The cases of one modality.
 
     cases, objects: how many.
-    median: of the cases' seconds, with the unit; empty where none is known.
-    dsc, nsd: means over the cases, 0 to 1; None where there is no ground truth.
+    median: of the cases' seconds, with the unit; empty where none is known. timed: of how many cases.
+    dsc, nsd: means over the cases, 0 to 1; None where there is no ground truth. scored: how many cases have some.
     """
 
     name: str
     cases: int
     objects: int
     median: str
+    timed: int
+    scored: int
     dsc: float | None
     nsd: float | None
     strip: Strip
@@ -93,6 +88,9 @@ def page(title: str, run: Run, results: list[Result], notes: list[str]) -> str:
             ],
             scored=scored,
             estimated=estimated,
+            with_truth=any(result.has_truth for result in results),
+            with_letters=any(result.has_letters for result in results),
+            with_volumes=any(len(result.shape) == VOLUME_AXES for result in results),
         )
     )
 
@@ -103,12 +101,13 @@ def importance(result: Result) -> tuple[bool, float, float, str]:
     return result.report.status != "failed", dsc, confidence, result.report.case
 
 
+@functools.cache
 def templates() -> "Environment":
-    """Jinja's environment of the templates beside this file: all values are escaped, unknown names are errors."""
+    """Jinja's environment of the templates in template/: all values are escaped, unknown names are errors."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("repmedsam_infer.report_page", ""),
+        loader=PackageLoader("repmedsam_infer.report_page", "template"),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=visible,
@@ -141,65 +140,13 @@ def digest(content: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
 
 
-def figures(results: list[Result]) -> list[Figure]:
-    """Return what came out, in numbers."""
-    failed = sum(result.report.status == "failed" for result in results)
-    found = [
-        Figure(len(results) - failed, "cases segmented"),
-        Figure(failed, "failed", "bad" if failed else "good"),
-        Figure(sum(len(result.objects) for result in results), "objects"),
-    ]
-    confidences = [one.confidence for result in results for one in result.objects if one.confidence is not None]
-    if confidences:
-        doubtful = sum(confidence < DOUBTFUL for confidence in confidences)
-        found.append(Figure(doubtful, f"of confidence below {DOUBTFUL:g}", "bad" if doubtful else "good"))
-    if seconds := known_seconds(results):
-        found.append(Figure(seconds_text(statistics.median(seconds)), "median of a case"))
-        found.append(Figure(seconds_text(sum(seconds)), "all cases together"))
-    for word, values in (("DSC", [r.dsc for r in results]), ("NSD", [r.nsd for r in results])):
-        if (value := mean(values)) is not None:
-            found.append(Figure(f"{value:.4f}", f"mean {word}"))
-    return found
-
-
-def known_seconds(results: list[Result]) -> list[float]:
-    """Return the seconds of each case that did not fail and whose time is known."""
-    return [r.report.seconds for r in results if r.report.status != "failed" and r.report.seconds]
-
-
-def known_setting(setting: dict[str, Any]) -> dict[str, str]:
-    """Versions and machine as report.json has them, by the words that the page shows."""
-    memory, load = setting.get("peak_memory_mib"), setting.get("load_seconds")
-    known = {
-        "RepMedSAM": setting.get("repmedsam"),
-        "Engine": engine_text(setting.get("engine")),
-        "Weights (SHA-256)": setting.get("weights"),
-        "Processor": setting.get("processor"),
-        "Threads": setting.get("threads"),
-        "Cases at a time": setting.get("jobs"),
-        "Started": setting.get("started"),
-        "Loading the network": seconds_text(load) if isinstance(load, int | float) else None,
-        "Peak memory": f"{memory:,.0f} MiB" if isinstance(memory, int | float) else None,
-    }
-    return {word: str(value) for word, value in known.items() if value is not None}
-
-
-def engine_text(engine: Any) -> str | None:
-    """Its name and version, and the precision: one for all, or by kind of case."""
-    if not isinstance(engine, dict):
-        return None
-    precision = engine.get("precision")
-    if isinstance(precision, dict):
-        precision = ", ".join(f"{kind} in {value}" for kind, value in precision.items())
-    name = f"{engine.get('name', '')} {engine.get('version', '')}".strip()
-    return ", ".join(str(part) for part in (name, precision) if part)
-
-
 def kinds(ordered: list[Result]) -> list[Kind]:
     """Return the modalities by name. ordered: the cases in the order of the page, which numbers them from 1."""
     found = []
-    for name in sorted({result.modality for result in ordered}):
-        numbered = [(number, result) for number, result in enumerate(ordered, 1) if result.modality == name]
+    groups: dict[str, list[tuple[int, Result]]] = {}
+    for number, result in enumerate(ordered, 1):
+        groups.setdefault(result.modality, []).append((number, result))
+    for name, numbered in sorted(groups.items()):
         group = [result for _, result in numbered]
         seconds = known_seconds(group)
         found.append(
@@ -208,6 +155,8 @@ def kinds(ordered: list[Result]) -> list[Kind]:
                 cases=len(group),
                 objects=sum(len(result.objects) for result in group),
                 median=seconds_text(statistics.median(seconds)) if seconds else "",
+                timed=len(seconds),
+                scored=sum(result.dsc is not None for result in group),
                 dsc=mean([result.dsc for result in group]),
                 nsd=mean([result.nsd for result in group]),
                 strip=strip(numbered),

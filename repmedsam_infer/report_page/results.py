@@ -1,39 +1,26 @@
-"""A run as it lies in its folders, put together case by case: report.json, cases, segmentations, ground truth."""
+"""A run as it lies in its folders, put together case by case: report.json, images, segmentations, ground truth."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.batch.report import EFFICIENCY, CaseReport, Run, number, read_efficiency
-from repmedsam_infer.boxes import MAX_BOXES
-from repmedsam_infer.case import Case, modality_of, read_case
-from repmedsam_infer.errors import CaseError, CaseReadError, UsageError
+from repmedsam_infer.batch.report import EFFICIENCY, REPORT, CaseReport, Run, number, read_efficiency
+from repmedsam_infer.case import modality_of
+from repmedsam_infer.errors import RepMedSAMError, UsageError, printable
 from repmedsam_infer.evaluation.measure import Measure, measure_labels
-from repmedsam_infer.io.npz import open_npz
+from repmedsam_infer.report_page.opened import Folders, Opened, is_case, open_case
+from repmedsam_infer.report_page.pictures import Pictures
 
 ScoreObjects = Callable[
     [NDArray[np.integer], NDArray[np.integer], tuple[float, ...]], Mapping[int, tuple[float, float]]
 ]  # of object_scores.py, which needs packages that are an extra
-
-
-@dataclass(frozen=True)
-class Folders:
-    """Where a run lies. gts: None where the cases hold their ground truth themselves, if there is any."""
-
-    segs: Path
-    cases: Path
-    gts: Path | None = None
-
-    def check(self) -> None:
-        """Raise UsageError where one of them is not there."""
-        for folder in filter(None, (self.segs, self.cases, self.gts)):
-            if not folder.is_dir():
-                raise UsageError(f"the folder {folder} does not exist")
+Draw = Callable[[Opened], Pictures | None]
+NOT_STATED = "not stated"  # in place of a modality
+MOST_SECONDS = 1e9  # that a case can have taken; what is more is none of ours
 
 
 @dataclass(frozen=True)
@@ -60,7 +47,9 @@ class Result:
     shape: of the label map; empty where it was not read.
     spacing: mm along each axis of it, or None.
     has_truth: whether there is ground truth, scored or not.
-    pictures: encoded, from small to large.
+    has_letters: whether pictures show where right and left are.
+    pictures: None where it was not read.
+    stated_modality: of an image that is not a case in npz, whose name says it.
     """
 
     report: CaseReport
@@ -68,11 +57,15 @@ class Result:
     spacing: tuple[float, ...] | None = None
     objects: list[ObjectResult] = field(default_factory=list)
     has_truth: bool = False
-    pictures: tuple[bytes, ...] = ()
+    has_letters: bool = False
+    pictures: Pictures | None = None
+    stated_modality: str = ""
 
     @property
     def modality(self) -> str:
-        return modality_of(self.report.case)
+        if is_case(self.report):
+            return modality_of(self.report.case)
+        return self.stated_modality or NOT_STATED
 
     @property
     def dsc(self) -> float | None:
@@ -102,18 +95,16 @@ def find_names(run: Run, segs: Path) -> list[str]:
         UsageError: there is none.
 
     """
-    names = sorted(run.cases.keys() | {p.name for p in segs.glob("*.npz") if not p.name.startswith(".")})
+    written = {case.output for case in run.cases.values()}
+    others = {path.name for path in segs.glob("*.npz") if not path.name.startswith(".")} - written
+    names = sorted(run.cases.keys() | others)
     if not names:
-        raise UsageError(f"there are no results in {segs}: it is the folder that predict wrote to (-o)")
+        raise UsageError(f"there are no results in {segs}: it is the folder that predict or segment wrote to (-o)")
     return names
 
 
 def collect(
-    names: list[str],
-    run: Run,
-    folders: Folders,
-    score_objects: ScoreObjects | None,
-    draw: Callable[[Case, NDArray[Any]], tuple[bytes, ...]],
+    names: list[str], run: Run, folders: Folders, score_objects: ScoreObjects | None, draw: Draw
 ) -> Iterator[Result]:
     """Return the result of each case; one whose files cannot be read says so.
 
@@ -130,72 +121,66 @@ def collect(
                 report.seconds = number(seconds[name])
             except ValueError:
                 report.warnings.append(f"its time in {EFFICIENCY} is not a number: {seconds[name]}")
+        drop_impossible_times(report)
         result = Result(report)
         if report.status != "failed":
             try:
                 read_files(result, folders, score_objects, draw)
-            except CaseError as error:
-                report.fail(str(error))
+            except Exception as error:  # the page shows the other cases
+                report.fail(reason_of(error, name))
+                result = Result(report)
         yield result
 
 
-def read_files(
-    result: Result,
-    folders: Folders,
-    score_objects: ScoreObjects | None,
-    draw: Callable[[Case, NDArray[Any]], tuple[bytes, ...]],
-) -> None:
+def reason_of(error: Exception, name: str) -> str:
+    """Return why a case cannot be shown."""
+    if isinstance(error, RepMedSAMError):
+        return str(error)
+    if isinstance(error, OSError):  # of a name that no file can have, for one
+        return printable(f"{name}: its files cannot be read ({error.strerror})")
+    if isinstance(error, MemoryError):
+        return f"{printable(name)}: does not fit into memory"
+    return printable(f"{name}: internal error, please report it: {type(error).__name__}: {error}")
+
+
+def drop_impossible_times(report: CaseReport) -> None:
+    """Take out of a report what cannot be a time: report.json may come from anywhere."""
+    report.stages = {stage: seconds for stage, seconds in report.stages.items() if seconds <= MOST_SECONDS}
+    if report.seconds > MOST_SECONDS:
+        report.warnings.append(f"its time in {REPORT} cannot be: {report.seconds:g} seconds")
+        report.seconds = 0.0
+
+
+def read_files(result: Result, folders: Folders, score_objects: ScoreObjects | None, draw: Draw) -> None:
     """Fill in what the files of a case hold.
 
     Raises:
         CaseReadError: one of them cannot be read, or they do not go together.
+        SetupError: what reads its kind is not installed.
 
     """
-    name = result.report.case
-    if Path(name).name != name or "\0" in name:  # report.json may come from anywhere; no other folder is read
-        raise CaseReadError(f"{name}: is not the name of a file")
-    case = read_case(folders.cases / name)
-    segs = read_labels(folders.segs / name, "segs", case.shape)
-    gt = read_truth(folders, name, case.shape)
-    spacing = None if case.spacing is None else tuple(case.spacing[-len(case.shape) :].tolist())
+    report = result.report
+    if is_case(report):
+        opened = open_case(report, folders)
+    else:
+        from repmedsam_infer.report_page.scans import open_files
+
+        opened = open_files(report, folders)
+    segs, spacing, truth = opened.segs, opened.spacing, opened.extras.truth
     measures = {measure.label: measure for measure in measure_labels(segs, spacing)}
     scores: Mapping[int, tuple[float, float]] = {}
-    if gt is not None and score_objects is not None:
-        scores = score_objects(gt, segs, spacing or (1.0,) * segs.ndim)
-    labels = sorted(measures.keys() | scores.keys() | set(case.boxes.labels.tolist()))
+    if truth is not None and score_objects is not None:
+        scores = score_objects(truth, segs, spacing or (1.0,) * segs.ndim)
+    told = {one.label: one for one in report.objects}
+    labels = sorted(measures.keys() | scores.keys() | set(opened.case.boxes.labels.tolist()))
     unscored = (None, None)
-    result.shape, result.spacing, result.has_truth = case.shape, spacing, gt is not None
-    told = {one.label: one for one in result.report.objects}
     for label in labels:
         one, (dsc, nsd) = told.get(label), scores.get(label, unscored)
         confidence, object_name = (one.confidence, one.name) if one else (None, "")
-        result.objects.append(ObjectResult(label, measures.get(label), dsc, nsd, confidence, object_name))
-    result.report.boxes = result.report.boxes or case.boxes.count
-    result.pictures = draw(case, segs)
-
-
-def read_truth(folders: Folders, name: str, shape: tuple[int, ...]) -> NDArray[Any] | None:
-    """Return the case's ground truth, or None where there is none."""
-    path = (folders.gts or folders.cases) / name
-    if folders.gts is not None and not path.exists():
-        return None
-    with open_npz(path) as npz:
-        if "gts" not in npz:
-            return None
-    return read_labels(path, "gts", shape)
-
-
-def read_labels(path: Path, key: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return a label map of the image's shape.
-
-    Raises:
-        CaseReadError: it cannot be read, or is not one.
-
-    """
-    with open_npz(path) as npz:
-        labels = npz.read(key)
-    if labels.shape != shape or labels.dtype.kind not in "iu":
-        raise CaseReadError(f"{path.name}: {key} is {labels.dtype} {labels.shape}; integers {shape} are needed")
-    if labels.min() < 0 or labels.max() > MAX_BOXES:
-        raise CaseReadError(f"{path.name}: {key} has labels from {labels.min()} to {labels.max()}; 0 to {MAX_BOXES}")
-    return labels
+        known = confidence if confidence is not None and confidence <= 1 else None
+        result.objects.append(ObjectResult(label, measures.get(label), dsc, nsd, known, object_name))
+    report.boxes = report.boxes or opened.case.boxes.count
+    report.warnings.extend(opened.notes)
+    result.shape, result.spacing, result.stated_modality = opened.case.shape, spacing, opened.modality
+    result.has_truth, result.has_letters = truth is not None, opened.extras.ends is not None
+    result.pictures = draw(opened)

@@ -4,6 +4,7 @@ A SEG leaves out empty frames, and segments may overlap: it is no label map. Eac
 in the image by where they lie.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,23 +40,39 @@ def seg_boxes(path: Path, scan: Scan) -> tuple[list[list[int]], list[str]]:
         CaseReadError: it is damaged, or its voxels are not the scan's.
 
     """
+    ends: dict[int, tuple[NDArray[np.intp], NDArray[np.intp]]] = {}
+
+    def widen(number: int, indices: NDArray[np.intp]) -> None:
+        low, high = ends.get(number, (indices[0], indices[0]))
+        ends[number] = np.minimum(low, indices.min(0)), np.maximum(high, indices.max(0))
+
+    names = visit_segments(path, scan, widen)
+    boxes = [[*low.tolist(), *high.tolist()] for _, (low, high) in sorted(ends.items())]
+    return boxes, [names.get(number) or f"segment {number}" for number in sorted(ends)]
+
+
+def visit_segments(path: Path, scan: Scan, visit: Callable[[int, NDArray[np.intp]], None]) -> dict[int, str]:
+    """Call `visit`, frame by frame, with a segment's number and (N, 2) or (N, 3) indices x y [z] of voxels in the scan.
+
+    Returns the segments' names by their numbers.
+
+    Raises:
+        CaseReadError: it is damaged, or its voxels are not the scan's.
+
+    """
     with tolerant([]):
         header = read_header(path, None)
         frames = frames_of(DicomFile(path, header))
         check_size(path.name, frames)
         check_syntax(frames[0])
         names = _names(frames[0])
-        ends: dict[int, tuple[NDArray[np.intp], NDArray[np.intp]]] = {}
         for frame, stored in zip(frames, decoded_frames(frames[0], path), strict=False):
             number = frame.numbers("ReferencedSegmentNumber", 1, "SegmentIdentificationSequence")
             rows, columns = np.nonzero(stored >= _least(frame))
             if number is None or not len(rows):
                 continue
-            indices = on_scan(path.name, frame, np.column_stack([columns, rows]), stored.shape, scan)
-            low, high = ends.get(int(number[0]), (indices[0], indices[0]))
-            ends[int(number[0])] = np.minimum(low, indices.min(0)), np.maximum(high, indices.max(0))
-    boxes = [[*low.tolist(), *high.tolist()] for _, (low, high) in sorted(ends.items())]
-    return boxes, [names.get(number) or f"segment {number}" for number in sorted(ends)]
+            visit(int(number[0]), on_scan(path.name, frame, np.column_stack([columns, rows]), stored.shape, scan))
+    return names
 
 
 def _names(frame: DicomFrame) -> dict[int, str]:

@@ -71,11 +71,14 @@
     if (event.key === "Escape") {
       location.hash = `#c${figure.id.slice(1)}`;
       document.querySelector(`a[href="#${figure.id}"]`).focus();
-    } else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
+    } else if ((event.key === "ArrowRight" || event.key === "ArrowLeft") && event.target.type !== "range") {
       const next = at[here + (event.key === "ArrowRight" ? 1 : -1)];
       if (next) location.hash = `#p${next.id.slice(1)}`;
-    } else if (event.key === "Tab") {
-      event.preventDefault();  // there is but one thing to go to
+    } else if (event.key === "Tab") {  // what lies behind the picture is not gone to
+      const places = [...figure.querySelectorAll("a, button, input")].filter((one) => one.checkVisibility());
+      const at = places.indexOf(document.activeElement) + (event.shiftKey ? -1 : 1);
+      places[(at + places.length) % places.length].focus();
+      event.preventDefault();
     }
   });
   window.addEventListener("hashchange", follow);

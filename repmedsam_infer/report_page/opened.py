@@ -1,0 +1,148 @@
+"""The files of one case: image, segmentation, ground truth, each where report.json or the user says it is."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repmedsam_infer.batch.report import CaseReport
+from repmedsam_infer.boxes import MAX_BOXES
+from repmedsam_infer.case import Case, modality_of, read_case
+from repmedsam_infer.drawing.extras import Extras
+from repmedsam_infer.errors import CaseReadError, UsageError
+from repmedsam_infer.io.npz import open_npz
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a run lies.
+
+    cases: the images; None where they are to be read from where report.json says that they are.
+    gts: None where the cases hold their ground truth themselves, if there is any.
+    """
+
+    segs: Path
+    cases: Path | None = None
+    gts: Path | None = None
+
+    def check(self) -> None:
+        """Raise UsageError where one of them is not there."""
+        for folder in filter(None, (self.segs, self.cases, self.gts)):
+            if not folder.is_dir():
+                raise UsageError(f"the folder {folder} does not exist")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One case as it is shown.
+
+    case: image and boxes, its slices as a volume's are shown.
+    segs: label map of the image's shape.
+    spacing: mm along each axis of it, or None.
+    modality: the word of the case's name, or of its file; empty where neither states it.
+    extras: ground truth and orientation, where they are known.
+    drawn: (h, w, 3) RGB of the run itself, shown where the image is not there; None where it is.
+    notes: what is missing.
+    """
+
+    case: Case
+    segs: NDArray[Any]
+    spacing: tuple[float, ...] | None
+    modality: str
+    extras: Extras = field(default_factory=Extras)
+    drawn: NDArray[np.uint8] | None = None
+    notes: Sequence[str] = ()
+
+
+def is_case(report: CaseReport) -> bool:
+    """Whether it is a case in npz, as `repmedsam predict` takes them, and not an image as people have it."""
+    return Path(report.input or report.case).suffix == ".npz"
+
+
+def open_case(report: CaseReport, folders: Folders) -> Opened:
+    """Read a case in npz.
+
+    Raises:
+        CaseReadError: one of its files cannot be read, or they do not go together.
+
+    """
+    name = report.case
+    check_name(name)
+    path = input_of(report, folders)
+    case = read_case(path)
+    segs = read_labels(folders.segs / name, "segs", case.shape)
+    notes: list[str] = []
+    truth = usable(lambda: read_truth(folders.gts, path, case.shape), notes)
+    spacing = None if case.spacing is None else tuple(case.spacing[-len(case.shape) :].tolist())
+    return Opened(case, segs, spacing, modality_of(name), Extras(truth), notes=notes)
+
+
+def usable(read: Callable[[], NDArray[Any] | None], notes: list[str]) -> NDArray[Any] | None:
+    """Return ground truth; None, and why in `notes`, where there is some that cannot be used."""
+    try:
+        return read()
+    except CaseReadError as problem:
+        notes.append(f"its ground truth cannot be used: {problem}")
+        return None
+
+
+def check_name(name: str) -> None:
+    """Raise CaseReadError where a name leads to another folder: report.json may come from anywhere."""
+    if not is_path(name) or Path(name).name != name or name in ("", ".."):
+        raise CaseReadError(f"{name}: is not the name of a file")
+
+
+def is_path(text: str) -> bool:
+    """Whether a system could have a file of this path: without half surrogates and zero bytes."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+def input_of(report: CaseReport, folders: Folders) -> Path:
+    """Where the image of a case is.
+
+    Raises:
+        CaseReadError: nobody said.
+
+    """
+    if folders.cases is None:
+        if not report.input or not is_path(report.input):
+            raise CaseReadError(f"{report.case}: report.json does not say where its image is; name the folder (-i)")
+        return Path(report.input)
+    name = Path(report.input).name if report.input else report.case
+    check_name(name)
+    return folders.cases / name
+
+
+def read_truth(gts: Path | None, path: Path, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    """Return the ground truth of the case at `path`, or None where there is none."""
+    if gts is not None:
+        path = gts / path.name
+        if not path.exists():
+            return None
+    with open_npz(path) as npz:
+        if "gts" not in npz:
+            return None
+    return read_labels(path, "gts", shape)
+
+
+def read_labels(path: Path, key: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return a label map of the image's shape.
+
+    Raises:
+        CaseReadError: it cannot be read, or is not one.
+
+    """
+    with open_npz(path) as npz:
+        labels = npz.read(key)
+    if labels.shape != shape or labels.dtype.kind not in "iu":
+        raise CaseReadError(f"{path.name}: {key} is {labels.dtype} {labels.shape}; integers {shape} are needed")
+    if labels.min() < 0 or labels.max() > MAX_BOXES:
+        raise CaseReadError(f"{path.name}: {key} has labels from {labels.min()} to {labels.max()}; 0 to {MAX_BOXES}")
+    return labels
