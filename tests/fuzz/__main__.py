@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=int(time.time()), help="the same one tries the same things")
     parser.add_argument("--kinds", default=",".join(ALL), help=f"of {', '.join(ALL)}")
+    parser.add_argument("--rounds", type=int, default=0, help="so many trials of each kind, however long they take")
     parser.add_argument("--trial", help="one trial alone, as npz:17")
     parser.add_argument("--found", type=Path, default=KEPT, help="where what is found is kept")
     given = parser.parse_args()
@@ -38,8 +39,9 @@ def main() -> int:
         sys.stdout.write(f"seed {given.seed}\n")
         runner.learn(good_trials(work, set(kinds)))
         if given.trial:
-            run = runner.try_one if chosen else runner.try_fault
-            run(kinds[0], int(given.trial.split(":")[1]))
+            runner.run_number(kinds[0], int(given.trial.split(":")[1]))
+        elif given.rounds:
+            runner.run_rounds(given.rounds)
         else:
             runner.run_for(given.seconds)
     except KeyboardInterrupt:

@@ -45,7 +45,7 @@ def image(dice: random.Random, *, is_volume: bool) -> tuple[tuple[int, ...], NDA
     else:
         shape = tuple(dice.choice(SIDES if axis else SIDES[:6]) for axis in range(3)[-rank:])
         if dice.random() < 0.1:
-            shape = (*shape[:-1], dice.choice(LONG_SIDES)) if dice.random() < 0.5 else (dice.choice((200, 4000)), 3)
+            shape = (*(min(side, 4) for side in shape[:-1]), dice.choice(LONG_SIDES))
     full = shape + dice.choice(((), (), (3,), (1,), (4,), (2,)))
     kind = dice.choice(IMAGE_TYPES)
     rng = np.random.default_rng(dice.getrandbits(32))
@@ -86,6 +86,7 @@ def spacing(dice: random.Random) -> NDArray[Any]:
         good_one[dice.randrange(3)] = float(odd.number(dice))
     if dice.random() < 0.2:
         many = np.full(dice.choice((1, 2, 4, 100_000)), 1.5)
-        return dice.choice((good_one[None], many, good_one.astype("S5"), good_one.astype("c8"), np.array(1.0)))
+        with np.errstate(all="ignore"):
+            return dice.choice((good_one[None], many, good_one.astype("S5"), good_one.astype("c8"), np.array(1.0)))
     with np.errstate(all="ignore"):
         return good_one.astype(dice.choice(("f8", "f8", "f4", "f2", "i8", "u1", ">f8")))

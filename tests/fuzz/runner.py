@@ -124,11 +124,20 @@ class Runner:
         numbers: Counter[str] = Counter()
         while time.monotonic() < end:
             kind = min([*self.kinds, *self.faults], key=lambda one: self.spent[one])
-            if kind in self.kinds:
-                self.try_one(kind, numbers[kind])
-            else:
-                self.try_fault(kind, numbers[kind])
+            self.run_number(kind, numbers[kind])
             numbers[kind] += 1
+
+    def run_rounds(self, rounds: int) -> None:
+        """Run so many trials of each kind."""
+        for number in range(rounds):
+            for kind in [*self.kinds, *self.faults]:
+                self.run_number(kind, number)
+
+    def run_number(self, kind: str, number: int) -> None:
+        if kind in self.kinds:
+            self.try_one(kind, number)
+        else:
+            self.try_fault(kind, number)
 
     def try_one(self, kind: str, number: int, only: str | None = None) -> list[str]:
         """Run one trial; where it finds something new, its inputs one by one as well. Return the problems."""
