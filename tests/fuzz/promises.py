@@ -9,7 +9,8 @@ from typing import Any
 
 from tests.fuzz.trial import OUTPUTS, Outcome, Trial
 
-MOST_SECONDS, MOST_MEMORY = 30.0, 4 << 30
+FREE = 3 << 30  # bytes of memory that a command finds free
+MOST_SECONDS, MOST_MEMORY = 30.0, FREE + (512 << 20)  # an estimate may be a little low
 LONGEST_LINE, MOST_OUTPUT = 2_000, 64 << 10  # bytes; of output for each input
 HASHED = 1 << 20  # bytes of a file up to which its content is compared
 USAGE = re.compile(r"^(Usage:|Try |[╭│╰]|\s*$)")
