@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +26,7 @@ def snapshot(trial: Trial) -> Snapshot:
     found: Snapshot = {}
     for path in sorted(trial.folder.rglob("*")):
         name = path.relative_to(trial.folder).as_posix()
-        if any(name == place or name.startswith(f"{place}/") for place in trial.writable):
+        if any(place in ("", ".") or f"{name}/".startswith(f"{place}/") for place in trial.writable):
             continue
         status = path.lstat()
         if stat.S_ISDIR(status.st_mode):
@@ -87,7 +88,7 @@ def of_output(out: bytes, err: bytes, code: int | None, inputs: int = 1) -> Iter
                 yield f"long line: {len(line):,} characters on {stream}: {line[:100]!r} ... {line[-100:]!r}"
             odd = [character for character in line if not character.isprintable()]
             if odd:
-                yield f"unprintable: {odd[0]!r} on {stream}: {line[:300]!r}"
+                yield f"unprintable: on {stream}: {odd[0]!r} in {line[:300]!r}"
     if FAILURES[0].encode() not in err:
         yield from noise(err[: MOST_OUTPUT * inputs], code)
 
@@ -113,17 +114,15 @@ def of_report(trial: Trial, outcome: Outcome) -> Iterator[str]:
         yield f"report: report.json: {type(problem).__name__}: {str(problem)[:200]}"
         return
     lines = outcome.err.decode("utf-8", "surrogateescape").split("\n")
+    errors = Counter(str(case["error"]) for case in cases if case["status"] == "failed")
+    for error, count in errors.items():
+        if lines.count(f"error: {error}") != count and len(outcome.err) < MOST_OUTPUT:
+            yield f"report: {lines.count(f'error: {error}')} lines on stderr, not {count}, are {error[:300]!r}"
     for case in cases:
-        if case["status"] != "failed":
-            continue
-        error = str(case["error"])
-        if lines.count(f"error: {error}") != 1:
-            yield f"report: {lines.count(f'error: {error}')} lines on stderr are the error of a case: {error[:300]!r}"
-        if (trial.folder / OUTPUTS / case["case"]).is_file():
-            yield f"report: a case failed and has a result: {error[:300]!r}"
-    failed = sum(case["status"] == "failed" for case in cases)
-    if outcome.code in (0, 1) and (outcome.code == 1) != (failed > 0):
-        yield f"exit code: {outcome.code}, and {failed} cases failed"
+        if case["status"] == "failed" and (trial.folder / OUTPUTS / case["case"]).is_file():
+            yield f"report: a case failed and has a result: {str(case['error'])[:300]!r}"
+    if outcome.code in (0, 1) and (outcome.code == 1) != bool(errors):
+        yield f"exit code: {outcome.code}, and {sum(errors.values())} cases failed"
     expected = len(trial.hostile) + len(trial.good)
     if trial.hostile and len(cases) < expected:
         yield f"report: {len(cases)} cases of {expected}"

@@ -43,10 +43,10 @@ class Worker:
         try:
             self.process.stdin.write(json.dumps(task).encode() + b"\n")
             self.process.stdin.flush()
-            ready = select.select([self.process.stdout], [], [], KILLED_AFTER)[0]
+            ready = bool(select.select([self.process.stdout], [], [], KILLED_AFTER)[0])
             line = self.process.stdout.readline() if ready else b""
         except BrokenPipeError:
-            ready, line = [1], b""
+            ready, line = True, b""
         seconds = time.perf_counter() - began
         if line:
             answer = json.loads(line)
@@ -71,7 +71,8 @@ class Worker:
     def start(self) -> None:
         self.stop()
         home = self.folder / "home"
-        home.mkdir(exist_ok=True)
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("REPMEDSAM_")}
         environment |= {"HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "tests.fuzz.worker"]

@@ -18,6 +18,7 @@ FORBIDDEN = {
     "os.fork",
     "pickle.find_class",
 }
+RELATIVE = {"os.remove", "os.rmdir"}  # in a folder that is being removed, by its descriptor: that one counts
 HARMLESS = {os.devnull}
 
 _watching: list[tuple[list[Path], list[str]]] = []  # what may be written, and what was done
@@ -42,12 +43,14 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _watching:
         return
     writable, events = _watching[-1]
-    if event in FORBIDDEN:
+    if event in FORBIDDEN and arguments[:1] != ("uname",):
         events.append(f"{event} {str(arguments[:2])[:200]}")
+    elif event == "os.mkdir" and Path(os.fsdecode(arguments[0])).is_dir():
+        return
     elif event == "open" and isinstance(arguments[0], str | bytes) and isinstance(arguments[2], int):
         if arguments[2] & WRITING and not _is_in(arguments[0], writable):
             events.append(f"opened for writing: {os.fsdecode(arguments[0])!r}")
-    elif event in CHANGES:
+    elif event in CHANGES and not (event in RELATIVE and arguments[-1] != -1):
         paths = [path for path in arguments[:2] if isinstance(path, str | bytes | os.PathLike)]
         events.extend(f"{event}: {os.fsdecode(path)!r}" for path in paths if not _is_in(path, writable))
 

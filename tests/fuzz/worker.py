@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -80,14 +81,14 @@ def perform(folder: str, arguments: list[str], writable: list[str]) -> dict[str,
         faulthandler.register(signal.SIGUSR1, stack)
         CLEAR.write_text(RESET_PEAK)
         start, used, taken = time.perf_counter(), time.process_time(), memory("VmRSS")
-        with watch([Path(folder, path) for path in writable]) as events:
+        with watch([Path(tempfile.gettempdir()), *(Path(folder, path) for path in writable)]) as events:
             code = run(arguments)
         return {
             "code": code,
             "seconds": time.perf_counter() - start,
             "processor": time.process_time() - used,
             "memory": memory("VmHWM") - taken,
-            "events": events[:20],
+            "events": [*events[:20], *(f"left for good: {path!r}" for path in os.listdir(tempfile.gettempdir()))],
         }
 
 
