@@ -115,6 +115,24 @@ def sparse_spacing(path: Path) -> None:
     write_zip(path, [*members, Member(b"spacing.npy", header, hole=1 << 30)])
 
 
+def png_with_bad_chunk(_: Path) -> bytes:
+    raw = good.picture(".png")
+    return raw[:33] + b"\0\0\0\4eXIfII*\0\0\0\0\0" + raw[33:]
+
+
+def evaluated(segs: NDArray[Any]) -> Maker:
+    """`evaluate` of these segmentations."""
+
+    def make(_: random.Random, folder: Path) -> Trial:
+        (folder / "cases").mkdir()
+        (folder / "segs").mkdir()
+        (folder / "cases" / "2D.npz").write_bytes(good.npz(gts=True))
+        write_npz(folder / "segs" / "2D.npz", segs=segs)
+        return Trial(folder, ["evaluate", "-s", "segs", "-g", "cases"], reported=False)
+
+    return make
+
+
 PAST: Mapping[str, Maker] = {
     "an image of values without a size": picture_case(imgs=VOID[0]),
     "an image of raw bytes": picture_case(imgs=VOID[1]),
@@ -156,6 +174,14 @@ PAST: Mapping[str, Maker] = {
     "a MetaImage that ITK complains of": image_file(
         "v.mha", lambda path: good.itk(path).replace(b"MET_SHORT", b"MET_STRING"), good.BOX_3D
     ),
+    "an NRRD of text whose voxels are bytes": image_file(
+        "v.nrrd", lambda path: good.itk(path).replace(b"encoding: raw", b"encoding: ascii"), good.BOX_3D
+    ),
+    "a MetaImage of 2^64 axes": image_file(
+        "v.mha", lambda path: good.itk(path).replace(b"NDims = 3", b"NDims = 18446744073709551616"), good.BOX_3D
+    ),
+    "a PNG with a checksum that libpng complains of": image_file("p.png", png_with_bad_chunk, good.BOX_2D),
+    "negative labels in a segmentation": evaluated(np.full((40, 60), -1, np.int32)),
     "a report of no time": run_folder({"cases": [{"case": "2D.npz", "status": "ok", "seconds": 0}]}),
     "half a surrogate in a report": run_folder({"cases": [{"case": "2D.npz", "status": "ok", "warnings": ["\ud800"]}]}),
     "control characters in a report": run_folder({"cases": [{"case": "\x1b[31m\n.npz", "status": "ok"}]}),
