@@ -58,7 +58,7 @@ def stopped_early(dice: random.Random, folder: Path, references: References) -> 
     moment(dice, program, folder)
     program.send(which)
     outcome = program.wait()
-    if "KeyboardInterrupt" not in outcome.err.decode("utf-8", "replace") or (folder / "out").exists():
+    if outcome.code != -which and (b"KeyboardInterrupt" not in outcome.err or (folder / "out").exists()):
         yield from messages(outcome)
     if outcome.code not in (0, 128 + which, -which):
         yield f"exit code: {outcome.code} after {which.name}; {outcome.err[-200:]!r}"
