@@ -47,7 +47,7 @@ def dicom(dice: random.Random, folder: Path) -> Trial:
             name = odd.file_name(dice, f"d{i}", dice.choice((".dcm", ".dcm", "", ".ima")))
             (inputs / name).write_bytes(spoiled(dice, one(dice, folder / "made.dcm")))
             names.append(f"{INPUTS}/{name}")
-        (folder / "made.dcm").unlink()
+        (folder / "made.dcm").unlink(missing_ok=True)
         odd_series(dice, inputs / "odd_series")
         write_series(inputs / "good", good.ct(), UPRIGHT, edit=number)
     called = [name.removeprefix(f"{INPUTS}/") for name in names]

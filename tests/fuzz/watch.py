@@ -45,14 +45,13 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     writable, events = _watching[-1]
     if event in FORBIDDEN and arguments[:1] != ("uname",):
         events.append(f"{event} {str(arguments[:2])[:200]}")
-    elif event == "os.mkdir" and Path(os.fsdecode(arguments[0])).is_dir():
-        return
     elif event == "open" and isinstance(arguments[0], str | bytes) and isinstance(arguments[2], int):
         if arguments[2] & WRITING and not _is_in(arguments[0], writable):
             events.append(f"opened for writing: {os.fsdecode(arguments[0])!r}")
     elif event in CHANGES and not (event in RELATIVE and arguments[-1] != -1):
         paths = [path for path in arguments[:2] if isinstance(path, str | bytes | os.PathLike)]
-        events.extend(f"{event}: {os.fsdecode(path)!r}" for path in paths if not _is_in(path, writable))
+        if event != "os.mkdir" or not _is_above(paths[0], writable):  # folders to put outputs into
+            events.extend(f"{event}: {os.fsdecode(path)!r}" for path in paths if not _is_in(path, writable))
 
 
 def _is_in(path: Any, writable: Sequence[Path]) -> bool:
@@ -61,3 +60,8 @@ def _is_in(path: Any, writable: Sequence[Path]) -> bool:
     except (ValueError, RuntimeError):  # it is no path, and nothing comes of it
         return True
     return str(full) in HARMLESS or any(full.is_relative_to(place) for place in writable)
+
+
+def _is_above(path: Any, writable: Sequence[Path]) -> bool:
+    full = Path(os.fsdecode(path)).resolve()
+    return any(place.is_relative_to(full) for place in writable)
