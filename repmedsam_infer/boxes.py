@@ -10,6 +10,7 @@ part of it, or lies in front of it (docs/experiments.md has figures). Training f
 box's object covers is no error of the larger one's mask.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ from repmedsam_infer.errors import CaseReadError
 
 NO_BOXES = "there are no boxes: nothing was segmented"  # a warning
 MAX_BOXES = 65_535  # labels of a uint16 segmentation
+PIXELS_AT_ONCE = 1 << 18  # of a label map: what is found of each takes 8 bytes
+MOST_WARNINGS = 20  # about single boxes of one image
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ def check_boxes(name: str, raw: NDArray[Any], shape: tuple[int, ...]) -> tuple[B
         if box is not None:
             corners.append(box)
             labels.append(label)
+    if len(warnings) > MOST_WARNINGS:
+        warnings[MOST_WARNINGS:] = [f"... and {len(warnings) - MOST_WARNINGS:,} more boxes have something odd"]
     stacked = np.stack(corners) if corners else np.zeros((0, numbers))
     return Boxes(stacked, np.asarray(labels, np.int64), len(rows)), warnings
 
@@ -151,8 +156,9 @@ def find_extents(segs: NDArray[np.integer], count: int | None = None) -> Extents
     high = np.full((count + 1, 3), -1, np.int64)
     counts = np.zeros(count + 1, np.int64)
     width = slices.shape[2]
-    for z, plane in enumerate(slices):
-        flat = plane.ravel()
+    rows = max(1, PIXELS_AT_ONCE // max(width, 1))
+    for z, first_row in itertools.product(range(len(slices)), range(0, slices.shape[1], rows)):
+        flat = slices[z, first_row : first_row + rows].ravel()
         where = np.flatnonzero(flat)
         if not len(where):
             continue
@@ -163,7 +169,7 @@ def find_extents(segs: NDArray[np.integer], count: int | None = None) -> Extents
         present = np.unique(labels)
         low[present, 0] = np.minimum(low[present, 0], z)
         high[present, 0] = z
-        for axis, position in ((1, where // width), (2, where % width)):
+        for axis, position in ((1, where // width + first_row), (2, where % width)):
             np.minimum.at(low[:, axis], labels, position)
             np.maximum.at(high[:, axis], labels, position)
     first = 3 - segs.ndim

@@ -5,18 +5,25 @@ volumes, `spacing`; the output has the same file name and one array, `segs`.
 """
 
 import io
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.boxes import Boxes, check_boxes
+from repmedsam_infer.boxes import MAX_BOXES, Boxes, check_boxes
 from repmedsam_infer.errors import CaseReadError, UsageError
 from repmedsam_infer.io.atomic import write_result
-from repmedsam_infer.io.npz import open_npz
+from repmedsam_infer.io.npz import NpzFile, open_npz
 from repmedsam_infer.io.zip_writer import zipped
+from repmedsam_infer.system.memory import check_fits
+
+MAX_BOXES_BYTES = 2 * MAX_BOXES * 6 * 8  # a file with somewhat more boxes than can be labelled still has them counted
+LABEL_BYTES = 2  # a pixel
+MASK_BYTES = 1  # of a box that is all of a picture
+PARTS_BYTES = 5
 
 Segmentation = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -87,9 +94,37 @@ def read_case(path: Path) -> Case:
     name = path.name
     is_volume = is_volume_name(name)
     with open_npz(path) as npz:
-        raw_boxes, raw_imgs = npz.read("boxes"), npz.read("imgs")
-        raw_spacing = npz.read("spacing") if is_volume and "spacing" in npz else None
-    return make_case(name, raw_imgs, raw_boxes, is_volume=is_volume, raw_spacing=raw_spacing)
+        declared = npz.declared("imgs")
+        check_axes(name, declared.shape, is_volume=is_volume)
+        raw_boxes = npz.read("boxes", MAX_BOXES_BYTES)
+        check_fits(name, declared.nbytes + peak_bytes(declared.shape, declared.dtype, is_volume=is_volume))
+        raw_imgs = npz.read("imgs")
+        raw_spacing, odd = read_spacing(npz) if is_volume else (None, ())
+    case = make_case(name, raw_imgs, raw_boxes, is_volume=is_volume, raw_spacing=raw_spacing)
+    return replace(case, warnings=(*odd, *case.warnings)) if odd else case
+
+
+def read_spacing(npz: NpzFile) -> tuple[NDArray[Any] | None, tuple[str, ...]]:
+    """Return the array `spacing` where it may be one, and a warning where it cannot; no more than its header is read
+    then.
+    """
+    if "spacing" not in npz:
+        return None, ()
+    declared = npz.declared("spacing")
+    if declared.shape != (3,):
+        return None, (f"spacing of shape {declared.shape} is not three positive numbers and was ignored",)
+    return npz.read("spacing"), ()
+
+
+def peak_bytes(shape: tuple[int, ...], dtype: np.dtype[Any], *, is_volume: bool) -> int:
+    """Estimate what segmenting an image takes besides the image as it was read.
+
+    It is the image with 8 bits, where it had others; two bytes a pixel for labels; for volumes the parts of an object
+    (postprocess.drop_small_parts), whose box may be all of the volume; and what is compressed of the result.
+    """
+    pixels = math.prod(shape[: 3 if is_volume else 2])
+    grey = 0 if dtype == np.uint8 else math.prod(shape)
+    return grey + pixels * (LABEL_BYTES + PARTS_BYTES if is_volume else LABEL_BYTES + MASK_BYTES)
 
 
 def make_case(
@@ -125,21 +160,17 @@ def check_images(name: str, imgs: NDArray[Any], *, is_volume: bool) -> NDArray[n
     Other number types are taken where their values are whole grey levels of the contract, 0 to 255; rescaling anything
     else would be a guess (which window?) that changes the mask.
     """
-    kind, axes = ("3D", "(D, H, W) or (D, H, W, 3)") if is_volume else ("2D", "(H, W, 3) or (H, W)")
-    ranks = (3, 4) if is_volume else (2, 3)
-    if imgs.ndim == ranks[1] and imgs.shape[-1] == 1:
+    check_axes(name, imgs.shape, is_volume=is_volume)
+    if imgs.ndim == (4 if is_volume else 3) and imgs.shape[-1] == 1:
         imgs = imgs[..., 0]
-    if imgs.ndim not in ranks or (imgs.ndim == ranks[1] and imgs.shape[-1] != 3):
-        raise CaseReadError(f"{name}: imgs of shape {imgs.shape} in a {kind} case; {axes} is needed")
-    if imgs.size == 0:
-        raise CaseReadError(f"{name}: imgs of shape {imgs.shape} is empty")
     if imgs.dtype.kind not in "iufb":
         raise CaseReadError(f"{name}: imgs is of type {imgs.dtype}; uint8 is needed")
     if imgs.dtype == np.uint8:
         return np.ascontiguousarray(imgs)
-    if imgs.dtype.kind == "f" and not np.isfinite(imgs).all():
-        bad = int(np.count_nonzero(~np.isfinite(imgs)))
-        raise CaseReadError(f"{name}: imgs has {bad:,} values that are NaN or infinite")
+    if imgs.dtype.kind == "f":
+        bad = sum(part.size - int(np.count_nonzero(np.isfinite(part))) for part in imgs)
+        if bad:
+            raise CaseReadError(f"{name}: imgs has {bad:,} values that are NaN or infinite")
     low, high = imgs.min(), imgs.max()
     if low < 0 or high > 255:
         raise CaseReadError(
@@ -148,7 +179,20 @@ def check_images(name: str, imgs: NDArray[Any], *, is_volume: bool) -> NDArray[n
         )
     if imgs.dtype.kind in "fb" and 0 < high <= 1:
         raise CaseReadError(f"{name}: imgs is {imgs.dtype} with values up to {high:g}; multiply by 255 first")
-    return np.ascontiguousarray(np.rint(imgs) if imgs.dtype.kind == "f" else imgs).astype(np.uint8)
+    grey = np.empty(imgs.shape, np.uint8)
+    for part, of_grey in zip(imgs, grey, strict=True):  # a slice or a row at a time: no copy of the whole
+        of_grey[...] = np.rint(part) if imgs.dtype.kind == "f" else part
+    return grey
+
+
+def check_axes(name: str, shape: tuple[int, ...], *, is_volume: bool) -> None:
+    """Raise CaseReadError where `imgs` of this shape is no picture, or no volume."""
+    kind, axes = ("3D", "(D, H, W) or (D, H, W, 3)") if is_volume else ("2D", "(H, W, 3) or (H, W)")
+    rank = 3 if is_volume else 2
+    if len(shape) not in (rank, rank + 1) or (len(shape) > rank and shape[-1] not in (1, 3)):
+        raise CaseReadError(f"{name}: imgs of shape {shape} in a {kind} case; {axes} is needed")
+    if 0 in shape:
+        raise CaseReadError(f"{name}: imgs of shape {shape} is empty")
 
 
 def check_spacing(raw: NDArray[Any]) -> NDArray[np.float64] | None:

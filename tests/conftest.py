@@ -1,10 +1,12 @@
 """What many tests need: the shipped weights, an engine, drawn cases, the command line in this process."""
 
+import contextlib
 import io
 import os
 import sys
+import tracemalloc
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,18 @@ def good_image(height: int = 40, width: int = 60) -> NDArray[np.uint8]:
 
 def good_box() -> NDArray[np.int64]:
     return np.array([[18, 8, 42, 32]])
+
+
+@contextlib.contextmanager
+def takes_less_than(most_bytes: float) -> Iterator[None]:
+    """Python and numpy have at no time more than this of memory of their own within it."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < most_bytes
 
 
 @pytest.fixture(scope="session")

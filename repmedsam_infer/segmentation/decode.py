@@ -12,6 +12,7 @@ from repmedsam_infer.postprocess import frame_logits, image_mask, roi_logits
 from repmedsam_infer.preprocess import CLOSE_WEIGHT, View
 
 F32 = NDArray[np.float32]
+PIXELS_AT_ONCE = 1 << 22  # of a large object's mask: logits take 4 bytes a view
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,27 @@ def object_mask(decodings: Sequence[Decoding], *, focus: bool) -> tuple[slice, s
     rows, columns = whole.view.pixels(whole.clip_box)
     if not focus:
         return rows, columns, image_mask(frame_logits(whole.logits, whole.view), whole.view)[rows, columns]
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    mask = np.empty((height, width), np.bool_)
+    at_once = max(1, PIXELS_AT_ONCE // max(width, 1))
+    for first in range(rows.start, rows.stop, at_once):
+        band = slice(first, min(first + at_once, rows.stop))
+        mask[first - rows.start : band.stop - rows.start] = mean_logits(decodings, band, columns) > 0
+    return rows, columns, mask
+
+
+def mean_logits(decodings: Sequence[Decoding], rows: slice, columns: slice) -> F32:
+    """Return the mean of an object's logits, weighted as in `object_mask`, at these rows and columns of the image."""
+    whole = decodings[0].view
     of_whole: list[F32] = []
     of_close: list[F32] = []
     for one in decodings:
         logits = roi_logits(one.logits, rois_around(one.clip_box[None])[0], one.view, rows, columns)
-        (of_whole if replace(one.view, mirrored=False) == whole.view else of_close).append(logits)
+        (of_whole if replace(one.view, mirrored=False) == whole else of_close).append(logits)
     logits = mean_of(of_whole)
     if of_close:
         logits = np.float32(1 - CLOSE_WEIGHT) * logits + np.float32(CLOSE_WEIGHT) * mean_of(of_close)
-    return rows, columns, logits > 0
+    return logits
 
 
 def mean_of(logits: Sequence[F32]) -> F32:

@@ -3,7 +3,10 @@
 A process that takes more is killed by the system, and what it would have done after that is lost, too.
 """
 
+import contextlib
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from repmedsam_infer.errors import CaseReadError
@@ -16,8 +19,59 @@ UNLIMITED = 1 << 60  # version 1 of cgroups writes "no limit" as a number of abo
 UNCHECKED = 64 << 20  # bytes that are not worth a check
 
 
+class Promised:
+    """What cases that run at once were granted, as memory is taken some time after it is checked.
+
+    by_thread: bytes granted to the case of each thread.
+    left: bytes that will be free when all of them have taken theirs; None while there are none.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.by_thread: dict[int, int] = {}
+        self.left: int | None = None
+
+    def grant(self, needed: int) -> int | None:
+        """Grant `needed` bytes to this thread's case; returns what is free where that is less, else None."""
+        with self.lock:
+            own = self.by_thread.get(threading.get_ident())
+            self._take_back(own or 0)
+            free = available_bytes()
+            if free is None:
+                return None
+            if self.left is not None:
+                free = min(free, self.left)
+            if needed > free:
+                return free
+            if own is not None:
+                self.by_thread[threading.get_ident()] = needed
+                self.left = free - needed
+            return None
+
+    @contextlib.contextmanager
+    def one_case(self) -> Iterator[None]:
+        me = threading.get_ident()
+        with self.lock:
+            self.by_thread[me] = 0
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._take_back(self.by_thread.pop(me))
+                if not self.by_thread:
+                    self.left = None
+
+    def _take_back(self, granted: int) -> None:
+        if self.left is not None:
+            self.left += granted
+
+
+promised = Promised()
+one_case = promised.one_case  # what a thread checks within it counts for other threads until its end
+
+
 def check_fits(name: str, needed: int) -> None:
-    """Check that this process can take `needed` bytes more.
+    """Check that this process can take `needed` bytes more, besides what other threads' cases were granted.
 
     Raises:
         CaseReadError: it cannot; `name` is what the sentence calls the case.
@@ -25,8 +79,8 @@ def check_fits(name: str, needed: int) -> None:
     """
     if needed < UNCHECKED:
         return
-    free = available_bytes()
-    if free is not None and needed > free:
+    free = promised.grant(needed)
+    if free is not None:
         raise CaseReadError(
             f"{name}: needs about {gibibytes(needed)} of memory, and {gibibytes(free)} are free; "
             "give the process or container more, or cut the image"
