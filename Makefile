@@ -15,7 +15,7 @@ SHUT_OFF = --rm --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-pr
 	-m 8G --memory-swap 8G --user "$$(id -u):$$(id -g)"
 HARDENED = --network none $(SHUT_OFF)
 
-.PHONY: demo app app-speed serve-speed pictures test fast lint check coverage docker docker-app docker-demo lock clean
+.PHONY: demo app app-speed serve-speed pictures fuzz test fast lint check coverage docker docker-app docker-demo lock clean
 
 demo: $(VENV)/run  ## masks on sample cases, as pictures
 	rm -rf demo
@@ -79,6 +79,10 @@ serve-speed: $(VENV)/dev  ## how quick the viewers' server is, and whether it le
 
 pictures: $(VENV)/dev  ## the README's pictures of the page
 	$(BIN)/python -m tests.page_pictures docs
+
+SECONDS ?= 600
+fuzz: $(VENV)/dev  ## hostile files, command lines and faults for SECONDS; what is found is kept in tests/fuzz/found
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 lock: $(VENV)/dev  ## requirements.txt of requirements.in
 	$(BIN)/pip install -q uv
