@@ -70,11 +70,17 @@ class Worker:
 
     def start(self) -> None:
         self.stop()
-        home = self.folder / "home"
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir()
+        home, temporary = self.folder / "home", self.folder / "tmp"
+        for folder in (home, temporary):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("REPMEDSAM_")}
-        environment |= {"HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
+        environment |= {
+            "HOME": str(home),
+            "TMPDIR": str(temporary),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(ROOT),
+        }
         command = [sys.executable, "-m", "tests.fuzz.worker"]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=ROOT
