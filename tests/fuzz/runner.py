@@ -1,5 +1,6 @@
 """Trials of each kind in turn until the time is over."""
 
+import contextlib
 import json
 import os
 import select
@@ -57,7 +58,7 @@ class Worker:
             time.sleep(0.5)
             self.process.kill()
         code = self.process.wait()
-        self.process = None
+        self.stop()
         stack = self.text("stack").decode("utf-8", "replace")
         return Outcome(code if ready else None, self.text("stdout"), self.text("stderr"), seconds, stack=stack)
 
@@ -93,7 +94,8 @@ class Worker:
             self.process.wait()
             for stream in (self.process.stdin, self.process.stdout):
                 if stream:
-                    stream.close()
+                    with contextlib.suppress(BrokenPipeError):  # of a task that it did not read
+                        stream.close()
             self.process = None
 
 
