@@ -1,4 +1,4 @@
-"""Damaged JPEG in DICOM: refused before GDCM, which ends the process on it, and with it all cases to come."""
+"""Damaged JPEG, JPEG-LS and JPEG 2000 in DICOM: refused before GDCM, which ends the process on it, reads it."""
 
 import subprocess
 import sys
@@ -18,6 +18,7 @@ from repmedsam_infer.formats.dicom.series import read_dicom
 pytest.importorskip("gdcm")
 
 SHIPPED = ["SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_jpeg_app14_dcmd.dcm", "SC_rgb_jpeg_lossy_gdcm.dcm", "JPGExtended.dcm"]
+OTHERS = ["MR_small_jpeg_ls_lossless.dcm", "MR_small_jp2klossless.dcm", "MR_small_RLE.dcm"]
 # Reads files whose codestreams have a few other bytes in their first 400.
 SCRIPT = """
 import random, sys
@@ -28,11 +29,11 @@ draw, refused = random.Random(int(sys.argv[1])), 0
 target = Path(sys.argv[2])
 for path in map(Path, sys.argv[3:]):
     whole = path.read_bytes()
-    start = whole.index(bytes([255, 216]))
+    start = max(whole.find(b"\\xff\\xd8\\xff"), whole.find(b"\\xff\\x4f\\xff\\x51"))
     for _ in range(40):
         content = bytearray(whole)
         for _ in range(draw.randint(1, 3)):
-            content[start + draw.randrange(400)] = draw.randrange(256)
+            content[start + draw.randrange(draw.choice((60, 400)))] = draw.randrange(256)
         target.write_bytes(content)
         try:
             read_dicom(target)
@@ -56,7 +57,7 @@ def codestream(name: str) -> tuple[bytes, int]:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_no_damage_ends_the_process(seed: int, tmp_path: Path) -> None:
-    paths = [shipped(name) for name in SHIPPED]
+    paths = [shipped(name) for name in (*SHIPPED, *OTHERS)]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(seed), tmp_path / "damaged.dcm", *paths],
         capture_output=True,

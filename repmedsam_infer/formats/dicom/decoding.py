@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 JPEG_CODECS = "install python-gdcm (pip install python-gdcm), or decompress the files first, with dcmdjpeg or gdcmconv"
 JPEG = [f"1.2.840.10008.1.2.4.{kind}" for kind in (50, 51, 57, 70)]
+PLUGINS = {
+    "pyjpegls": [f"1.2.840.10008.1.2.4.{kind}" for kind in (80, 81)],
+    "pylibjpeg": [f"1.2.840.10008.1.2.4.{kind}" for kind in (90, 91, 201, 202, 203)],
+}
 LOSSY_JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 JPEG_END = b"\xff\xd9"
 BYTE = 8  # bits
@@ -112,7 +116,8 @@ def pydicom_frames(frame: DicomFrame, path: Path) -> Iterator[NDArray[Any]]:
     from pydicom.pixels.utils import iter_pixels, pixel_array
 
     count, done = frame.whole("NumberOfFrames", 1) or 1, 0
-    frames = iter_pixels(path)
+    plugin = plugin_of(transfer_syntax(frame))
+    frames = iter_pixels(path, decoding_plugin=plugin)
     try:
         while done < count:
             with silenced():
@@ -127,8 +132,19 @@ def pydicom_frames(frame: DicomFrame, path: Path) -> Iterator[NDArray[Any]]:
         whole = dcmread(path)
         for index in range(done, count):
             with silenced():
-                stored = pixel_array(whole, index=index)
+                stored = pixel_array(whole, index=index, decoding_plugin=plugin)
             yield stored
+
+
+def plugin_of(syntax: "UID") -> str:
+    """Return the name of the codec to use alone; empty where any will do.
+
+    pydicom tries one after another, and what the first one refuses GDCM may end the process on.
+    """
+    from pydicom.pixels.decoders.base import get_decoder
+
+    wanted = next((plugin for plugin, kinds in PLUGINS.items() if syntax in kinds), "")
+    return wanted if wanted in get_decoder(syntax).available_plugins else ""
 
 
 def is_deep_jpeg(frame: DicomFrame) -> bool:
