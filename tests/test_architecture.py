@@ -17,7 +17,8 @@ PACKAGES = ("repmedsam_infer", "repmedsam_train")
 # From the lowest layer to the highest. A room or file imports from layers below its own, and from itself.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("io", "system"),
+    ("system",),
+    ("io",),
     ("boxes", "preprocess"),
     ("case", "decoder_roi"),
     ("postprocess", "result", "network", "drawing", "evaluation"),

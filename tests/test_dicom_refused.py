@@ -340,3 +340,11 @@ def test_more_files_than_anyone_means_are_refused(tmp_path: Path, monkeypatch: p
     refuse(tmp_path / "study", "more than 5 files in one folder")
     write_series(tmp_path / "study", VOXELS[:3], UPRIGHT)
     assert read_dicom(tmp_path / "study").shape == (3, 8, 8)  # which needs none of the others
+
+
+def test_a_time_that_lacks_a_slice_is_refused_whichever_volume_is_meant(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "series", VOXELS, UPRIGHT, edit=moved(lambda z: -7.5 * (z > 2)))
+    (folder / "0001.dcm").unlink()
+    for volume in (None, 0, 1):
+        with pytest.raises(CaseReadError, match="lie at the same position"):
+            read_dicom(folder, volume=volume)

@@ -4,7 +4,17 @@ from dataclasses import dataclass
 
 from repmedsam_infer.report_page.results import Result
 
-STAGES = ("read", "preprocess", "encode", "decode", "postprocess", "write", "overlay")  # those that have a colour
+STAGES = (
+    "load",
+    "read",
+    "prepare",
+    "preprocess",
+    "encode",
+    "decode",
+    "postprocess",
+    "write",
+    "overlay",
+)  # those that have a colour
 STRIP_WIDTH, STRIP_HEIGHT = 220, 18  # pixels of a modality's strip of scores
 
 

@@ -61,7 +61,7 @@ def objects_table(result: Result, *, scored: bool, estimated: bool) -> ObjectsTa
     count = len(result.objects)
     return ObjectsTable(
         total=f"{counted(count, 'object')}: {total_text(result)}",
-        named=any(one.name not in ("", f"object {one.label}") for one in result.objects),
+        named=any(one.name not in ("", f"object {one.label}", f"label {one.label}") for one in result.objects),
         confidence_heads=["Confidence (0–1)"] if estimated else [],
         score_heads=["DSC", "NSD"] if scored else [],
         size_heads=size_heads(is_volume=is_volume, in_mm=in_mm),

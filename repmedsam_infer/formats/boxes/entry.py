@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ def on_one_slice(row: Sequence[float], z: float) -> list[float]:
     return [*row[:2], z, *row[2:], z]
 
 
+@lru_cache(maxsize=1024)  # a table has the same name in row after row
 def is_case(name: str, case_name: str) -> bool:
     """Whether `name` is that of the case: it may be called by its file's name, or by that without its ending.
 

@@ -16,12 +16,18 @@ from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.dicom.codestream import declared_size
 from repmedsam_infer.formats.dicom.files import reason_of
 from repmedsam_infer.formats.dicom.frames import DicomFrame
+from repmedsam_infer.formats.dicom.jpeg import JpegError, check_jpeg
 from repmedsam_infer.formats.silence import silenced
 
 if TYPE_CHECKING:
     from pydicom.uid import UID
 
 JPEG_CODECS = "install python-gdcm (pip install python-gdcm), or decompress the files first, with dcmdjpeg or gdcmconv"
+JPEG = [f"1.2.840.10008.1.2.4.{kind}" for kind in (50, 51, 57, 70)]
+PLUGINS = {
+    "pyjpegls": [f"1.2.840.10008.1.2.4.{kind}" for kind in (80, 81)],
+    "pylibjpeg": [f"1.2.840.10008.1.2.4.{kind}" for kind in (90, 91, 201, 202, 203)],
+}
 LOSSY_JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 JPEG_END = b"\xff\xd9"
 BYTE = 8  # bits
@@ -101,7 +107,7 @@ def decoded_frames(frame: DicomFrame, path: Path) -> Iterator[NDArray[Any]]:
 
 
 def pydicom_frames(frame: DicomFrame, path: Path) -> Iterator[NDArray[Any]]:
-    """Frames by pydicom, one at a time; what its iterator stumbles over, its reader of one frame often reads.
+    """Frames by pydicom, one by one; what its iterator stumbles over, its reader of one frame often reads.
 
     Stumbling blocks are JPEG 2000 whose sign is not the header's (a read-only array), and fragments with a byte between
     them (found in memory, not in the file).
@@ -110,8 +116,14 @@ def pydicom_frames(frame: DicomFrame, path: Path) -> Iterator[NDArray[Any]]:
     from pydicom.pixels.utils import iter_pixels, pixel_array
 
     count, done = frame.whole("NumberOfFrames", 1) or 1, 0
+    plugin = plugin_of(transfer_syntax(frame))
+    frames = iter_pixels(path, decoding_plugin=plugin)
     try:
-        for stored in iter_pixels(path):
+        while done < count:
+            with silenced():
+                stored = next(frames, None)
+            if stored is None:
+                return
             yield stored
             done += 1
     except Exception:
@@ -119,7 +131,20 @@ def pydicom_frames(frame: DicomFrame, path: Path) -> Iterator[NDArray[Any]]:
             raise
         whole = dcmread(path)
         for index in range(done, count):
-            yield pixel_array(whole, index=index)
+            with silenced():
+                stored = pixel_array(whole, index=index, decoding_plugin=plugin)
+            yield stored
+
+
+def plugin_of(syntax: "UID") -> str:
+    """Return the name of the codec to use alone; empty where any will do.
+
+    pydicom tries one after another, and what the first one refuses GDCM may end the process on.
+    """
+    from pydicom.pixels.decoders.base import get_decoder
+
+    wanted = next((plugin for plugin, kinds in PLUGINS.items() if syntax in kinds), "")
+    return wanted if wanted in get_decoder(syntax).available_plugins else ""
 
 
 def is_deep_jpeg(frame: DicomFrame) -> bool:
@@ -169,8 +194,20 @@ def check_codestreams(frame: DicomFrame, path: Path) -> None:
                 f"{frame.file}: its header declares {declared[0]} x {declared[1]} pixels, "
                 f"its compressed pixels {size[0]} x {size[1]}: it is damaged; export it again"
             )
+        if transfer_syntax(frame) in JPEG:
+            check_segments(frame, encoded)
         if is_deep_jpeg(frame) and JPEG_END not in encoded[-4:]:
             raise CaseReadError(f"{frame.file}: its compressed pixels have no end: it is cut off; copy it again")
+
+
+def check_segments(frame: DicomFrame, encoded: bytes) -> None:
+    """Check what GDCM ends the process on."""
+    try:
+        check_jpeg(encoded, frame.whole("SamplesPerPixel", 1))
+    except JpegError as error:
+        raise CaseReadError(
+            f"{frame.file}: its compressed pixels have {error}: it is damaged or cut off; copy it again"
+        ) from error
 
 
 def check_bits(frame: DicomFrame, path: Path) -> None:

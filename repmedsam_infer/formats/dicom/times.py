@@ -21,7 +21,7 @@ NUMBER = ("InstanceNumber", "", "number")
 
 
 def volumes_at_places(name: str, planes: Sequence[SlicePosition]) -> list[list[int]]:
-    """Of each position along the normal, the planes that lie there; empty where not all have as many, or but one.
+    """Of each position along the normal, the planes that lie there.
 
     Raises:
         CaseReadError: they lie in different directions.
@@ -32,8 +32,6 @@ def volumes_at_places(name: str, planes: Sequence[SlicePosition]) -> list[list[i
     along = np.stack([plane.position for plane in planes]) @ np.cross(rows, columns)
     order = np.argsort(along, kind="stable")
     places = np.split(order, np.flatnonzero(np.diff(along[order]) >= SAME_POSITION) + 1)
-    if len({len(place) for place in places}) > 1 or len(places[0]) == 1:
-        return []
     return [place.tolist() for place in places]
 
 
@@ -51,10 +49,13 @@ def frames_of_volume(
 
     """
     places = volumes_at_places(name, planes)
-    if not places:
+    counts = {len(place) for place in places}
+    if len(counts) > 1:
+        return list(range(len(frames)))  # no stack, which is said where they are stacked
+    count = counts.pop()
+    if count == 1:
         choose_volume(name, 1, volume)
         return list(range(len(frames)))
-    count = len(places[0])
     index = choose_volume(name, count, volume, f"{count} images at each of {len(places)} positions")
     values = [[frame.numbers(keyword, 1, group) or (0.0,) for keyword, group, _ in (*KEYS, NUMBER)] for frame in frames]
     chosen = [sorted(place, key=lambda i: (values[i], i))[index] for place in places]
