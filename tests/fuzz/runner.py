@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.fuzz.faults import Fault, furnish
+from tests.fuzz.faults import Fault
 from tests.fuzz.found import Finding, Found
 from tests.fuzz.promises import broken, snapshot
+from tests.fuzz.runs import furnish
 from tests.fuzz.trial import Maker, Outcome, Trial, dice
 
 ROOT = Path(__file__).parent.parent.parent
