@@ -1,45 +1,53 @@
 """What a machine does to a run: signals at any moment, full disks, closed streams, odd things where outputs go."""
 
-import json
 import os
 import random
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.fuzz import good
 from tests.fuzz.program import CLOSED, Program
-from tests.fuzz.promises import of_output
-from tests.fuzz.trial import Outcome
+from tests.fuzz.runs import (
+    PREDICT,
+    REPORTS,
+    SEGMENT,
+    References,
+    Run,
+    messages,
+    moment,
+    results,
+    resumed,
+    small_disk,
+)
 
-References = Mapping[str, bytes]
 Fault = Callable[[random.Random, Path, References], Iterator[str]]
 
-CASES = {**{f"2D_{i}.npz": "npz 2D" for i in range(6)}, **{f"3D_{i}.npz": "npz 3D" for i in range(2)}}
-PREDICT = ("predict", "-i", "in", "-o", "out")
 ENDED_BY = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-REPORTS = ("report.json", "efficiency.csv")
+
+
+def some_run(dice: random.Random) -> Run:
+    return dice.choice((PREDICT, SEGMENT))
 
 
 def killed(dice: random.Random, folder: Path, references: References) -> Iterator[str]:
     """`kill -9` at any moment, twice; `--resume` makes it whole."""
+    run, options = some_run(dice), dice.choice(((), ("--jobs", "2")))
     for _ in range(2):
-        program = Program(folder, [*PREDICT, "--resume"])
-        moment(dice, program, folder)
+        program = Program(folder, [*run.arguments, "--resume", *options])
+        moment(dice, program, folder, run)
         program.send(signal.SIGKILL)
         program.wait()
-    yield from resumed(folder, references)
+    yield from resumed(folder, references, run, options)
 
 
 def stopped(dice: random.Random, folder: Path, references: References) -> Iterator[str]:
     """SIGTERM, SIGINT or SIGHUP while cases are done: reports are written; `--resume` makes it whole."""
-    which = dice.choice(ENDED_BY)
-    program = Program(folder, PREDICT)
-    program.wait_for(folder / "out" / dice.choice(list(CASES)[:4]))
+    run, which = some_run(dice), dice.choice(ENDED_BY)
+    program = Program(folder, run.arguments)
+    program.wait_for(folder / "out" / dice.choice(list(run.results)[:4]))
     time.sleep(dice.random() * 0.2)
     program.send(which)
     outcome = program.wait()
@@ -48,59 +56,62 @@ def stopped(dice: random.Random, folder: Path, references: References) -> Iterat
         yield f"exit code: {outcome.code} after {which.name}; {outcome.err[-200:]!r}"
     yield from (f"{which.name}: {name} is missing" for name in REPORTS if not (folder / "out" / name).is_file())
     yield from (f"{which.name}: left behind: {path.name}" for path in (folder / "out").glob(".*.part"))
-    yield from resumed(folder, references)
+    yield from resumed(folder, references, run)
 
 
 def stopped_early(dice: random.Random, folder: Path, references: References) -> Iterator[str]:
     """The same at any moment after the interpreter's own start."""
-    which = dice.choice(ENDED_BY)
-    program = Program(folder, PREDICT)
-    moment(dice, program, folder)
+    run, which = some_run(dice), dice.choice(ENDED_BY)
+    program = Program(folder, run.arguments)
+    moment(dice, program, folder, run)
     program.send(which)
     outcome = program.wait()
     if outcome.code != -which and (b"KeyboardInterrupt" not in outcome.err or (folder / "out").exists()):
         yield from messages(outcome)
     if outcome.code not in (0, 128 + which, -which):
         yield f"exit code: {outcome.code} after {which.name}; {outcome.err[-200:]!r}"
-    yield from resumed(folder, references)
+    yield from resumed(folder, references, run)
 
 
 def full_disk(dice: random.Random, folder: Path, references: References) -> Iterator[str]:
     """Outputs on a disk that is full after a few KiB; or, where none can be mounted, files that may not be larger."""
-    size = dice.choice((4, 8, 12, 16, 32))
+    run, size = some_run(dice), dice.choice((4, 8, 12, 16, 32))
     with small_disk(folder / "out", size) as mounted:
         limits = "" if mounted else f"-f {dice.choice((0, 1, 2))}"
-        outcome = Program(folder, PREDICT, limits=limits).wait()
+        outcome = Program(folder, run.arguments, limits=limits).wait()
         yield from messages(outcome)
         if outcome.code not in (0, 1):
             yield f"exit code: {outcome.code} on a full disk; {outcome.err[-200:]!r}"
-        yield from results(folder, references, missing=True)
+        yield from results(folder, references, run.results, missing=True)
         yield from (f"left behind: {path.name}" for path in (folder / "out").glob(".*.part"))
 
 
 def two_at_once(dice: random.Random, folder: Path, references: References) -> Iterator[str]:
     """Two runs into the same outputs."""
-    way = dice.choice(("--overwrite", "--resume"))
-    first = Program(folder, [*PREDICT, way])
+    run, way = some_run(dice), dice.choice(("--overwrite", "--resume"))
+    first = Program(folder, [*run.arguments, way])
     time.sleep(dice.random())
-    second = Program(folder, [*PREDICT, way])
+    second = Program(folder, [*run.arguments, way])
     for program in (first, second):
         outcome = program.wait()
         yield from messages(outcome)
         if outcome.code != 0:
             yield f"exit code: {outcome.code} of two runs at once ({way}); {outcome.err[-300:]!r}"
-    yield from results(folder, references)
+    yield from results(folder, references, run.results)
 
 
 def no_streams(dice: random.Random, folder: Path, references: References) -> Iterator[str]:
     """Stdout or stderr closed, or on a full disk."""
     streams = {n: dice.choice((CLOSED, "/dev/full")) for n in dice.choice(((1,), (2,), (1, 2)))}
-    (folder / "in" / "2D_bad.npz").write_bytes(b"bad")  # something to say on stderr
-    outcome = Program(folder, PREDICT, streams=streams).wait()
+    run = some_run(dice)
+    (folder / "in" / dice.choice(list(run.cases))).write_bytes(b"bad")  # something to say on stderr
+    outcome = Program(folder, run.arguments, streams=streams).wait()
     yield from messages(outcome)
     if outcome.code != 1:
         yield f"exit code: {outcome.code} with streams {streams}; {outcome.err[-200:]!r}"
-    yield from results(folder, references)
+    yield from results(folder, references, run.results, missing=True)
+    if len([name for name in run.results if (folder / "out" / name).is_file()]) != len(run.results) - 1:
+        yield f"good case: not all are there with streams {streams}"
     yield from (f"streams {streams}: {name} is missing" for name in REPORTS if not (folder / "out" / name).is_file())
 
 
@@ -108,7 +119,8 @@ def odd_places(dice: random.Random, folder: Path, references: References) -> Ite
     """A FIFO, device, folder or link where an output goes."""
     canary = folder / "canary"
     canary.write_bytes(b"as it was")
-    name = dice.choice((*REPORTS, "2D_0.npz", "3D_1.npz", ""))
+    run = some_run(dice)
+    name = dice.choice((*run.beside, *run.results, ""))
     place = folder / "out" / name
     place.parent.mkdir(parents=True, exist_ok=True)
     if not name:
@@ -121,15 +133,14 @@ def odd_places(dice: random.Random, folder: Path, references: References) -> Ite
         (place / "in it").mkdir(parents=True)
     else:
         place.symlink_to({"link": canary, "device": Path("/dev/full"), "loop": place}[what])
-    outcome = Program(folder, [*PREDICT, "--overwrite"]).wait(at_most=60)
+    outcome = Program(folder, [*run.arguments, "--overwrite"]).wait(at_most=60)
     yield from messages(outcome)
     if outcome.code not in (0, 1, 2, 3):
         yield f"exit code: {outcome.code} with a {what} as {name or 'out'}; {outcome.err[-200:]!r}"
     if canary.read_bytes() != b"as it was":
         yield f"touched: what a link as {name or 'out'} leads to"
     if name:
-        others = {case: reference for case, reference in CASES.items() if case != name}
-        yield from results(folder, references, of=others)
+        yield from results(folder, references, run.without(name))
 
 
 def read_only(dice: random.Random, folder: Path, references: References) -> Iterator[str]:
@@ -139,7 +150,7 @@ def read_only(dice: random.Random, folder: Path, references: References) -> Iter
             (folder / "out").chmod(0o555)
             if os.getuid() == 0:
                 return
-        outcome = Program(folder, PREDICT).wait()
+        outcome = Program(folder, some_run(dice).arguments).wait()
     yield from messages(outcome)
     if outcome.code != 3 or len(outcome.err.splitlines()) != 1:
         yield f"exit code: {outcome.code} with outputs that are read-only; {outcome.err[-300:]!r}"
@@ -147,19 +158,19 @@ def read_only(dice: random.Random, folder: Path, references: References) -> Iter
 
 def little_memory(dice: random.Random, folder: Path, references: References) -> Iterator[str]:
     """A limit of address space: all is well, or one line says it."""
-    most = dice.randrange(300, 2500)  # MiB
-    outcome = Program(folder, PREDICT, limits=f"-v {most << 10}").wait()
+    run, most = some_run(dice), dice.randrange(300, 2500)  # MiB
+    outcome = Program(folder, run.arguments, limits=f"-v {most << 10}").wait()
     yield from messages(outcome)
     if outcome.code not in (0, 1, 3):
         yield f"exit code: {outcome.code} with {most} MiB; {outcome.err[-300:]!r}"
     elif outcome.code == 3 and len(outcome.err.splitlines()) != 1:
         yield f"one line: {len(outcome.err.splitlines())} lines with {most} MiB: {outcome.err[-300:]!r}"
-    yield from results(folder, references, missing=outcome.code != 0)
+    yield from results(folder, references, run.results, missing=outcome.code != 0)
 
 
 def shifting(dice: random.Random, folder: Path, references: References) -> Iterator[str]:
     """Inputs or outputs that vanish while cases are done."""
-    program = Program(folder, PREDICT)
+    program = Program(folder, PREDICT.arguments)
     program.wait_for(folder / "out" / "2D_1.npz")
     what = dice.choice(("input gone", "input cut", "output folder gone"))
     if what == "input gone":
@@ -173,8 +184,7 @@ def shifting(dice: random.Random, folder: Path, references: References) -> Itera
     if outcome.code not in (0, 1):
         yield f"exit code: {outcome.code} with {what}; {outcome.err[-200:]!r}"
     if what != "output folder gone":
-        others = {case: reference for case, reference in CASES.items() if case != "3D_1.npz"}
-        yield from results(folder, references, of=others)
+        yield from results(folder, references, PREDICT.without("3D_1.npz"))
 
 
 def poor_locale(dice: random.Random, folder: Path, references: References) -> Iterator[str]:
@@ -185,9 +195,9 @@ def poor_locale(dice: random.Random, folder: Path, references: References) -> It
     encoding = dice.choice(
         ({"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"})
     )
-    outcome = Program(folder, PREDICT, environment=encoding).wait()
+    outcome = Program(folder, PREDICT.arguments, environment=encoding).wait()
     yield from messages(outcome)
-    yield from results(folder, references)
+    yield from results(folder, references, PREDICT.results)
 
 
 FAULTS: Mapping[str, Fault] = {
@@ -203,73 +213,3 @@ FAULTS: Mapping[str, Fault] = {
     "shifting": shifting,
     "poor-locale": poor_locale,
 }
-
-
-def furnish(folder: Path) -> None:
-    """Put the cases there."""
-    (folder / "in").mkdir(parents=True)
-    for name in CASES:
-        (folder / "in" / name).write_bytes(good.npz(is_volume=name.startswith("3D")))
-
-
-def moment(dice: random.Random, program: Program, folder: Path) -> None:
-    """Wait for a random moment of a run: while it starts, or while cases are done."""
-    if dice.random() < 0.6:
-        program.wait_for(folder / "out" / dice.choice(list(CASES)))
-        time.sleep(dice.random() * 0.1)
-    else:
-        time.sleep(dice.uniform(0.3, 2.5))
-
-
-def messages(outcome: Outcome) -> Iterator[str]:
-    if outcome.code is None:
-        yield f"time: no end after {outcome.seconds:.0f} s"
-    elif outcome.code < 0:
-        yield f"died: by signal {-outcome.code}; {outcome.err[-300:]!r}"
-    yield from of_output(outcome.out, outcome.err, outcome.code, len(CASES))
-
-
-def results(
-    folder: Path, references: References, *, missing: bool = False, of: Mapping[str, str] = CASES
-) -> Iterator[str]:
-    """Every result is whole; all are there, or with `missing` some."""
-    for name, reference in of.items():
-        path = folder / "out" / name
-        if not path.is_file():
-            if not missing:
-                yield f"good case: {name} is not there"
-        elif path.read_bytes() != references[reference]:
-            yield f"good case: {name} is torn or another"
-
-
-def resumed(folder: Path, references: References) -> Iterator[str]:
-    """After --resume all cases are there, once, and nothing else."""
-    outcome = Program(folder, [*PREDICT, "--resume"]).wait()
-    yield from messages(outcome)
-    if outcome.code != 0:
-        yield f"exit code: {outcome.code} of --resume; {outcome.err[-300:]!r}"
-        return
-    yield from results(folder, references)
-    present = {path.name for path in (folder / "out").iterdir()}
-    if present != {*CASES, *REPORTS}:
-        yield f"left behind: {sorted(present ^ {*CASES, *REPORTS})} after --resume"
-        return
-    cases = [case["case"] for case in json.loads((folder / "out" / "report.json").read_bytes())["cases"]]
-    if sorted(cases) != sorted(CASES):
-        yield f"report: report.json has {cases} after --resume"
-
-
-@contextmanager
-def small_disk(place: Path, kibibytes: int, options: str = "rw") -> Iterator[bool]:
-    """A disk of that size at `place`; False where none can be mounted (that takes root, and not every container)."""
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k,{options}", "tmpfs", str(place)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        mounted = False
-    try:
-        yield mounted
-    finally:
-        if mounted:
-            subprocess.run(["umount", str(place)], check=False)

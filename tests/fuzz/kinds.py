@@ -39,12 +39,12 @@ def good_trials(work: Path, kinds: set[str]) -> list[Trial]:
         folder = _folder(work / "good_npz")
         trials.append(beside_good(folder, []))
     volumes = [("good", ending) for ending in (".nii", ".nrrd", ".mha", ".npz", ".nii.gz")]
-    if kinds & {"nifti", "nrrd", "meta"}:
+    if kinds & {"nifti", "nrrd", "meta", *FAULTS}:
         for name, ending in volumes:
             folder = _folder(work / f"good{ending}")
             good.nifti(folder / INPUTS / "good.nii")
             trials.append(_segment(folder, f"{INPUTS}/good.nii", good.BOX_3D, ending, f"{name}{ending}"))
-    if "pictures" in kinds:
+    if kinds & {"pictures", *FAULTS}:
         folder = _folder(work / "good_picture")
         (folder / INPUTS / "good.png").write_bytes(good.picture(".png"))
         trials.append(_segment(folder, f"{INPUTS}/good.png", good.BOX_2D, ".png", "good.png"))

@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.uid import CTImageStorage
 
 from tests.conftest import good_box, good_image, npy_header, write_npz, write_raw_npz
+from tests.dicom_files import image, save
 from tests.fuzz import good
+from tests.fuzz.dicom_inputs import SHIPPED
 from tests.fuzz.npz_inputs import beside_good
 from tests.fuzz.trial import INPUTS, OUTPUTS, Maker, Trial
 from tests.fuzz.zips import Member, write_zip
@@ -120,6 +123,18 @@ def png_with_bad_chunk(_: Path) -> bytes:
     return raw[:33] + b"\0\0\0\4eXIfII*\0\0\0\0\0" + raw[33:]
 
 
+def dicom_of_damaged_jpeg(_: Path) -> bytes:
+    raw = bytearray((SHIPPED / "SC_rgb_jpeg_app14_dcmd.dcm").read_bytes())
+    raw[raw.index(b"\xff\xdb")] ^= 0x40  # the marker of a table
+    return bytes(raw)
+
+
+def dicom_of_steep_slope(path: Path) -> bytes:
+    dataset = image(good.ct()[0], CTImageStorage, "CT")
+    dataset.RescaleSlope, dataset.RescaleIntercept = "1e30", "0"
+    return save(dataset, path).read_bytes()
+
+
 def evaluated(segs: NDArray[Any]) -> Maker:
     """`evaluate` of these segmentations."""
 
@@ -180,6 +195,17 @@ PAST: Mapping[str, Maker] = {
     "a MetaImage of 2^64 axes": image_file(
         "v.mha", lambda path: good.itk(path).replace(b"NDims = 3", b"NDims = 18446744073709551616"), good.BOX_3D
     ),
+    "an NRRD of 1,000 words in one field": image_file(
+        "v.nrrd", lambda path: good.itk(path).replace(b"kinds:", b"kinds: " + b"domain " * 1000), good.BOX_3D
+    ),
+    "a MetaImage of 128 axes": image_file(
+        "v.mha", lambda path: good.itk(path).replace(b"NDims = 3", b"NDims = 128"), good.BOX_3D
+    ),
+    "an NRRD whose other file has no name": image_file(
+        "v.nrrd", lambda path: good.itk(path).replace(b"encoding: raw", b"data file: \nencoding: raw"), good.BOX_3D
+    ),
+    "a DICOM file whose JPEG has one wrong bit": image_file("d.dcm", dicom_of_damaged_jpeg, good.BOX_2D),
+    "a DICOM file of slope 1e30": image_file("d.dcm", dicom_of_steep_slope, good.BOX_2D),
     "a PNG with a checksum that libpng complains of": image_file("p.png", png_with_bad_chunk, good.BOX_2D),
     "negative labels in a segmentation": evaluated(np.full((40, 60), -1, np.int32)),
     "a report of no time": run_folder({"cases": [{"case": "2D.npz", "status": "ok", "seconds": 0}]}),

@@ -1,5 +1,6 @@
 """Trials of each kind in turn until the time is over."""
 
+import contextlib
 import json
 import os
 import select
@@ -13,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.fuzz.faults import Fault, furnish
+from tests.fuzz.faults import Fault
 from tests.fuzz.found import Finding, Found
 from tests.fuzz.promises import broken, snapshot
+from tests.fuzz.runs import furnish
 from tests.fuzz.trial import Maker, Outcome, Trial, dice
 
 ROOT = Path(__file__).parent.parent.parent
@@ -57,7 +59,7 @@ class Worker:
             time.sleep(0.5)
             self.process.kill()
         code = self.process.wait()
-        self.process = None
+        self.stop()
         stack = self.text("stack").decode("utf-8", "replace")
         return Outcome(code if ready else None, self.text("stdout"), self.text("stderr"), seconds, stack=stack)
 
@@ -70,11 +72,17 @@ class Worker:
 
     def start(self) -> None:
         self.stop()
-        home = self.folder / "home"
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir()
+        home, temporary = self.folder / "home", self.folder / "tmp"
+        for folder in (home, temporary):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("REPMEDSAM_")}
-        environment |= {"HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
+        environment |= {
+            "HOME": str(home),
+            "TMPDIR": str(temporary),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(ROOT),
+        }
         command = [sys.executable, "-m", "tests.fuzz.worker"]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=ROOT
@@ -87,7 +95,8 @@ class Worker:
             self.process.wait()
             for stream in (self.process.stdin, self.process.stdout):
                 if stream:
-                    stream.close()
+                    with contextlib.suppress(BrokenPipeError):  # of a task that it did not read
+                        stream.close()
             self.process = None
 
 
