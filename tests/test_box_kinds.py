@@ -242,7 +242,8 @@ def test_shapes_of_labelme_are_boxes_of_the_pixels_in_them(tmp_path: Path) -> No
 def test_shapes_of_one_group_are_one_object_and_lines_are_left_out(tmp_path: Path) -> None:
     other = {"shape_type": "rectangle", "points": [[30, 2], [32, 9]]}
     line = {"shape_type": "line", "points": [[1, 1], [2, 2]]}
-    shapes: list[dict[str, Any]] = [
+    shapes: list[dict[str, Any]] = [{**RECTANGLE, "group_id": 3}, line]
+    shapes += [{**other, "group_id": 3}, {**other, "group_id": 3, "label": "b"}]
         {**RECTANGLE, "group_id": 3},
         line,
         {**other, "group_id": 3},
