@@ -244,11 +244,6 @@ def test_shapes_of_one_group_are_one_object_and_lines_are_left_out(tmp_path: Pat
     line = {"shape_type": "line", "points": [[1, 1], [2, 2]]}
     shapes: list[dict[str, Any]] = [{**RECTANGLE, "group_id": 3}, line]
     shapes += [{**other, "group_id": 3}, {**other, "group_id": 3, "label": "b"}]
-        {**RECTANGLE, "group_id": 3},
-        line,
-        {**other, "group_id": 3},
-        {**other, "group_id": 3, "label": "b"},
-    ]
     found = read(tmp_path, labelme(*shapes), PICTURE)
     np.testing.assert_array_equal(found.corners, [[10, 2, 31, 24], [30, 2, 31, 8]])
     assert found.names == ["lesion", "b"]
