@@ -14,6 +14,8 @@ from repmedsam_infer.boxes import find_extents
 from repmedsam_infer.case import read_case
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.system import memory
+from repmedsam_infer.system.process import A_THREAD, LEAST_ADDRESS_SPACE
+from repmedsam_infer.system.threads import available_threads
 from tests.conftest import good_box, good_image, npy_header, takes_less_than, write_npz
 
 GIB = 1 << 30
@@ -116,8 +118,8 @@ def test_a_case_too_large_for_the_process_fails_alone_and_those_behind_it_are_do
     write_zeros(tmp_path / "in.npz", (1 << 9, 1 << 10, 1 << 10), [[1, 1, 1, 9, 9, 3]]).rename(tmp_path / "3DBox_B.npz")
     write_npz(tmp_path / "2DBox_C_good.npz", imgs=good_image(), boxes=good_box())
     limited = (
-        "import resource, sys; from repmedsam_infer.cli import main; "
-        f"resource.setrlimit(resource.RLIMIT_AS, (5 * {GIB} // 2,) * 2); main()"
+        "import resource; from repmedsam_infer.cli import main; "
+        f"resource.setrlimit(resource.RLIMIT_AS, ({LEAST_ADDRESS_SPACE + A_THREAD * available_threads()},) * 2); main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", limited, "predict", "-i", tmp_path, "-o", tmp_path / "out", "--threads", "1"],

@@ -21,7 +21,7 @@ from repmedsam_infer.drawing.overlay import draw_overlay, picture_side, write_ov
 from repmedsam_infer.drawing.volume_sheet import choose_planes, cut, find_profiles, find_region
 from repmedsam_infer.errors import CaseWriteError
 from repmedsam_infer.evaluation.baselines import fill_boxes
-from tests.conftest import write_npz
+from tests.conftest import takes_less_than, write_npz
 
 NO_BOXES, NO_LABELS = np.zeros((0, 4)), np.zeros(0, np.int64)
 
@@ -248,3 +248,15 @@ def test_any_spacing_that_a_file_can_state_has_a_sheet(spacing: tuple[float, flo
     case = volume((4, 6, 8), [[1, 1, 1, 6, 4, 2]], spacing)
     drawing = draw_overlay(case, case.empty_segmentation(), 400)
     assert max(drawing.shape) <= 400
+
+
+def test_outlines_of_a_very_large_picture_lie_where_those_of_a_small_one_do() -> None:
+    small = np.zeros((600, 800), np.uint8)
+    small[150:450, 200:500], small[:60, 700:] = 1, 2
+    large = small.repeat(16, 0).repeat(16, 1)
+    boxes = np.array([[200.0, 150, 499, 449], [700, 0, 799, 59]])
+    labels = np.array([1, 2])
+    with takes_less_than(1.5 * large.nbytes):
+        drawn = draw_plane(large, large, boxes * 16 + [0, 0, 15, 15], labels, (400, 300)).pixels
+    expected = draw_plane(small, small, boxes, labels, (400, 300)).pixels
+    assert np.mean(np.abs(drawn.astype(int) - expected) > 32) < 0.01

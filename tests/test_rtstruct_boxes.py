@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, FileDataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from repmedsam_infer.errors import CaseReadError, UsageError
 from repmedsam_infer.formats.boxes.file import read_boxes
@@ -81,7 +81,7 @@ def test_the_extent_of_each_roi_is_its_box(syntax: str, tmp_path: Path) -> None:
             "couch": [contour(points + 4000) for points in outlines(LIVER)],
         }
     )
-    made.file_meta.TransferSyntaxUID = syntax
+    made.file_meta.TransferSyntaxUID = UID(syntax)
     found = read_boxes(save(tmp_path, made), VOLUME, "ct")
     np.testing.assert_allclose(found.corners, [LIVER, (1, 2, 4, 7, 9, 4)], atol=1e-3)
     assert found.names == ["Leber ü", "one slice"]

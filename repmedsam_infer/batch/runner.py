@@ -18,6 +18,7 @@ from repmedsam_infer.batch.result_files import LABELS, known_cases, write_files
 from repmedsam_infer.batch.summary import summary
 from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_OK, UsageError
 from repmedsam_infer.io.atomic import sweep_all
+from repmedsam_infer.system.memory import one_case
 from repmedsam_infer.system.stopping import STOPPING, Stopped
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_infer.system.streams import complain, tolerant_streams
@@ -111,7 +112,7 @@ def run_tasks(
             return done[task.name]
         try:
             STOPPING.check()
-            with watcher.case(task.name) as watch:
+            with watcher.case(task.name) as watch, one_case():
                 report = do(task, watch)
         except Stopped:
             return None

@@ -23,6 +23,7 @@ WHITE: Color = (255, 255, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 TEXT_SCALE = 0.45  # about 12 pixels of height
 PALE = 0.5  # of white in a number's colour: it has to be read on any image
+FINEST = 0.5  # canvas pixels: outlines of a very large image are drawn to this
 MOST_FINE = 8  # subpixels of a mask's edge, along each axis
 SHIFT = 4  # fractional bits of a coordinate that OpenCV draws at
 CROWD = 30  # from so many objects on, numbers that are larger than their object are left out
@@ -75,6 +76,8 @@ def draw_plane(
     pixels = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else np.ascontiguousarray(pixels)
     canvas = Canvas(pixels, scale, list(keep_free))
 
+    step = max(1, int(FINEST / max(scale)))  # what lies between the pixels that are taken could not be seen
+    segs, scale = segs[step // 2 :: step, step // 2 :: step], (scale[0] * step, scale[1] * step)
     extents = find_extents(segs)
     present = [i for i in range(len(extents.counts)) if extents.counts[i]]
     lines = list(below)
@@ -86,7 +89,8 @@ def draw_plane(
         lines.append((outlines_of(mask, corner, scale), True, label_color(i + 1)))
         spots[i + 1] = deepest_point(mask, corner, scale)
     lines += [
-        (brackets(box, scale), False, label_color(label)) for box, label in zip(boxes, labels.tolist(), strict=True)
+        (brackets(box, canvas.scale), False, label_color(label))
+        for box, label in zip(boxes, labels.tolist(), strict=True)
     ]
     thickness = 2 if max(size) > 700 and len(present) < 100 else 1
     draw_lines(canvas, lines, thickness)
