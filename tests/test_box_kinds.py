@@ -226,7 +226,7 @@ def labelme(*shapes: dict[str, Any], **changes: Any) -> dict[str, Any]:
     }
 
 
-RECTANGLE = {"shape_type": "rectangle", "points": [[20.0, 25.0], [10.0, 5.0]]}  # corners in any order
+RECTANGLE: dict[str, Any] = {"shape_type": "rectangle", "points": [[20.0, 25.0], [10.0, 5.0]]}  # corners in any order
 
 
 def test_shapes_of_labelme_are_boxes_of_the_pixels_in_them(tmp_path: Path) -> None:
@@ -242,7 +242,8 @@ def test_shapes_of_labelme_are_boxes_of_the_pixels_in_them(tmp_path: Path) -> No
 def test_shapes_of_one_group_are_one_object_and_lines_are_left_out(tmp_path: Path) -> None:
     other = {"shape_type": "rectangle", "points": [[30, 2], [32, 9]]}
     line = {"shape_type": "line", "points": [[1, 1], [2, 2]]}
-    shapes = [{**RECTANGLE, "group_id": 3}, line, {**other, "group_id": 3}, {**other, "group_id": 3, "label": "b"}]
+    shapes: list[dict[str, Any]] = [{**RECTANGLE, "group_id": 3}, line]
+    shapes += [{**other, "group_id": 3}, {**other, "group_id": 3, "label": "b"}]
     found = read(tmp_path, labelme(*shapes), PICTURE)
     np.testing.assert_array_equal(found.corners, [[10, 2, 31, 24], [30, 2, 31, 8]])
     assert found.names == ["lesion", "b"]
@@ -306,7 +307,9 @@ def test_two_diameters_are_the_box_of_their_ends(tmp_path: Path) -> None:
     for content, name in (([{"recist": ends, "slice": 5, "name": "node"}], "a.json"), (table, "a.csv")):
         found = read(tmp_path, content, VOLUME, name)
         np.testing.assert_array_equal(found.corners, [[10, 8, 5, 22, 20, 5]])
-        assert (found.open_ended, found.names, found.warnings) == ({1}, ["node"], ())
+        assert found.open_ended == {1}
+        assert found.names == ["node"]
+        assert not found.warnings
     np.testing.assert_array_equal(read(tmp_path, [{"recist": ends}], PICTURE).corners, [[10, 8, 22, 20]])
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, FileDataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from repmedsam_infer.errors import CaseReadError, UsageError
 from repmedsam_infer.formats.boxes.file import read_boxes
@@ -71,7 +71,7 @@ def save(folder: Path, made: FileDataset, name: str = "rs.dcm") -> Path:
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-def test_the_extent_of_each_roi_is_its_box(syntax: str, tmp_path: Path) -> None:
+def test_the_extent_of_each_roi_is_its_box(syntax: UID, tmp_path: Path) -> None:
     made = structure_set(
         {
             "Leber ü": [contour(points) for points in outlines(LIVER)],

@@ -41,7 +41,7 @@ def read_coco(file: str, content: dict[str, Any], case_name: str, scan: Scan, _n
     categories = records_of(file, content, "categories") if "categories" in content else []
     names = {key_of(category.get("id")): text_of(category.get("name")) for category in categories}
     wanted = key_of(image.get("id"))
-    entries = []
+    entries: list[Entry] = []
     for i, annotation in enumerate(records_of(file, content, "annotations"), 1):
         if key_of(annotation.get("image_id")) == wanted:
             where = f"annotation {i}"
