@@ -39,7 +39,8 @@ class Program:
 
         """
         variables = {name: value for name, value in os.environ.items() if not name.startswith("REPMEDSAM_")}
-        variables |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
+        variables |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(folder.parent / "home")}
+        variables |= environment or {}
         self.paths = [folder.parent / f"{name}.{id(self)}" for name in ("stdout", "stderr")]
         places = {number: shlex.quote(str(path)) for number, path in enumerate(self.paths, 1)} | dict(streams or {})
         script = f'{limits and f"ulimit {limits} || exit 99; "}exec "$@"'

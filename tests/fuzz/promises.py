@@ -15,7 +15,7 @@ MOST_SECONDS, MOST_MEMORY = 30.0, FREE + (512 << 20)  # an estimate may be a lit
 LONGEST_LINE, MOST_OUTPUT = 2_000, 64 << 10  # bytes; of output for each input
 HASHED = 1 << 20  # bytes of a file up to which its content is compared
 USAGE = re.compile(r"^(Usage:|Try |[╭│╰]|\s*$)")
-TOLD = re.compile(r"^((error|warning): .|\d+ of \d+ (cases|inputs) failed)")
+TOLD = re.compile(r"^((error|warning|stopping): .|\d+ of \d+ (cases|inputs) failed)")
 FAILURES = ("Traceback (most recent call last)", "internal error", "Segmentation fault", "terminate called")
 
 Snapshot = dict[str, tuple[object, ...]]

@@ -28,6 +28,7 @@ from tests.fuzz.watch import watch
 
 ADDRESS_SPACE = 10 << 30  # bytes beyond what the networks take: so that this machine is not what suffers
 LARGEST_FILE = 1 << 30
+OWN = (Path(tempfile.gettempdir()), Path.home() / ".cache" / "repmedsam")  # what any command may write
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
 
@@ -81,7 +82,7 @@ def perform(folder: str, arguments: list[str], writable: list[str]) -> dict[str,
         faulthandler.register(signal.SIGUSR1, stack)
         CLEAR.write_text(RESET_PEAK)
         start, used, taken = time.perf_counter(), time.process_time(), memory("VmRSS")
-        with watch([Path(tempfile.gettempdir()), *(Path(folder, path) for path in writable)]) as events:
+        with watch([*OWN, *(Path(folder, path) for path in writable)]) as events:
             code = run(arguments)
         return {
             "code": code,
