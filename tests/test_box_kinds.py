@@ -226,7 +226,7 @@ def labelme(*shapes: dict[str, Any], **changes: Any) -> dict[str, Any]:
     }
 
 
-RECTANGLE = {"shape_type": "rectangle", "points": [[20.0, 25.0], [10.0, 5.0]]}  # corners in any order
+RECTANGLE: dict[str, Any] = {"shape_type": "rectangle", "points": [[20.0, 25.0], [10.0, 5.0]]}  # corners in any order
 
 
 def test_shapes_of_labelme_are_boxes_of_the_pixels_in_them(tmp_path: Path) -> None:
@@ -308,7 +308,8 @@ def test_two_diameters_are_the_box_of_their_ends(tmp_path: Path) -> None:
         found = read(tmp_path, content, VOLUME, name)
         np.testing.assert_array_equal(found.corners, [[10, 8, 5, 22, 20, 5]])
         assert found.open_ended == {1}
-        assert (found.names, found.warnings) == (["node"], ())
+        assert found.names == ["node"]
+        assert not found.warnings
     np.testing.assert_array_equal(read(tmp_path, [{"recist": ends}], PICTURE).corners, [[10, 8, 22, 20]])
 
 

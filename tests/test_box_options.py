@@ -108,9 +108,9 @@ def test_boxes_are_given_in_one_way_for_one_image() -> None:
     [("gone.json", "gone.json does not exist"), ("x" * 5000, "cannot be opened .*name too long"), ("a\0", "cannot be")],
 )
 def test_a_file_of_boxes_that_cannot_be_is_a_usage_error(name: str, reason: str) -> None:
-    for boxes, labels in ((Path(name), None), (None, Path(name))):
+    for file, labels in ((Path(name), None), (None, Path(name))):
         with pytest.raises(UsageError, match=reason):
-            box_source(boxes, labels, [], ONE)
+            box_source(file, labels, [], ONE)
 
 
 def refuse_on(scan: Scan, reason: str, *boxes: str, mm: tuple[str, ...] = ()) -> None:

@@ -71,7 +71,7 @@ def save(folder: Path, made: FileDataset, name: str = "rs.dcm") -> Path:
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-def test_the_extent_of_each_roi_is_its_box(syntax: str, tmp_path: Path) -> None:
+def test_the_extent_of_each_roi_is_its_box(syntax: UID, tmp_path: Path) -> None:
     made = structure_set(
         {
             "Leber ü": [contour(points) for points in outlines(LIVER)],
