@@ -22,7 +22,6 @@ from repmedsam_infer.errors import CaseReadError
 NO_BOXES = "there are no boxes: nothing was segmented"  # a warning
 MAX_BOXES = 65_535  # labels of a uint16 segmentation
 PIXELS_AT_ONCE = 1 << 18  # of a label map: what is found of each takes 8 bytes
-MOST_WARNINGS = 20  # about single boxes of one image
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,6 @@ def check_boxes(name: str, raw: NDArray[Any], shape: tuple[int, ...]) -> tuple[B
         if box is not None:
             corners.append(box)
             labels.append(label)
-    if len(warnings) > MOST_WARNINGS:
-        warnings[MOST_WARNINGS:] = [f"... and {len(warnings) - MOST_WARNINGS:,} more boxes have something odd"]
     stacked = np.stack(corners) if corners else np.zeros((0, numbers))
     return Boxes(stacked, np.asarray(labels, np.int64), len(rows)), warnings
 

@@ -1,5 +1,6 @@
 """What Python gets back: labels, and what is known of each object."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -93,7 +94,9 @@ def objects_of(
     names: of all boxes by label. spacing: mm along each axis of the labels, or None.
     """
     pixels = count_pixels(labels, boxes.count)
-    unit = None if spacing is None else float(np.prod(spacing))
+    unit = None if spacing is None else math.prod(spacing)
+    if unit is not None and not math.isfinite(unit):  # a spacing that nobody means
+        unit = None
     found = []
     for label, box, dsc in zip(boxes.labels.tolist(), boxes.corners.tolist(), confidence.tolist(), strict=True):
         size = None if unit is None else int(pixels[label]) * unit

@@ -183,3 +183,13 @@ def test_many_labels_stay_apart(seed: int, tmp_path_factory: pytest.TempPathFact
     assert made.target is not None
     gts = np.load(made.target)["gts"]
     assert len(np.unique(gts)) == len(np.unique(labels)) == gts.max() + 1
+
+
+def test_where_a_case_went_is_one_printable_line_whatever_it_is_called(tmp_path: Path, repmedsam: Repmedsam) -> None:
+    picture = tmp_path / "a\x1b[31m\nb\u202e.png"
+    cv2.imwrite(str(picture), good_image())
+    done = repmedsam("convert", picture, "--box", "18,8,42,32", "-o", tmp_path / "cases")
+    assert done.code == 0
+    (line,) = done.out.splitlines()
+    assert line.isprintable()
+    assert line.endswith(r"a\x1b[31m\nb\u202e.npz")

@@ -179,3 +179,24 @@ def test_one_of_several_values_a_voxel_is_a_volume(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_scan(path, volume=1).voxels, voxels[..., 1])
     with pytest.raises(CaseReadError, match="holds one volume, and there is no volume 1"):
         read_scan(save(tmp_path / "one.nrrd", voxels[..., 0]), volume=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        (b"encoding: raw", b"encoding: TEXT", "voxels are stored as text"),
+        (b"endian: little", b"endian: little\n" + b"a:=b\n" * 20_000, "20,000 fields of its own"),
+        (b"endian: little", b"endian: little\nunits: " + b"x" * 2000, "'units' of its header has 2,007 characters"),
+        (b"dimension: 3", b"dimension: 200", "declares '200' axes"),
+    ],
+)
+def test_headers_that_itk_would_not_survive_never_reach_it(
+    before: bytes, after: bytes, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "odd.nrrd"
+    plain = b"NRRD0004\ntype: short\ndimension: 3\nsizes: 2 3 4\nendian: little\nencoding: raw\n\n" + bytes(48)
+    path.write_bytes(plain)
+    assert read_scan(path).shape == (4, 3, 2)
+    path.write_bytes(plain.replace(before, after))
+    with pytest.raises(CaseReadError, match=f"odd.nrrd: .*{reason}"):
+        read_scan(path)

@@ -131,7 +131,7 @@ def test_masks_do_not_depend_on_the_bands_that_they_are_worked_out_in(monkeypatc
     views = (View(700, 900), View(700, 900, mirrored=True), View(200, 220, 256, 100, 50))
     decodings = [Decoding(view, box, draw.normal(size=(64, 64)).astype(np.float32)) for view in views]
     rows, columns, whole = object_mask(decodings, focus=True)
-    monkeypatch.setattr(decode, "BAND", 1000)
+    monkeypatch.setattr(decode, "PIXELS_AT_ONCE", 1000)
     assert (rows, columns) == object_mask(decodings, focus=True)[:2]
     np.testing.assert_array_equal(object_mask(decodings, focus=True)[2], whole)
 
@@ -141,7 +141,7 @@ def test_boxes_do_not_depend_on_the_pieces_that_labels_are_found_in(monkeypatch:
         np.random.default_rng(1).random((4, 33, 21)) > 0.99
     )
     whole = tight_boxes(labels)
-    monkeypatch.setattr("repmedsam_infer.boxes.PIECE", 50)
+    monkeypatch.setattr("repmedsam_infer.boxes.PIXELS_AT_ONCE", 50)
     np.testing.assert_array_equal(tight_boxes(labels), whole)
 
 

@@ -358,3 +358,16 @@ def test_a_missing_package_is_exit_code_3(
     result = repmedsam("segment", image, "--box", "0,0,0,3,3,3", "-o", tmp_path / "l.nii")
     assert result.code == 3
     assert "pip install 'repmedsam[files]'" in result.err
+
+
+@pytest.mark.usefixtures("filled")
+def test_descriptions_of_labels_that_a_person_made_are_not_replaced(tmp_path: Path, repmedsam: Repmedsam) -> None:
+    image = write_nifti(tmp_path / "i.nii", np.arange(120, dtype=np.int16).reshape(4, 5, 6), np.diag([2, 1, 5, 1]))
+    theirs = tmp_path / "l.labels.txt"
+    theirs.write_text("# mine\n")
+    arguments = ("segment", image, "--box", "1,2,0,4,3,3", "-o", tmp_path / "l.nii.gz")
+    refused = repmedsam(*arguments)
+    assert (refused.code, theirs.read_text()) == (2, "# mine\n")
+    assert "l.labels.txt is already there, and no file of ours" in refused.err
+    assert repmedsam(*arguments, "--overwrite").code == 0
+    assert '"object 1"' in theirs.read_text()

@@ -67,7 +67,8 @@ def segment_command(
         str,
         typer.Option(
             "--format",
-            help="Of label maps in a folder, if not the input's kind: .nii.gz, .nii, .nrrd, .mha, .png, .dcm or .npz.",
+            help="Of label maps in a folder, if not the input's: .nii.gz, .nii, .nrrd, .seg.nrrd, .mha, .png, .dcm or "
+            ".npz.",
             autocompletion=opt.completed(opt.endings),
         ),
     ] = "",

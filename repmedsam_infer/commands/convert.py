@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.batch.progress import complain
 from repmedsam_infer.batch.run import make_writable_folder
+from repmedsam_infer.batch.warning_list import cut
 from repmedsam_infer.commands.reading import Reading
-from repmedsam_infer.errors import CaseReadError, CaseWriteError, RepMedSAMError, UsageError
+from repmedsam_infer.errors import CaseReadError, CaseWriteError, RepMedSAMError, UsageError, printable
 from repmedsam_infer.formats import check_holds, read_scan, write_labels
 from repmedsam_infer.formats.boxes.source import BoxSource
 from repmedsam_infer.formats.endings import OUTPUTS, ending_of, name_of
@@ -43,6 +44,7 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 MODALITIES = {other.upper(): word for word, others in WORDS.items() for other in (word, *others)}
 UNKNOWN = "unknown"
+LONGEST_PATH = 4_096  # characters
 MOST_CHARACTERS = 32  # of a word that is none of these
 
 
@@ -80,12 +82,12 @@ def make_cases(
 def show_converted(made: Sequence[Converted]) -> bool:
     """Print where each case went, warnings and errors to stderr; returns whether any input failed."""
     for case in made:
-        for warning in case.warnings:
+        for warning in cut(case.warnings):
             complain(f"warning: {case.input}: {warning}")
         if case.error:
             complain(f"error: {case.error}")
         else:
-            sys.stdout.write(f"{case.target}\n")
+            sys.stdout.write(f"{printable(str(case.target), LONGEST_PATH)}\n")
     return any(case.error for case in made)
 
 

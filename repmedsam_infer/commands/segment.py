@@ -24,6 +24,7 @@ from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, SetupErro
 from repmedsam_infer.formats import check_holds, write_labels
 from repmedsam_infer.formats.boxes.source import BoxSource
 from repmedsam_infer.formats.endings import OUTPUTS, ending_of, name_of, own_ending
+from repmedsam_infer.formats.names.itksnap import description_path, is_description, may_be_described
 from repmedsam_infer.formats.scan_case import make_scan_case
 from repmedsam_infer.preprocess import Zoom
 from repmedsam_infer.result import objects_of
@@ -77,13 +78,17 @@ def targets_of(job: FileJob) -> list[Path]:
         raise UsageError(f"two inputs would be written to {twice}; segment them into folders of their own")
     sources = {p.resolve() for p in (*job.inputs, job.boxes.file, job.boxes.labels) if p is not None}
     table = job.table if targets[0] == job.output else job.output / LABELS
-    lost = [path for path in (*targets, table) if path.resolve() in sources]
+    described = [target for target in targets if may_be_described(target)]
+    lost = [path for path in (*targets, table, *map(description_path, described)) if path.resolve() in sources]
     if lost:
         raise UsageError(f"the result would replace {lost[0]}, which is read; name another output")
     if targets[0] == job.output:
         check_new_file(job)
     else:
         check_new(list(map(job.task, job.inputs, targets)), overwrite=job.overwrite, resume=job.resume)
+    foreign = [p for p in map(description_path, described) if os.path.lexists(p) and not is_description(p)]
+    if foreign and not job.overwrite:
+        raise UsageError(f"{foreign[0]} is already there, and no file of ours: use --overwrite to replace it")
     for folder in {target.parent for target in targets} | ({job.overlays} if job.overlays else set()):
         make_writable_folder(folder)
     return targets

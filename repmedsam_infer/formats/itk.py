@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.errors import CaseReadError, CaseWriteError, SetupError
 from repmedsam_infer.formats.affine import check_affine
 from repmedsam_infer.formats.endings import ending_of, name_of
+from repmedsam_infer.formats.itk_header import check_header
 from repmedsam_infer.formats.names.slicer import MOST_SEGMENTS, names_in, segment_fields
 from repmedsam_infer.formats.opening import BESIDES, check_file
 from repmedsam_infer.formats.scan import Scan
@@ -24,9 +25,6 @@ from repmedsam_infer.io.npz import MAX_ARRAY_BYTES
 from repmedsam_infer.system.memory import check_fits
 
 INSTALL = "NRRD and MetaImage need SimpleITK: pip install 'repmedsam[files]'"
-HEADER_BYTES = 1 << 16  # in which a header names another file for its voxels
-OTHER_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)[ \t]*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
-INSIDE = {"LOCAL", "Local", "local"}
 IN_3D, IN_TIME = 3, 4  # axes
 LEVEL = 1  # of compression: label maps are long runs of equal bytes
 
@@ -55,7 +53,7 @@ def read_itk(path: Path, volume: int | None = None) -> Scan:
     except ImportError as error:
         raise SetupError(INSTALL) from error
     check_file(path)
-    check_other_file(path)
+    check_header(path)
     sitk.ProcessObject.GlobalWarningDisplayOff()
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -103,27 +101,6 @@ def scan_of_itk(image: Any) -> Scan:
     source = ItkSource(image.GetOrigin(), image.GetSpacing(), image.GetDirection())
     affine = affine_of("image", source) if is_volume else None
     return Scan("image", sitk.GetArrayFromImage(image), is_volume, affine, source=source)
-
-
-def check_other_file(path: Path) -> None:
-    """Check that a header whose voxels are in another file names one beside it: it could name any of the machine's."""
-    with path.open("rb") as file:
-        head = file.read(HEADER_BYTES)
-    for named in OTHER_FILE.findall(head.split(b"\n\n")[0] if head.startswith(b"NRRD") else head):
-        other = named.decode("utf-8", "replace")
-        if other in INSIDE:
-            break
-        is_name = other.isprintable() and Path(other).name == other and "%" not in other
-        if not is_name or other.split()[0].upper() == "LIST":
-            raise CaseReadError(
-                f"{path.name}: its voxels are said to be in {other[:80]!r}; "
-                "only one file in the same folder is read: write it as one .nrrd or .mha"
-            )
-        try:
-            check_file(path.with_name(other))
-        except CaseReadError as error:
-            raise CaseReadError(f"{path.name}: its voxels are in a file beside it: {error}") from error
-        break
 
 
 def check_information(name: str, reader: Any, sitk: Any, volume: int | None) -> None:

@@ -11,6 +11,7 @@ from repmedsam_infer.formats.dicom.frames import DicomFrame
 
 # Their values are measured in units (HU, activity): MONOCHROME1 says how to show them, not what they mean.
 MEASURED = ("CT", "PT")
+LARGEST_WHOLE = 2.0**62  # that 64 bits hold, with room for a difference
 
 
 class Rescaling:
@@ -38,7 +39,11 @@ class Rescaling:
         # A table's numbers, whatever they are, have at most 16 bits.
         ends = (0.0, 65535.0) if self.table else [end * self.slope + self.intercept for end in stored]
         self.low, self.high = sorted(ends)
-        self.is_whole = float(self.slope).is_integer() and float(self.intercept).is_integer()
+        self.is_whole = (
+            float(self.slope).is_integer()
+            and float(self.intercept).is_integer()
+            and max(abs(self.low), abs(self.high), abs(self.intercept)) < LARGEST_WHOLE
+        )
         inverted = frame.find("PhotometricInterpretation") == "MONOCHROME1"
         self.is_inverted = inverted and str(frame.find("Modality") or "") not in MEASURED
         self.padding = self._padding()

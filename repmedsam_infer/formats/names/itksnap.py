@@ -5,6 +5,7 @@ which may hold no quotes and may not be empty. Lines that begin with # are comme
 Label Descriptions.
 """
 
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,23 @@ HEADER = """\
 def description_path(labels: Path) -> Path:
     """Where the descriptions of a label map go: ct.labels.txt beside ct.nii.gz."""
     return labels.with_name(f"{name_of(labels)}.labels.txt")
+
+
+def may_be_described(labels: Path) -> bool:
+    """Whether a file of descriptions may be written beside a label map."""
+    return ending_of(labels) in (*NIFTI, *ITK)
+
+
+def is_description(path: Path) -> bool:
+    """Whether `write_label_description` wrote what is there."""
+    start = HEADER.encode()
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return False
+        with path.open("rb") as file:
+            return file.read(len(start)) == start
+    except OSError:
+        return False
 
 
 def describe_labels(labels: Path, names: Sequence[str]) -> None:
