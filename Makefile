@@ -13,6 +13,7 @@ COMPILE = $(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 
 CPU_TORCH = $(if $(TORCH),$(BIN)/pip install -q uv && $(BIN)/uv pip install -q --python $(VENV) --torch-backend $(TORCH) -c constraints.txt torch,@:)
 SHUT_OFF = --rm --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
 	-m 8G --memory-swap 8G --user "$$(id -u):$$(id -g)"
+AT_ONCE = --numprocesses auto --maxprocesses 4 --dist loadfile
 HARDENED = --network none $(SHUT_OFF)
 
 .PHONY: demo app app-speed serve-speed pictures fuzz test fast lint check coverage docker docker-app docker-demo lock clean
@@ -31,10 +32,11 @@ app: $(VENV)/app  ## the page in the browser, on sample cases
 	$(BIN)/repmedsam app demo/cases
 
 test: $(VENV)/dev  ## all tests that this machine can run
-	$(BIN)/pytest
+	$(BIN)/pytest $(AT_ONCE) -m "not slow and not container"
+	$(BIN)/pytest -m "slow or container"
 
 fast: $(VENV)/dev  ## the tests of every commit
-	$(BIN)/pytest -m "not slow and not container"
+	$(BIN)/pytest $(AT_ONCE) -m "not slow and not container"
 
 lint: $(VENV)/dev  ## format, lint and types
 	$(BIN)/ruff format --check .
