@@ -40,12 +40,13 @@ def is_table(path: Path) -> bool:
 def row(case: str, one: ObjectReport) -> Iterator[str]:
     box = one.box if len(one.box) == len(CORNERS) else [*one.box[:2], None, *one.box[2:4], None]
     yield from (text(case), str(one.label), text(one.name))
-    yield from (number(value) for value in (*box, one.pixels, one.area_mm2, one.volume_ml, one.confidence))
+    yield from (number(value) for value in (*box, one.pixels, one.area_mm2, one.volume_ml))
+    yield number(one.confidence, digits=4)
     yield text("; ".join(one.warnings))
 
 
-def number(value: float | None) -> str:
-    return "" if value is None else f"{value:.10g}"
+def number(value: float | None, digits: int = 10) -> str:
+    return "" if value is None else f"{value:.{digits}g}"
 
 
 def text(value: str) -> str:
