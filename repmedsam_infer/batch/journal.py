@@ -6,13 +6,12 @@ The file is there while a run is, and goes when its reports are written.
 import contextlib
 import json
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 
 from repmedsam_infer.batch.report import CaseReport, as_json, json_bytes, read_case_report
-from repmedsam_infer.io.atomic import read_regular
+from repmedsam_infer.system.regular import is_regular, read_regular
 from repmedsam_infer.system.streams import complain
 
 NAME = "report.jsonl"
@@ -71,14 +70,6 @@ class Journal:
         if self.path is not None and is_regular(self.path):
             with contextlib.suppress(OSError):
                 self.path.unlink()
-
-
-def is_regular(path: Path) -> bool:
-    """Whether a file is there that is neither link, folder nor device."""
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
 
 
 def read_journal(folder: Path) -> dict[str, CaseReport] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from repmedsam_infer.batch.report import CaseReport, ObjectReport
 from repmedsam_infer.errors import printable
-from repmedsam_infer.io.atomic import read_regular
+from repmedsam_infer.system.regular import read_regular
 
 CORNERS = ("x_min", "y_min", "z_min", "x_max", "y_max", "z_max")
 COLUMNS = (

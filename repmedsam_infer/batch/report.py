@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from repmedsam_infer.batch.warning_list import by_label, cut
 from repmedsam_infer.errors import CaseError, RepMedSAMError, UsageError, printable
-from repmedsam_infer.io.atomic import read_regular
 from repmedsam_infer.result import ObjectResult
 from repmedsam_infer.segmentation.segment import DOUBTFUL
+from repmedsam_infer.system.regular import read_regular
 from repmedsam_infer.system.shortage import is_shortage
 
 EFFICIENCY, REPORT = "efficiency.csv", "report.json"

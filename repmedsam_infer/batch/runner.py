@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from repmedsam_infer.batch.journal import Journal, is_regular
+from repmedsam_infer.batch.journal import Journal
 from repmedsam_infer.batch.progress import Watcher, watching
 from repmedsam_infer.batch.report import EFFICIENCY, REPORT, CaseReport
 from repmedsam_infer.batch.result_files import LABELS, known_cases, write_files
@@ -19,6 +19,7 @@ from repmedsam_infer.batch.summary import summary
 from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_OK, UsageError
 from repmedsam_infer.io.atomic import sweep_all
 from repmedsam_infer.system.memory import one_case
+from repmedsam_infer.system.regular import is_regular
 from repmedsam_infer.system.stopping import STOPPING, Stopped
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_infer.system.streams import complain, tolerant_streams

@@ -4,14 +4,12 @@ All numbers lie in one file, `STORE`, with names and metadata. The torch engine 
 graphs of OpenVINO (.xml) refer to places in it. Only the int8 encoder has numbers of its own.
 """
 
-import errno
 import hashlib
 import io
 import json
 import math
 import mmap
 import os
-import stat
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.errors import SetupError
+from repmedsam_infer.system.regular import open_regular
 
 if TYPE_CHECKING:  # `info` reads metadata, and imports nothing heavy
     import numpy as np
@@ -73,7 +72,7 @@ class Weights:
         if name not in self.sums:
             raise SetupError(f"{self.folder / SUMS} does not list {name}: these weights are not for this engine")
         try:
-            with open_file(path) as file:
+            with open_regular(path) as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise SetupError(f"{path} cannot be read ({error.strerror}); fetch the weights again") from error
@@ -95,7 +94,7 @@ class Weights:
         with self.lock:
             if name not in self.checksums:
                 try:
-                    with open_file(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                    with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                         self.checksums[name] = isal_zlib.crc32(content)
                 except OSError as error:
                     raise SetupError(f"{path} cannot be read ({error.strerror}); fetch the weights again") from error
@@ -163,7 +162,7 @@ def read_arrays(path: Path) -> "dict[str, NDArray[np.float32]]":
     """
     import numpy as np
 
-    with open_file(path) as file:
+    with open_regular(path) as file:
         header = header_of(file)
         content = file.read()
     arrays = {}
@@ -225,7 +224,7 @@ def read_header(path: Path) -> dict[str, Any]:
         ValueError: it is no safetensors file.
 
     """
-    with open_file(path) as file:
+    with open_regular(path) as file:
         return header_of(file)
 
 
@@ -240,13 +239,6 @@ def header_of(file: io.BufferedReader) -> dict[str, Any]:
     if not isinstance(header, dict) or not isinstance(header.get(METADATA, {}), dict):
         raise ValueError("it has no header of a safetensors file")
     return header
-
-
-def open_file(path: Path) -> io.BufferedReader:
-    """Open a file to read it. Raises OSError, also where it is a FIFO or device, which may have no end."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    return path.open("rb")
 
 
 def data_start(path: Path) -> int:
@@ -265,7 +257,7 @@ def find_weights(folder: Path | None = None) -> Weights:
     if folder is None:
         folder = Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else shipped_folder()
     try:
-        with open_file(folder / SUMS) as file:
+        with open_regular(folder / SUMS) as file:
             lines = file.read(LONGEST_SUMS).decode().splitlines()
         sums = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines if line.strip())}
     except (OSError, ValueError) as error:

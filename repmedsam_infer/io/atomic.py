@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import secrets
-import stat
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -86,22 +85,3 @@ def sweep_all(paths: Iterable[Path]) -> None:
                 if found and found[1] in known:
                     with contextlib.suppress(OSError):
                         Path(entry.path).unlink()
-
-
-def read_regular(path: Path, most: int) -> bytes:
-    """Return what is in a file of at most `most` bytes. A FIFO or a device in its place is never waited for.
-
-    Raises:
-        OSError: it is not there, cannot be read, is no regular file, or is larger.
-
-    """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(0, "it is not a regular file", str(path))
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "it is not a regular file", str(path))
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise OSError(0, f"it is larger than {most >> 20} MiB", str(path))
-    return content

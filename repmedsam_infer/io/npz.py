@@ -10,7 +10,6 @@ import io
 import math
 import os
 import re
-import stat
 import struct
 import zipfile
 import zlib
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.system.memory import check_fits
+from repmedsam_infer.system.regular import open_regular
 
 MAX_ARRAY_BYTES = 2 << 30  # two of these (image and segmentation) fit into the challenge's 8 GB
 MAX_HEADER_BYTES = 10_000  # of an npy header; numpy's own limit
@@ -203,20 +203,15 @@ def open_npz(path: Path) -> Iterator[NpzFile]:
 
 @contextlib.contextmanager
 def _open_regular(path: Path) -> Iterator[ShortReads]:
-    # O_NOFOLLOW: a symbolic link could name any file of the machine. O_NONBLOCK: a FIFO would wait for ever.
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        if path.is_symlink():
+        if path.is_symlink():  # it could name any file of the machine
             raise CaseReadError(f"{path.name}: is a symbolic link; put the file itself there")
-        descriptor = os.open(path, flags)
+        raw = open_regular(path, links=False)
     except FileNotFoundError:
         raise CaseReadError(f"{path.name}: the file is not there (any more)") from None
     except OSError as error:
         raise CaseReadError(f"{path.name}: cannot be opened ({error.strerror})") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise CaseReadError(f"{path.name}: is not a regular file")
-    with ShortReads(io.FileIO(descriptor, "rb")) as file:
+    with ShortReads(raw.detach()) as file:
         yield file
 
 

@@ -11,10 +11,10 @@ import stat
 import sys
 from pathlib import Path
 
+from repmedsam_infer.system.regular import open_regular, read_at_most
+
 ROOT = 0
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
-# A FIFO is opened without waiting for a writer; a link is not followed. Windows has neither.
-READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 class NotOwnedError(OSError):
@@ -47,9 +47,6 @@ def read_owned(path: Path, most: int) -> bytes:
         OSError: it cannot be read, is no regular file, or larger.
 
     """
-    with os.fdopen(os.open(path, READ), "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode) or about.st_size > most:
-            raise OSError(errno.EINVAL, "is no regular file, or too large", str(path))
-        check_owned(path, about)
-        return file.read()
+    with open_regular(path, links=False) as file:
+        check_owned(path, os.fstat(file.fileno()))
+        return read_at_most(file, most, path)

@@ -5,7 +5,6 @@ which may hold no quotes and may not be empty. Lines that begin with # are comme
 Label Descriptions.
 """
 
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from repmedsam_infer.formats.endings import ITK, NIFTI, ending_of, name_of
 from repmedsam_infer.formats.names.printed import printed
 from repmedsam_infer.formats.names.slicer import MOST_SEGMENTS
 from repmedsam_infer.io.atomic import write_result
+from repmedsam_infer.system.regular import open_regular
 
 HEADER = """\
 # ITK-SNAP label descriptions
@@ -36,9 +36,7 @@ def is_description(path: Path) -> bool:
     """Whether `write_label_description` wrote what is there."""
     start = HEADER.encode()
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            return False
-        with path.open("rb") as file:
+        with open_regular(path, links=False) as file:
             return file.read(len(start)) == start
     except OSError:
         return False
