@@ -371,3 +371,16 @@ def test_descriptions_of_labels_that_a_person_made_are_not_replaced(tmp_path: Pa
     assert "l.labels.txt is already there, and no file of ours" in refused.err
     assert repmedsam(*arguments, "--overwrite").code == 0
     assert '"object 1"' in theirs.read_text()
+
+
+@pytest.mark.usefixtures("filled")
+def test_links_that_lead_in_a_circle_are_replaced_like_files(tmp_path: Path, repmedsam: Repmedsam) -> None:
+    image = write_nifti(tmp_path / "i.nii", np.arange(120, dtype=np.int16).reshape(4, 5, 6), np.diag([2, 1, 5, 1]))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for name in ("i.nii.gz", "i.labels.txt", "labels.csv", "report.json"):
+        (folder / name).symlink_to(name)
+    arguments = ("segment", image, "--box", "1,2,0,4,3,3", "-o", folder)
+    assert repmedsam(*arguments).code == 2
+    assert repmedsam(*arguments, "--overwrite").code == 0
+    assert not any(path.is_symlink() for path in folder.iterdir())

@@ -55,7 +55,7 @@ def cases_to_run(job: Job) -> list[Path]:
     paths = find_cases(job.inputs)
     for folder in filter(None, (job.outputs, job.overlays)):
         make_writable_folder(folder)
-    if job.inputs.resolve() == job.outputs.resolve():
+    if os.path.realpath(job.inputs) == os.path.realpath(job.outputs):
         raise UsageError("input and output folder are the same: the results would replace the cases")
     check_new([job.task(path) for path in paths], overwrite=job.overwrite, resume=job.resume)
     return paths

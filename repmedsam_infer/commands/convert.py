@@ -4,6 +4,7 @@ A case's slices are turned as slice_axis.py says, which depends on nothing but t
 at hand a result goes back to its voxels exactly.
 """
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -157,7 +158,7 @@ def put_back(segs_path: Path, original: Path, output: Path, reading: Reading, *,
     """
     if ending_of(output) not in OUTPUTS:
         raise UsageError(f"{output.name}: label maps are written as {', '.join(OUTPUTS)}")
-    if output.resolve() in (original.resolve(), segs_path.resolve()):
+    if os.path.realpath(output) in map(os.path.realpath, (original, segs_path)):
         raise UsageError(f"the label map would replace {output}, which is read; name another output")
     scan = reading.scan(original)
     check_holds(output, scan)

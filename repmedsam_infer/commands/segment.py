@@ -76,10 +76,11 @@ def targets_of(job: FileJob) -> list[Path]:
     twice, count = Counter(targets).most_common(1)[0]
     if count > 1:
         raise UsageError(f"two inputs would be written to {twice}; segment them into folders of their own")
-    sources = {p.resolve() for p in (*job.inputs, job.boxes.file, job.boxes.labels) if p is not None}
+    # realpath: resolve() raises an error where links lead in a circle.
+    sources = {os.path.realpath(p) for p in (*job.inputs, job.boxes.file, job.boxes.labels) if p is not None}
     table = job.table if targets[0] == job.output else job.output / LABELS
     described = [target for target in targets if may_be_described(target)]
-    lost = [path for path in (*targets, table, *map(description_path, described)) if path.resolve() in sources]
+    lost = [path for path in (*targets, table, *map(description_path, described)) if os.path.realpath(path) in sources]
     if lost:
         raise UsageError(f"the result would replace {lost[0]}, which is read; name another output")
     if targets[0] == job.output:

@@ -56,7 +56,7 @@ def read_itk(path: Path, volume: int | None = None) -> Scan:
     check_header(path)
     sitk.ProcessObject.GlobalWarningDisplayOff()
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(name_for_itk(path))
     try:
         with silenced():
             reader.ReadImageInformation()
@@ -101,6 +101,15 @@ def scan_of_itk(image: Any) -> Scan:
     source = ItkSource(image.GetOrigin(), image.GetSpacing(), image.GetDirection())
     affine = affine_of("image", source) if is_volume else None
     return Scan("image", sitk.GetArrayFromImage(image), is_volume, affine, source=source)
+
+
+def name_for_itk(path: Path) -> str:
+    """Raise CaseReadError where a name is none in UTF-8, which ends ITK's process."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CaseReadError(f"{path.name}: its name, or that of its folder, is not UTF-8: rename it") from error
+    return str(path)
 
 
 def check_information(name: str, reader: Any, sitk: Any, volume: int | None) -> None:

@@ -1,5 +1,6 @@
 """Folders in, the page of a run out."""
 
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,7 +41,7 @@ def make_report(folders: Folders, output: Path) -> list[str]:
     notes = []
     if missing and any(result.has_truth for result in results):
         notes.append(f"There is ground truth, which was not scored: {missing}")
-    write_page(output, folders.segs.resolve().name, run, results, notes)
+    write_page(output, Path(os.path.realpath(folders.segs)).name, run, results, notes)
     return [r.report.error for r in results if r.report.error and r.report.case not in failed]
 
 

@@ -46,7 +46,8 @@ def command_lines(dice: random.Random, folder: Path) -> Trial:
         arguments += [place(dice) for _ in range(dice.choice((1, 1, 1, 2, 0)))]
         for _ in range(dice.choice((1, 1, 1, 0, 2))):
             arguments += dice.choice((["--box", box(dice)], ["--boxes", place(dice)], ["--boxes-from", place(dice)]))
-        output = dice.choice((OUTPUTS, f"{OUTPUTS}/x")) + dice.choice(ENDINGS)
+        ending = dice.choice(ENDINGS)  # what goes beside a file lies in the folder of outputs, too
+        output = f"{OUTPUTS}/{dice.choice(('x', 'new/x'))}{ending}" if ending.strip("/") else OUTPUTS + ending
         arguments += ["-o", output if dice.random() < 0.8 else odd_output(dice)]
     elif command == "predict":
         arguments += [
@@ -100,7 +101,7 @@ def odd_output(dice: random.Random) -> str:
     return dice.choice(
         (
             *("x" * 256, "x/" * 2500, "", ".", "out/\x1b[31m.png", "out/a\nb.nii.gz", "in/picture.png/x", "fifo"),
-            *("\udcff.png", "~", "out/" + "é" * 130, "out/%s.png", "link", "link/x", "in/ct.nii", "cases"),
+            *("out/\udcff.png", "~", "out/" + "é" * 130, "out/%s.png", "link", "link/x", "in/ct.nii", "cases"),
         )
     )
 

@@ -123,6 +123,12 @@ def png_with_bad_chunk(_: Path) -> bytes:
     return raw[:33] + b"\0\0\0\4eXIfII*\0\0\0\0\0" + raw[33:]
 
 
+def png_of_a_part_too_large(_: Path) -> bytes:
+    content = good.picture(".png")
+    start = content.index(b"IDAT")
+    return content[: start - 4] + b"\xff\xff\xff\xf0" + content[start:]
+
+
 def dicom_of_damaged_jpeg(_: Path) -> bytes:
     raw = bytearray((SHIPPED / "SC_rgb_jpeg_app14_dcmd.dcm").read_bytes())
     raw[raw.index(b"\xff\xdb")] ^= 0x40  # the marker of a table
@@ -204,6 +210,8 @@ PAST: Mapping[str, Maker] = {
     "an NRRD whose other file has no name": image_file(
         "v.nrrd", lambda path: good.itk(path).replace(b"encoding: raw", b"data file: \nencoding: raw"), good.BOX_3D
     ),
+    "a MetaImage whose name is not UTF-8": image_file("v\udcff.mha", good.itk, good.BOX_3D),
+    "a PNG with a part of 4 GiB": image_file("p.png", png_of_a_part_too_large, good.BOX_2D),
     "a DICOM file whose JPEG has one wrong bit": image_file("d.dcm", dicom_of_damaged_jpeg, good.BOX_2D),
     "a DICOM file of slope 1e30": image_file("d.dcm", dicom_of_steep_slope, good.BOX_2D),
     "a PNG with a checksum that libpng complains of": image_file("p.png", png_with_bad_chunk, good.BOX_2D),

@@ -15,6 +15,7 @@ MOST_SECONDS, MOST_MEMORY = 30.0, FREE + (512 << 20)  # an estimate may be a lit
 LONGEST_LINE, MOST_OUTPUT = 2_000, 64 << 10  # bytes; of output for each input
 HASHED = 1 << 20  # bytes of a file up to which its content is compared
 USAGE = re.compile(r"^(Usage:|Try |[╭│╰]|\s*$)")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # in what typer repeats of a command line
 TOLD = re.compile(r"^((error|warning|stopping): .|\d+ of \d+ (cases|inputs) failed)")
 FAILURES = ("Traceback (most recent call last)", "internal error", "Segmentation fault", "terminate called")
 
@@ -86,7 +87,9 @@ def of_output(out: bytes, err: bytes, code: int | None, inputs: int = 1) -> Iter
         for line in text.split("\n"):
             if len(line) > LONGEST_LINE:
                 yield f"long line: {len(line):,} characters on {stream}: {line[:100]!r} ... {line[-100:]!r}"
-            odd = [character for character in line if not character.isprintable()]
+            # Typer repeats what a person typed, letters that Python does not know among it.
+            is_typed = stream == "stderr" and code == 2 and USAGE.match(line)
+            odd = CONTROL.findall(line) if is_typed else [c for c in line if not c.isprintable()]
             if odd:
                 yield f"unprintable: on {stream}: {odd[0]!r} in {line[:300]!r}"
     if FAILURES[0].encode() not in err:

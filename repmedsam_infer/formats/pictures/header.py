@@ -63,6 +63,8 @@ def _png(name: str, content: bytes) -> PictureHeader:
     offset, orientation = len(PNG_START), UPRIGHT
     while offset + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, offset)
+        if offset + 12 + length > len(content):  # OpenCV takes memory for what a part declares
+            raise CaseReadError(f"{name}: is damaged or cut off: a part of it ends beyond the file; copy it again")
         if kind == b"eXIf":
             orientation = _exif_orientation(content[offset + 8 : offset + 8 + length])
         if kind == b"acTL" and struct.unpack_from(">I", content, offset + 8)[0] > 1:
