@@ -1,5 +1,5 @@
 # The challenge's container, and what is built on the same core: no network, no GPU, no torch, no root.
-#   docker build .                  folders of npz cases, by networks compiled for the processor that builds
+#   docker build .                  folders of npz cases
 #   docker build --target files .   the command line, on files as people have them
 #   docker build --target app .     the page in the browser
 ARG BASE_IMAGE=python:3.11-slim-bookworm
@@ -32,12 +32,12 @@ COPY repmedsam_infer repmedsam_infer
 RUN python3 -m compileall -q repmedsam_infer && chmod 755 /usr/local/bin/repmedsam
 # Python neither writes bytecode (the file system may be read-only) nor needs a home.
 ENV PYTHONPATH=/workspace:/opt/packages PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-
-FROM core AS inference
-RUN mkdir -p inputs outputs && chmod 777 outputs
 # Compiled for the processor that builds the image; on another one they are not used.
 RUN python3 -m repmedsam_infer prepare compiled
 ENV REPMEDSAM_CACHE=/workspace/compiled
+
+FROM core AS inference
+RUN mkdir -p inputs outputs && chmod 777 outputs
 USER 1000:1000
 CMD ["sh", "predict.sh"]
 ARG VERSION=unknown
@@ -55,7 +55,6 @@ RUN python3 -m pip install --no-cache-dir --no-compile --require-hashes --only-b
     && find . -type d -name tests -prune -exec rm -r {} + && find . -name '*.pyi' -delete \
     && python3 -m compileall -q -j 0 .
 
-# Networks are compiled at every start: a second or so, and 140 MB less.
 FROM core AS files
 COPY --from=files_packages /opt/files_packages /opt/files_packages
 ENV PYTHONPATH=/workspace:/opt/packages:/opt/files_packages
