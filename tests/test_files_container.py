@@ -62,7 +62,8 @@ def test_segment_shut_off_under_any_user(source: str, result: str, data: Path) -
     numbers = ",".join(map(str, box))
     done = repmedsam(data, "segment", source, "--box", numbers, "--window", "abdomen", "-o", result)
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in data.iterdir()) == sorted([*before, result])
+    beside = ["labels.labels.csv", *(["labels.labels.txt"] if result.endswith((".nii", ".nii.gz")) else [])]
+    assert sorted(path.name for path in data.iterdir()) == sorted([*before, result, *beside])
     if result.endswith(".dcm"):
         frames = json.loads(docker("run", "--rm", "-v", f"{data}:/data:ro", IMAGE, "python3", "-c", FRAMES).stdout)
         assert frames > 0
