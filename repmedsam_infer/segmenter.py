@@ -99,6 +99,7 @@ class Segmenter:
         *,
         slices: int | Sequence[int] | None = None,
         window: str | None = None,
+        volume: int | None = None,
     ) -> Result:
         """Segment what boxes mark on a picture or a volume.
 
@@ -113,12 +114,14 @@ class Segmenter:
             slices: with (N, 4) boxes on a volume: the slice that each lies on, its index along the last axis of boxes
                 of six; one for all, or one a box. How far their objects go on from there is found.
             window: of files and images of nibabel and SimpleITK: LEVEL,WIDTH or a name, as of `repmedsam segment`.
+            volume: which one, from 0, of a file that holds several (times, channels, echoes).
 
         Returns:
             labels in the order of the image's own array: of nibabel's images (x, y, z), else slowest axis first.
 
         Raises:
-            UsageError: there are more or fewer names or slices than boxes, or there is no such window.
+            UsageError: there are more or fewer names or slices than boxes, there is no such window, or a volume is
+                chosen of what is no file.
             CaseReadError: image or boxes are not of these shapes, or the array is not of grey levels 0 to 255.
             SetupError: what reads this kind of file is not installed.
 
@@ -129,7 +132,9 @@ class Segmenter:
             raise UsageError(f"{len(names)} names for {count} boxes: as many are needed")
         called = list(names) if names is not None else [f"object {i}" for i in range(1, count + 1)]
         given, open_ended = (given, frozenset()) if slices is None else boxes_on_slices(given, slices, count)
-        scan = scan_of(image)
+        if volume is not None and not isinstance(image, str | Path):
+            raise UsageError("a volume is chosen of a file; take the one that you mean out of an array or image before")
+        scan = scan_of(image, volume)
         if scan is not None:
             boxes_of_scan = NamedBoxes(given, called, open_ended)
             return self.segment_scan(scan, boxes_of_scan, window, as_nibabel=is_nibabel(image))

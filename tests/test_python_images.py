@@ -53,6 +53,19 @@ def test_paths_and_images_of_libraries_give_what_the_command_gives(
     assert ball.area_mm2 is None
 
 
+def test_one_volume_of_several_is_chosen_of_a_file(segmenter: Segmenter, scan: Path, tmp_path: Path) -> None:
+    image = nib.load(scan)
+    several = tmp_path / "several.nii"
+    voxels = np.asanyarray(image.dataobj)
+    nib.save(nib.Nifti1Image(np.stack([voxels[::-1], voxels], -1), AFFINE), several)
+    with pytest.raises(CaseReadError, match=r"holds 2 volumes .*--volume 0\.\.1"):
+        segmenter.segment(several, [BOX], window="40,400")
+    chosen = segmenter.segment(several, [BOX], window="40,400", volume=1)
+    np.testing.assert_array_equal(chosen.labels, segmenter.segment(scan, [BOX], window="40,400").labels)
+    with pytest.raises(UsageError, match="a volume is chosen of a file"):
+        segmenter.segment(voxels, [BOX], volume=1)
+
+
 def test_names_and_confidence_of_objects_are_in_the_report_of_segment(
     scan: Path, tmp_path: Path, repmedsam: Repmedsam
 ) -> None:

@@ -14,6 +14,7 @@ from repmedsam_infer.app.pixels import ShownImage, as_json, shown_image, windows
 from repmedsam_infer.app.planes import CASE_AXES, Plane, planes_of
 from repmedsam_infer.boxes import NO_BOXES
 from repmedsam_infer.case import Case, read_case
+from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats import read_scan
 from repmedsam_infer.formats.intensity import Window, window_used
 from repmedsam_infer.formats.scan import Scan
@@ -22,6 +23,13 @@ from repmedsam_infer.interactive.drawing import Drawing
 from repmedsam_infer.interactive.session import Session
 from repmedsam_infer.interactive.shared_engine import Network
 from repmedsam_infer.preprocess import Zoom
+
+OF_A_SERIES = "choose one by its number or SeriesInstanceUID with --series, or give a folder"
+# What messages end with, and what they advise on the page.
+IN_THE_PAGE = {
+    "; choose with --window": "choose another one above",
+    "; choose one with --volume": "save the one that you mean as a file of its own",
+}
 
 
 class NetworkOf(Protocol):
@@ -56,7 +64,10 @@ def load(path: Path, window: Window | str | None) -> Loaded:
         case = read_case(path)
         scan = Scan(path.name, case.imgs, case.is_volume)
         return Loaded(scan, layout_of(scan), case, case.boxes.corners)
-    scan = read_scan(path)
+    try:
+        scan = read_scan(path)
+    except CaseReadError as error:
+        raise CaseReadError(for_the_page(str(error))) from error
     case, layout = case_without_boxes(path, scan, window)
     return Loaded(scan, layout, case, case.boxes.corners)
 
@@ -184,10 +195,13 @@ class OpenedCase:
         return self.layout.boxes_of_voxels(boxes)
 
 
-def for_the_page(warning: str) -> str:
-    """Return a warning without the command line's options, which the page has not."""
-    said, option, _ = warning.partition("; choose with --window")
-    return f"{said}; choose another one above" if option else said
+def for_the_page(message: str) -> str:
+    """Return a message without the command line's options, which the page has not."""
+    for option, instead in IN_THE_PAGE.items():
+        said, found, _ = message.partition(option)
+        if found:
+            return f"{said}; {instead}"
+    return message.replace(OF_A_SERIES, "open a folder")
 
 
 def drawing_of_boxes(boxes: NDArray[np.float64]) -> Drawing:

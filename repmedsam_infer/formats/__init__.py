@@ -57,15 +57,17 @@ def read_scan(path: Path, series: str | None = None, volume: int | None = None) 
     return read_dicom(path, series, volume)
 
 
-def scan_of(image: Any) -> Scan | None:
+def scan_of(image: Any, volume: int | None = None) -> Scan | None:
     """Return the scan of a path, or of an image of nibabel or SimpleITK; None for anything else.
+
+    volume: which one, from 0, of a file that holds several.
 
     Raises:
         CaseReadError, SetupError: as `read_scan` does; or the image has other axes than a picture's or a volume's.
 
     """
     if isinstance(image, str | Path):
-        return read_scan(Path(image))
+        return read_scan(Path(image), volume=volume)
     if is_nibabel(image):
         from repmedsam_infer.formats.nifti.image import scan_of_nibabel
 
