@@ -121,11 +121,8 @@ def odd_places(dice: random.Random, folder: Path, references: References) -> Ite
     canary.write_bytes(b"as it was")
     run = some_run(dice)
     name = dice.choice((*run.beside, *run.results, ""))
-    place = folder / "out" / name
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if not name:
-        place.rmdir()
-        place = folder / "out"
+    place = folder / "out" / name if name else folder / "out"
+    place.parent.mkdir(exist_ok=True)
     what = dice.choice(("fifo", "folder", "link", "device", "loop"))
     if what == "fifo":
         os.mkfifo(place)
