@@ -17,6 +17,7 @@ from repmedsam_infer.case import Case
 from repmedsam_infer.commands import segment as segment_files
 from repmedsam_infer.commands.reading import Reading
 from repmedsam_infer.commands.segment import FileJob
+from repmedsam_infer.drawing.anatomy import LETTER_COLOR
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.formats.boxes.source import BoxSource
@@ -384,3 +385,19 @@ def test_links_that_lead_in_a_circle_are_replaced_like_files(tmp_path: Path, rep
     assert repmedsam(*arguments).code == 2
     assert repmedsam(*arguments, "--overwrite").code == 0
     assert not any(path.is_symlink() for path in folder.iterdir())
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("code", [0, 1])
+def test_overlays_have_the_patients_sides_where_the_file_says_them(
+    code: int, tmp_path: Path, repmedsam: Repmedsam
+) -> None:
+    voxels = np.arange(24_000, dtype=np.int16).reshape(20, 30, 40)
+    image = nib.Nifti1Image(voxels.T, np.diag([2, 1, 5, 1]))
+    image.set_sform(image.affine, code)
+    image.set_qform(image.affine, code)
+    nib.save(image, tmp_path / "i.nii")
+    options = ("--box", "10,12,5,24,23,13", "-o", tmp_path / "l.nii", "--overlay", tmp_path / "pictures")
+    assert repmedsam("segment", tmp_path / "i.nii", *options).code == 0
+    drawn = cv2.imread(str(tmp_path / "pictures" / "l.png"))[..., ::-1]
+    assert ((drawn == LETTER_COLOR).all(-1).sum() > 20) == (code > 0)

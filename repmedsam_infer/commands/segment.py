@@ -205,10 +205,12 @@ def do_file(job: FileJob, task: Task, segmenter: Segmenter, watch: Stopwatch, un
             report.add_objects(objects_of(labels, given, segmented.confidence, boxes.names, spacing))
             report.warnings += doubts(case.boxes.labels, segmented.confidence)
             if task.overlay is not None:
+                from repmedsam_infer.drawing.extras import Extras
                 from repmedsam_infer.drawing.overlay import write_overlay
+                from repmedsam_infer.formats.sides import ends_of_slices
 
                 with watch("overlay"):
-                    write_overlay(task.overlay, case, segmented.labels)
+                    write_overlay(task.overlay, case, segmented.labels, Extras(ends=ends_of_slices(scan, layout)))
         except SetupError as error:
             unable.append(error)
             report.fail(f"{path.name}: {error}")

@@ -19,7 +19,7 @@ CROWDED_SIDE = 1600  # the same where there are many objects, whose numbers take
 SHEET_SIDE = 1600  # pixels of a volume's sheet
 
 
-def write_overlay(path: Path, case: Case, segs: Segmentation) -> None:
+def write_overlay(path: Path, case: Case, segs: Segmentation, extras: Extras = NOTHING) -> None:
     """Write the PNG.
 
     Raises:
@@ -27,7 +27,9 @@ def write_overlay(path: Path, case: Case, segs: Segmentation) -> None:
 
     """
     drawing = (
-        draw_volume_sheet(case, segs, SHEET_SIDE) if case.is_volume else draw_picture(case, segs, picture_side(case))
+        draw_volume_sheet(case, segs, SHEET_SIDE, extras)
+        if case.is_volume
+        else draw_picture(case, segs, picture_side(case), extras)
     )
     # Level 1 is three times as quick as the default, for a tenth more bytes.
     _, png = cv2.imencode(".png", drawing[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from repmedsam_infer.batch.report import CaseReport, ObjectReport
 from repmedsam_infer.boxes import MAX_BOXES, Boxes, check_boxes
 from repmedsam_infer.case import Case
-from repmedsam_infer.drawing.anatomy import Ends, ends_of
 from repmedsam_infer.drawing.extras import Extras
 from repmedsam_infer.errors import CaseError, CaseReadError
 from repmedsam_infer.formats import read_scan
@@ -20,6 +19,7 @@ from repmedsam_infer.formats.intensity import to_grey
 from repmedsam_infer.formats.label_grid import on_grid_of, whole_labels
 from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.formats.scan_case import CaseLayout, layout_of
+from repmedsam_infer.formats.sides import ends_of_slices
 from repmedsam_infer.io.npz import open_npz
 from repmedsam_infer.report_page.opened import Folders, Opened, check_name, input_of, is_path, usable
 
@@ -179,23 +179,3 @@ def numbered(labels: NDArray[np.uint16], objects: Sequence[ObjectReport]) -> NDA
         if match and int(match[1]) < len(numbers) and 0 < one.label <= MAX_BOXES:
             numbers[int(match[1])] = one.label
     return numbers[labels]
-
-
-def ends_of_slices(base: Scan, layout: CaseLayout) -> Ends | None:
-    """Return letters for the ends of each axis of the slices as they are shown; None where the file does not say."""
-    if base.affine is None or not states_orientation(base):
-        return None
-    order = layout.order
-    signs = np.where(order.flipped, -1.0, 1.0)
-    directions = [base.affine[:3, 2 - axis] * sign for axis, sign in zip(order.order, signs, strict=True)]
-    return ends_of(directions[-len(layout.shape) :])
-
-
-def states_orientation(scan: Scan) -> bool:
-    """Whether a file says where left and right are. Readers fill in what it leaves out: along the axes, from 0."""
-    header = getattr(scan.source, "header", None)
-    if header is not None and "sform_code" in header:
-        return bool(header["sform_code"] > 0 or header["qform_code"] > 0)
-    assert scan.affine is not None
-    axes = scan.affine[:3, :3]
-    return bool((axes != np.diag(np.diag(axes))).any() or (np.diag(axes) < 0).any() or scan.affine[:3, 3].any())
