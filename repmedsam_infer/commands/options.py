@@ -79,7 +79,7 @@ Propagation = Annotated[
         autocompletion=completed(propagations),
     ),
 ]
-Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: all that this process may use.")]
+Threads = Annotated[int, typer.Option(min=0, max=1024, help="Threads; 0: all that this process may use.")]
 Weights = Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")]
 Overlay = Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw every result, as PNG, here.")]
 Boxes = Annotated[

@@ -165,7 +165,8 @@ def reason_of(error: RuntimeError) -> str:
 
 def affine_of(name: str, source: ItkSource) -> NDArray[np.float64]:
     affine = np.eye(4)
-    affine[:3, :3] = np.reshape(source.direction, (3, 3)) * source.spacing
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes of that is refused below
+        affine[:3, :3] = np.reshape(source.direction, (3, 3)) * source.spacing
     affine[:3, 3] = source.origin
     check_affine(name, affine)
     return affine

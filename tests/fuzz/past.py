@@ -210,6 +210,16 @@ PAST: Mapping[str, Maker] = {
     "an NRRD whose other file has no name": image_file(
         "v.nrrd", lambda path: good.itk(path).replace(b"encoding: raw", b"data file: \nencoding: raw"), good.BOX_3D
     ),
+    "threads beyond any number": command("predict", "-i", "in", "-o", OUTPUTS, "--threads", "99999999999999999999"),
+    "a MetaImage whose directions and sides multiply beyond any number": image_file(
+        "v.mha",
+        lambda path: (
+            good.itk(path)
+            .replace(b"TransformMatrix = 1 ", b"TransformMatrix = 1e200 ")
+            .replace(b"ElementSpacing = 1 ", b"ElementSpacing = 1e200 ")
+        ),
+        good.BOX_3D,
+    ),
     "a MetaImage whose name is not UTF-8": image_file("v\udcff.mha", good.itk, good.BOX_3D),
     "a PNG with a part of 4 GiB": image_file("p.png", png_of_a_part_too_large, good.BOX_2D),
     "a DICOM file whose JPEG has one wrong bit": image_file("d.dcm", dicom_of_damaged_jpeg, good.BOX_2D),

@@ -111,7 +111,8 @@ def affine_of(name: str, header: Any, shape: tuple[int, ...], warnings: list[str
         header["pixdim"][3] = 1
     other = None
     try:
-        qform = header.get_qform() if has_qform else None
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of infinite sides is refused below
+            qform = header.get_qform() if has_qform else None
         affine = header.get_base_affine() if qform is None else qform
     except (HeaderDataError, ValueError) as error:
         if not has_sform:
