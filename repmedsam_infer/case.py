@@ -18,7 +18,6 @@ from repmedsam_infer.errors import CaseReadError, UsageError
 from repmedsam_infer.io.atomic import write_result
 from repmedsam_infer.io.npz import NpzFile, open_npz
 from repmedsam_infer.io.zip_writer import zipped
-from repmedsam_infer.system.memory import check_fits
 
 MAX_BOXES_BYTES = 2 * MAX_BOXES * 6 * 8  # a file with somewhat more boxes than can be labelled still has them counted
 LABEL_BYTES = 2  # a pixel
@@ -97,8 +96,7 @@ def read_case(path: Path) -> Case:
         declared = npz.declared("imgs")
         check_axes(name, declared.shape, is_volume=is_volume)
         raw_boxes = npz.read("boxes", MAX_BOXES_BYTES)
-        check_fits(name, declared.nbytes + peak_bytes(declared.shape, declared.dtype, is_volume=is_volume))
-        raw_imgs = npz.read("imgs")
+        raw_imgs = npz.read("imgs", besides=peak_bytes(declared.shape, declared.dtype, is_volume=is_volume))
         raw_spacing, odd = read_spacing(npz) if is_volume else (None, ())
     case = make_case(name, raw_imgs, raw_boxes, is_volume=is_volume, raw_spacing=raw_spacing)
     return replace(case, warnings=(*odd, *case.warnings)) if odd else case

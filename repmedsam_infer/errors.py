@@ -5,6 +5,7 @@
     ├── SetupError         3   weights missing or damaged, an engine not installed, results cannot be written at all
     └── CaseError          1   one case cannot be done; the others are
         ├── CaseReadError      the input file is unreadable, unsafe or not what the contract says
+        │   └── CaseTooLargeError  it does not fit into the memory that is left
         └── CaseWriteError     its result could not be written
 
 A run that a signal ends puts down what was done, and exits with 128 and the signal's number, as shells have it: 129 for
@@ -64,6 +65,10 @@ class CaseError(RepMedSAMError):
 
 class CaseReadError(CaseError, ValueError):
     """An input file is unreadable, unsafe, or not what the contract says."""
+
+
+class CaseTooLargeError(CaseReadError):
+    """An input does not fit into the memory that is left."""
 
 
 class CaseWriteError(CaseError):

@@ -75,10 +75,9 @@ def test_a_box_on_one_slice_of_a_volume_is_open_ended(tmp_path: Path) -> None:
         assert found.names == ["object 1", "liver"]
     alone = read_boxes(write(tmp_path, "x_min,y_min,x_max,y_max,slice\n4,5,20,15,7\n", "c.csv"), VOLUME, "ct")
     assert alone.open_ended == {1}
-    in_mm = {"space": "mm", "boxes": [{"box": [-95, -85, -80, -75], "slice": -281}]}
-    (box,) = read_boxes(write(tmp_path, in_mm), VOLUME, "ct").corners
-    assert box[2] == box[5]
+    in_mm = {"space": "mm", "boxes": [{"box": [-95, -85, -80, -75], "slice": 7}]}
     for content, reason in (
+        (in_mm, "box 1 is in mm and names a slice, which is an index; give z in mm instead"),
         ([[1, 2, 30, 20]], "box 1 has 4 numbers; a box on a volume has 6 .*, or four and a slice"),
         ([{"box": [1, 2, 3, 30, 20, 10], "slice": 7}], "box 1 names a slice and has 6 numbers; four belong to it"),
         ([{"box": [1, 2, 30, 20], "slice": 700}], "is not on"),

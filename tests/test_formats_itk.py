@@ -200,3 +200,36 @@ def test_headers_that_itk_would_not_survive_never_reach_it(
     path.write_bytes(plain.replace(before, after))
     with pytest.raises(CaseReadError, match=f"odd.nrrd: .*{reason}"):
         read_scan(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("colon.mha", b"ObjectType = Image\nNDims = 2\nDimSize = 2 2\nElementType = MET_UCHAR\nElementDataFile : %s\n"),
+        (
+            "long.mha",
+            b"ObjectType = Image\n" + b"Comment = " + b"x" * 70_000 + b"\nNDims = 2\nDimSize = 2 2\n"
+            b"ElementType = MET_UCHAR\nElementDataFile = %s\n",
+        ),
+        ("cr.nrrd", b"NRRD0004\ntype: uchar\ndimension: 2\nsizes: 2 2\nencoding: raw\rdata file: %s\n\n"),
+        ("crs.nrrd", b"NRRD0004\rtype: uchar\rdimension: 2\rsizes: 2 2\rencoding: raw\rdata file: %s\r\r"),
+    ],
+)
+def test_no_header_leads_to_a_file_elsewhere(name: str, head: bytes, tmp_path: Path) -> None:
+    secret = tmp_path / "elsewhere" / "secret.raw"
+    secret.parent.mkdir()
+    secret.write_bytes(b"\1\2\3\4")
+    path = tmp_path / name
+    path.write_bytes(head.replace(b"%s", bytes(secret)))
+    with pytest.raises(CaseReadError, match=f"^{name}: "):
+        read_scan(path)
+
+
+def test_three_values_a_voxel_are_a_colour_only_where_they_can_be_one(tmp_path: Path) -> None:
+    several = np.arange(72, dtype=np.int16).reshape(2, 3, 4, 3)
+    save(tmp_path / "v.nrrd", several, is_vector=True)
+    with pytest.raises(CaseReadError, match=r"holds 3 volumes .*--volume 0\.\.2"):
+        read_scan(tmp_path / "v.nrrd")
+    np.testing.assert_array_equal(read_scan(tmp_path / "v.nrrd", volume=1).voxels, several[..., 1])
+    save(tmp_path / "rgb.mha", several.astype(np.uint8), is_vector=True)
+    assert read_scan(tmp_path / "rgb.mha").voxels.shape == (2, 3, 4, 3)

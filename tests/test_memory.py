@@ -195,3 +195,41 @@ def test_this_machine_states_what_it_has() -> None:
     free = memory.available_bytes()
     assert free is not None
     assert 0 < free <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_what_was_granted_is_the_peak_of_a_case_and_is_given_back_once(
+    machine_of_8_gib: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(memory, "UNCHECKED", 0)
+    shape = (20, 200, 200)
+    path = write_npz(tmp_path / "3DBox_A.npz", imgs=np.ones(shape, np.uint8), boxes=np.array([[1, 1, 1, 9, 9, 3]]))
+    promised = memory.promised
+    with promised.one_case():
+        read_case(path)
+        assert sum(promised.by_thread.values()) > 5 * np.prod(shape)
+        with pytest.raises(CaseReadError):
+            memory.check_fits("a", 50 * GIB)
+        assert promised.left == 8 * GIB
+    assert promised.left is None
+
+
+def test_a_low_moment_passes(machine_of_8_gib: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, done = threading.Event(), threading.Event()
+
+    def small_case() -> None:
+        with memory.promised.one_case():
+            memory.check_fits("small", GIB)
+            held.set()
+            done.wait(10)
+
+    monkeypatch.setattr(memory, "available_bytes", lambda: 2 * GIB)
+    thread = threading.Thread(target=small_case)
+    thread.start()
+    held.wait(10)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 8 * GIB)
+    with memory.promised.one_case():
+        memory.check_fits("large", 7 * GIB)
+        with pytest.raises(CaseReadError):
+            memory.check_fits("large", 7 * GIB + 1)
+    done.set()
+    thread.join()

@@ -35,6 +35,8 @@ def quick_run(outputs: Path, names: list[str], resume: bool = False) -> tuple[in
         with report.timed():
             if "big" in task.name:
                 raise MemoryError
+            if "stop" in task.name:
+                raise KeyboardInterrupt
             write_atomic(task.target, task.name.encode("utf-8", "backslashreplace"))
             report.objects.append(ObjectReport(1, task.name, [0, 0, 9, 9], 0.5))
         return report
@@ -90,6 +92,31 @@ def test_what_was_not_put_down_before_a_kill_is_done_anew(outputs: Path) -> None
     _, reports = quick_run(outputs, ["a.npz", "b.npz"], resume=True)
     assert [report.status for report in reports] == ["skipped", "ok"]
     assert (outputs / "labels.csv").read_text().count("\n") == 3  # with its header
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_older_results_are_not_taken_for_those_of_a_run_that_replaced_them_and_was_stopped(
+    is_killed: bool, outputs: Path
+) -> None:
+    names = ["a.npz", "b.npz", "c.npz"]
+    quick_run(outputs, names)
+    with pytest.raises(KeyboardInterrupt):
+        quick_run(outputs, ["a.npz", "stop.npz", "c.npz"])
+    left = json.loads((outputs / "report.json").read_text())
+    if is_killed:
+        (outputs / "report.json").unlink()
+        (outputs / "report.jsonl").write_text(json.dumps(left["cases"][0]) + "\n")
+    else:
+        (outputs / "report.json").write_text(json.dumps({**left, "stopped_by": "SIGTERM"}))
+    _, reports = quick_run(outputs, names, resume=True)
+    assert [report.status for report in reports] == ["skipped", "ok", "ok"]
+
+
+def test_a_result_of_a_file_elsewhere_is_done_anew(outputs: Path) -> None:
+    quick_run(outputs, ["a.npz"])
+    report = (outputs / "report.json").read_text()
+    (outputs / "report.json").write_text(report.replace(str(outputs.parent / "a.npz"), "/elsewhere/a.npz"))
+    assert [one.status for one in quick_run(outputs, ["a.npz"], resume=True)[1]] == ["ok"]
 
 
 def test_names_as_long_as_the_file_system_takes_are_written(outputs: Path) -> None:

@@ -341,7 +341,7 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, repmedsam: Repmedsam) -> Non
         ((image, "-o", image, *box, "--overwrite"), "which is read"),
         ((image, "-o", tmp_path / "l.nii", "--boxes", tmp_path / "l.labels.csv"), "which is read"),
         ((image, other, "-o", out, "--boxes-from", tmp_path, "--resume", "--overwrite"), "exclude"),
-        ((image, twin, "-o", out, "--boxes-from", tmp_path), "two inputs"),
+        ((image, twin, "-o", out, "--boxes-from", tmp_path), "two results"),
         ((image, other, "-o", tmp_path / "l.nii", "--boxes-from", tmp_path), "cannot go into one file"),
     ]:
         result = repmedsam("segment", *arguments)
@@ -399,5 +399,38 @@ def test_overlays_have_the_patients_sides_where_the_file_says_them(
     nib.save(image, tmp_path / "i.nii")
     options = ("--box", "10,12,5,24,23,13", "-o", tmp_path / "l.nii", "--overlay", tmp_path / "pictures")
     assert repmedsam("segment", tmp_path / "i.nii", *options).code == 0
-    drawn = cv2.imread(str(tmp_path / "pictures" / "l.png"))[..., ::-1]
+    drawn = np.asarray(cv2.imread(str(tmp_path / "pictures" / "l.png")))[..., ::-1]
     assert ((drawn == LETTER_COLOR).all(-1).sum() > 20) == (code > 0)
+
+
+@pytest.mark.usefixtures("filled")
+def test_overlays_replace_neither_inputs_nor_results_nor_each_other(tmp_path: Path, repmedsam: Repmedsam) -> None:
+    picture = tmp_path / "mole.png"
+    cv2.imwrite(str(picture), good_image())
+    before = picture.read_bytes()
+    box = ("--box", "18,8,42,32")
+    for output, pictures in (("mole.nii.gz", "."), ("out", "out")):
+        done = repmedsam("segment", picture, *box, "-o", tmp_path / output, "--overlay", tmp_path / pictures)
+        assert done.code == 2, done
+    assert picture.read_bytes() == before
+    write_nifti(tmp_path / "mole.nii", np.arange(120, dtype=np.int16).reshape(4, 5, 6), np.diag([2, 1, 5, 1]))
+    (tmp_path / "ov").mkdir()
+    (tmp_path / "b.json").write_text('{"cases": {"mole.png": [[18, 8, 42, 32]], "mole.nii": [[1, 2, 0, 4, 3, 3]]}}')
+    both = (picture, tmp_path / "mole.nii", "--boxes", tmp_path / "b.json")
+    two = repmedsam("segment", *both, "-o", tmp_path / "o", "--overlay", tmp_path / "ov")
+    assert (two.code, "ov/mole.png" in two.err) == (2, True)
+    (tmp_path / "ov" / "mole.png").write_bytes(b"theirs")
+    assert repmedsam("segment", picture, *box, "-o", tmp_path / "o", "--overlay", tmp_path / "ov").code == 2
+    assert (tmp_path / "ov" / "mole.png").read_bytes() == b"theirs"
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_table_that_no_run_wrote_is_not_replaced(tmp_path: Path, repmedsam: Repmedsam) -> None:
+    image = write_nifti(tmp_path / "i.nii", np.arange(120, dtype=np.int16).reshape(4, 5, 6), np.diag([2, 1, 5, 1]))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "labels.csv").write_text("image,diagnosis\n")
+    arguments = ("segment", image, "--box", "1,2,0,4,3,3", "-o", folder)
+    assert repmedsam(*arguments).code == 2
+    assert (folder / "labels.csv").read_text() == "image,diagnosis\n"
+    assert repmedsam(*arguments, "--overwrite").code == 0

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from repmedsam_infer.batch.report import CaseReport, ObjectReport
 from repmedsam_infer.errors import printable
-from repmedsam_infer.system.regular import read_regular
+from repmedsam_infer.system.regular import open_regular
 
 CORNERS = ("x_min", "y_min", "z_min", "x_max", "y_max", "z_max")
 COLUMNS = (
     *("case", "label", "name", *CORNERS),
     *("voxels", "area_mm2", "volume_ml", "confidence", "warnings"),
 )
-MOST_BYTES = 1 << 30  # of a table that is there
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet takes a cell that begins so for one, and works it out
 
 
@@ -31,8 +30,10 @@ def label_table(reports: Iterable[CaseReport]) -> bytes:
 
 def is_table(path: Path) -> bool:
     """Whether a file is such a table, which may be replaced by a newer one."""
+    start = ",".join(COLUMNS).encode()
     try:
-        return read_regular(path, MOST_BYTES).startswith(",".join(COLUMNS).encode())
+        with open_regular(path) as file:
+            return file.read(len(start)) == start
     except OSError:
         return False
 

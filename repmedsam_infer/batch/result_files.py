@@ -2,6 +2,7 @@
 for people.
 """
 
+import contextlib
 import csv
 import io
 from collections.abc import Callable, Sequence
@@ -9,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from repmedsam_infer.batch.journal import read_journal
-from repmedsam_infer.batch.label_table import label_table
+from repmedsam_infer.batch.label_table import is_table, label_table
 from repmedsam_infer.batch.report import (
     EFFICIENCY,
     REPORT,
     STATUSES,
     CaseReport,
+    Run,
     as_json,
     json_bytes,
     read_efficiency,
@@ -22,6 +24,7 @@ from repmedsam_infer.batch.report import (
 )
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.io.atomic import write_atomic
+from repmedsam_infer.system.regular import is_regular
 from repmedsam_infer.system.streams import complain
 
 LABELS = "labels.csv"
@@ -74,11 +77,26 @@ def report_json(reports: Sequence[CaseReport], setting: dict[str, Any]) -> bytes
 
 
 def known_cases(folder: Path) -> tuple[dict[str, CaseReport], bool]:
-    """Return what earlier runs into a folder put down of their cases, and whether the last one was killed."""
+    """Return what earlier runs into a folder put down of cases, and whether the last one was stopped or killed."""
     try:
-        known = read_run(folder, MOST_BYTES).cases
+        run = read_run(folder, MOST_BYTES)
     except UsageError as error:
         complain(f"warning: {error}")
-        known = {}
+        run = Run({}, {})
     of_killed = read_journal(folder)
-    return {**known, **(of_killed or {})}, of_killed is not None
+    return {**run.cases, **(of_killed or {})}, of_killed is not None or "stopped_by" in run.setting
+
+
+def forget_reports(folder: Path) -> None:
+    """Remove the report of an earlier run, before its results are replaced: a run that goes on after a kill would take
+    them for its own.
+    """
+    if is_regular(folder / REPORT):
+        with contextlib.suppress(OSError):
+            (folder / REPORT).unlink()
+
+
+def foreign_table(folder: Path) -> Path | None:
+    """Return the file that the table of labels would replace, where no run wrote it."""
+    path = folder / LABELS
+    return path if is_regular(path) and not is_table(path) else None

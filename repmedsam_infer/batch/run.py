@@ -9,7 +9,7 @@ import numpy as np
 
 from repmedsam_infer.batch.progress import Watcher
 from repmedsam_infer.batch.report import CaseReport
-from repmedsam_infer.batch.runner import Do, Task, check_new, run_tasks
+from repmedsam_infer.batch.runner import Do, Task, check_new, check_table, run_tasks
 from repmedsam_infer.case import Case, find_cases, is_volume_name, read_case, write_segmentation
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.pool import EnginePool
@@ -58,6 +58,7 @@ def cases_to_run(job: Job) -> list[Path]:
     if os.path.realpath(job.inputs) == os.path.realpath(job.outputs):
         raise UsageError("input and output folder are the same: the results would replace the cases")
     check_new([job.task(path) for path in paths], overwrite=job.overwrite, resume=job.resume)
+    check_table(job.outputs, overwrite=job.overwrite)
     return paths
 
 

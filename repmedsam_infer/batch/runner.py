@@ -14,7 +14,7 @@ from typing import Any
 from repmedsam_infer.batch.journal import Journal
 from repmedsam_infer.batch.progress import Watcher, watching
 from repmedsam_infer.batch.report import EFFICIENCY, REPORT, CaseReport
-from repmedsam_infer.batch.result_files import LABELS, known_cases, write_files
+from repmedsam_infer.batch.result_files import LABELS, foreign_table, forget_reports, known_cases, write_files
 from repmedsam_infer.batch.summary import summary
 from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_OK, UsageError
 from repmedsam_infer.io.atomic import sweep_all
@@ -81,6 +81,8 @@ def do_run(
     reports: list[CaseReport] = []
     with tolerant_streams(), STOPPING.between_stages():
         done = done_before(tasks, folder) if resume and folder is not None else {}
+        if folder is not None and not resume:
+            forget_reports(folder)
         journal = Journal(folder, keep=resume)
         try:
             with watching(len(tasks)) as watcher:
@@ -141,7 +143,8 @@ def run_tasks(
 def done_before(tasks: Sequence[Task], folder: Path) -> dict[str, CaseReport]:
     """Return the reports of the cases that are left alone, "skipped", with what an earlier run put down of each.
 
-    Done anew is what failed, what lacks its overlay, and of a run that was killed what it had not put down yet.
+    Done anew is what failed, what lacks its overlay, what was made of a file elsewhere, and of a run that was stopped
+    or killed what it had not put down yet.
     """
     known, killed = known_cases(folder)
     done = {}
@@ -151,7 +154,7 @@ def done_before(tasks: Sequence[Task], folder: Path) -> dict[str, CaseReport]:
             task.target.is_file()
             and (task.overlay is None or is_regular(task.overlay))
             and not (killed and earlier is None)
-            and not (earlier is not None and earlier.status == "failed")
+            and not (earlier is not None and (earlier.status == "failed" or is_of_other_input(earlier, task)))
         ):
             of_now = task.report(Stopwatch())
             done[task.name] = replace(earlier or of_now, status="skipped", input=of_now.input, output=of_now.output)
@@ -160,15 +163,29 @@ def done_before(tasks: Sequence[Task], folder: Path) -> dict[str, CaseReport]:
     return done
 
 
+def is_of_other_input(earlier: CaseReport, task: Task) -> bool:
+    return earlier.input is not None and earlier.input != str(task.input.absolute())
+
+
 def check_new(tasks: Sequence[Task], *, overwrite: bool, resume: bool) -> None:
     """Raise UsageError where results are there already, and nothing says what to do with them."""
     there = [task.target for task in tasks if os.path.lexists(task.target)]
+    drawn = [task.overlay for task in tasks if task.overlay is not None and os.path.lexists(task.overlay)]
+    if drawn and not there and not (overwrite or resume):
+        raise UsageError(f"{drawn[0]} is already there: use --overwrite to replace it, or another folder for --overlay")
     if there and not (overwrite or resume):
         which = f"{len(there)} of {len(tasks)} results are" if len(tasks) > 1 else "the result is"
         raise UsageError(
             f"{which} already in {there[0].parent} ({there[0].name}{', ...' if len(there) > 1 else ''}): "
             "use --overwrite to replace them or --resume to keep them"
         )
+
+
+def check_table(folder: Path, *, overwrite: bool) -> None:
+    """Raise UsageError where the table of labels would replace a file that no run wrote."""
+    foreign = foreign_table(folder)
+    if foreign is not None and not overwrite:
+        raise UsageError(f"{foreign} is already there, and no table of ours: use --overwrite to replace it")
 
 
 def show_failed(reports: Sequence[CaseReport]) -> None:

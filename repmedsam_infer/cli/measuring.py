@@ -7,7 +7,7 @@ import typer
 
 from repmedsam_infer.cli.root import app
 from repmedsam_infer.commands import options as opt
-from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT
+from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, printable
 
 
 @app.command()
@@ -68,7 +68,7 @@ def report(
     problems = make_report(Folders(segs, cases, gts), output)
     for problem in problems:
         typer.echo(f"error: {problem}", err=True)
-    typer.echo(f"Open {output} in a browser")
+    typer.echo(f"Open {printable(str(output))} in a browser")
     if problems:
         raise typer.Exit(EXIT_CASE_FAILED)
 
@@ -109,7 +109,7 @@ def samples(folder: Annotated[Path, typer.Argument(help="Where to put them.")]) 
     """Make sample cases with ground truth: drawn phantoms of several modalities, two of them volumes."""
     from repmedsam_infer.evaluation.phantoms import write_samples
 
-    typer.echo(f"{len(write_samples(folder))} cases in {folder}")
+    typer.echo(f"{len(write_samples(folder))} cases in {printable(str(folder))}")
 
 
 @app.command()
@@ -129,7 +129,7 @@ def prepare(
     from repmedsam_infer.commands.environment import prepare as compile_networks
 
     written, precisions = compile_networks(folder, weights)
-    typer.echo(f"{written}: networks in {' and '.join(precisions)} for this processor")
+    typer.echo(f"{printable(str(written))}: networks in {' and '.join(precisions)} for this processor")
 
 
 @app.command()

@@ -11,16 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from repmedsam_infer.batch.journal import NAME as JOURNAL
 from repmedsam_infer.batch.label_table import is_table, label_table
 from repmedsam_infer.batch.provenance import provenance
-from repmedsam_infer.batch.report import CaseReport, now
+from repmedsam_infer.batch.report import EFFICIENCY, REPORT, CaseReport, now
 from repmedsam_infer.batch.result_files import LABELS, write_one
 from repmedsam_infer.batch.run import make_writable_folder, slices_of
-from repmedsam_infer.batch.runner import Task, check_new, do_run
+from repmedsam_infer.batch.runner import Task, check_new, check_table, do_run
 from repmedsam_infer.commands.reading import Reading
 from repmedsam_infer.engines.load import load_engines
 from repmedsam_infer.engines.pool import EnginePool
-from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, SetupError, UsageError
+from repmedsam_infer.errors import EXIT_CASE_FAILED, SetupError, UsageError
 from repmedsam_infer.formats import check_holds, write_labels
 from repmedsam_infer.formats.boxes.source import BoxSource
 from repmedsam_infer.formats.endings import OUTPUTS, ending_of, name_of, own_ending
@@ -33,6 +34,8 @@ from repmedsam_infer.segmentation.volume import Propagation
 from repmedsam_infer.segmenter import Segmenter
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_infer.system.threads import available_threads
+
+Unable = list[SetupError | UsageError]
 
 
 @dataclass(frozen=True)
@@ -73,20 +76,25 @@ def targets_of(job: FileJob) -> list[Path]:
 
     """
     targets = named_targets(job)
-    twice, count = Counter(targets).most_common(1)[0]
+    tasks = list(map(job.task, job.inputs, targets))
+    overlays = [task.overlay for task in tasks if task.overlay is not None]
+    twice, count = Counter(map(os.path.abspath, (*targets, *overlays))).most_common(1)[0]
     if count > 1:
-        raise UsageError(f"two inputs would be written to {twice}; segment them into folders of their own")
+        raise UsageError(f"two results would be written to {twice}; name folders of their own")
     # realpath: resolve() raises an error where links lead in a circle.
     sources = {os.path.realpath(p) for p in (*job.inputs, job.boxes.file, job.boxes.labels) if p is not None}
-    table = job.table if targets[0] == job.output else job.output / LABELS
+    is_folder = targets[0] != job.output
+    beside = [job.output / name for name in (LABELS, REPORT, EFFICIENCY, JOURNAL)] if is_folder else [job.table]
     described = [target for target in targets if may_be_described(target)]
-    lost = [path for path in (*targets, table, *map(description_path, described)) if os.path.realpath(path) in sources]
+    written = (*targets, *overlays, *beside, *map(description_path, described))
+    lost = [path for path in written if os.path.realpath(path) in sources]
     if lost:
         raise UsageError(f"the result would replace {lost[0]}, which is read; name another output")
-    if targets[0] == job.output:
-        check_new_file(job)
+    if is_folder:
+        check_new(tasks, overwrite=job.overwrite, resume=job.resume)
+        check_table(job.output, overwrite=job.overwrite)
     else:
-        check_new(list(map(job.task, job.inputs, targets)), overwrite=job.overwrite, resume=job.resume)
+        check_new_file(job, overlays)
     foreign = [p for p in map(description_path, described) if os.path.lexists(p) and not is_description(p)]
     if foreign and not job.overwrite:
         raise UsageError(f"{foreign[0]} is already there, and no file of ours: use --overwrite to replace it")
@@ -113,11 +121,11 @@ def named_targets(job: FileJob) -> list[Path]:
     return targets
 
 
-def check_new_file(job: FileJob) -> None:
+def check_new_file(job: FileJob, overlays: Sequence[Path]) -> None:
     """Raise UsageError where the one file that is to be written is there already, or something in its table's place."""
     if job.resume:
         raise UsageError(f"--resume is for a folder of results, and {job.output} is one file")
-    there = [path for path in (job.output, job.table) if os.path.lexists(path) and not is_table(path)]
+    there = [path for path in (job.output, *overlays, job.table) if os.path.lexists(path) and not is_table(path)]
     if there and not job.overwrite:
         raise UsageError(f"{there[0]} is already there: use --overwrite to replace it")
 
@@ -157,7 +165,7 @@ def segment_files(
         segmenter.pool = EnginePool(
             lambda volumes: load_engines(engine, segmenter.weights, threads, precision, volumes=volumes, jobs=jobs)
         )
-    unable: list[SetupError] = []
+    unable: Unable = []
 
     def do(task: Task, watch: Stopwatch) -> CaseReport:
         return do_file(job, task, segmenter, watch, unable)
@@ -170,13 +178,13 @@ def segment_files(
     code, reports = do_run(tasks, do, folder, setting, at_once=jobs, resume=job.resume)
     if folder is None and code == 0 and not write_one(job.table, lambda: label_table(reports)):
         code = EXIT_CASE_FAILED
-    return EXIT_ENVIRONMENT if unable else code
+    return unable[0].exit_code if unable else code
 
 
-def do_file(job: FileJob, task: Task, segmenter: Segmenter, watch: Stopwatch, unable: list[SetupError]) -> CaseReport:
+def do_file(job: FileJob, task: Task, segmenter: Segmenter, watch: Stopwatch, unable: Unable) -> CaseReport:
     """Read, segment and write one input; never raises but for Stopped and its like.
 
-    unable: takes what is not installed, which other inputs may not need.
+    unable: takes what is not installed, which other inputs may not need, and what this machine cannot do.
     """
     path = task.input
     report = task.report(watch)
@@ -211,7 +219,7 @@ def do_file(job: FileJob, task: Task, segmenter: Segmenter, watch: Stopwatch, un
 
                 with watch("overlay"):
                     write_overlay(task.overlay, case, segmented.labels, Extras(ends=ends_of_slices(scan, layout)))
-        except SetupError as error:
+        except (SetupError, UsageError) as error:
             unable.append(error)
             report.fail(f"{path.name}: {error}")
     return report

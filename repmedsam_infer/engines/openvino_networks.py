@@ -22,6 +22,7 @@ from repmedsam_infer.errors import SetupError, UsageError, printable
 
 Arithmetic = Literal["fp32", "bf16"]
 HINTS: dict[Arithmetic, str] = {"fp32": "f32", "bf16": "bf16"}  # said aloud: OpenVINO would choose itself
+NOTHING_TO_KEEP = "this OpenVINO cannot export compiled networks for this processor: every start compiles them"
 NUMBERS = "WEIGHTS_PATH"  # where an imported network has its constants: they are not exported with
 SMALL_CACHE = {"CACHE_MODE": "OPTIMIZE_SIZE"}
 # What OpenVINO raises for graphs that are damaged, most of it as RuntimeError.
@@ -68,6 +69,8 @@ def load_networks(
     }
     if NUMBERS in core.get_property("CPU", "SUPPORTED_PROPERTIES"):
         settings |= SMALL_CACHE
+    elif keep:
+        raise SetupError(NOTHING_TO_KEEP)
     else:  # an older OpenVINO: networks of 140 MB would be kept
         cache = NO_CACHE
     loader = Loader(openvino, core, weights, settings, cache, keep)
@@ -122,6 +125,8 @@ class Loader:
             network, blob = self.compiled(part, self.core.read_model(graph, numbers), settings)
         except FAULTS as error:
             raise SetupError(f"OpenVINO cannot load {graph}: {reason(error)}; fetch the weights again") from error
+        if blob is None and self.keep and self.cache.folder is not None:
+            raise SetupError(NOTHING_TO_KEEP)
         if blob is not None:
             try:
                 self.cache.write(blob, self.weights.crc32(names[1]), *identity)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import MAX_BOXES, find_extents, tight_boxes
 from repmedsam_infer.case import check_spacing, find_cases, is_volume_name, modality_of
-from repmedsam_infer.errors import CaseReadError, UsageError, printable
+from repmedsam_infer.errors import CaseReadError, CaseTooLargeError, UsageError, printable
 from repmedsam_infer.evaluation.baselines import Baseline, fill_boxes
 from repmedsam_infer.evaluation.metrics import nsd_of_flat_volume
 from repmedsam_infer.evaluation.object_scores import ObjectScore, score_objects
@@ -107,12 +107,14 @@ def read_segmentation(path: Path, gt_path: Path, gt: NDArray[Any]) -> tuple[NDAr
     """Return labels of the ground truth's shape, and what was wrong: then they are all 0.
 
     Raises:
-        CaseReadError: it is the ground truth that is of another shape than the image beside it.
+        CaseReadError: it is the ground truth that is of another shape than the image beside it; or memory is short.
 
     """
     try:
         with open_npz(path) as npz:
             seg = npz.read("segs")
+    except CaseTooLargeError:  # no fault of the segmentation
+        raise
     except CaseReadError as problem:
         return np.zeros_like(gt), str(problem)
     error = None

@@ -62,7 +62,8 @@ def read_itk(path: Path, volume: int | None = None) -> Scan:
             reader.ReadImageInformation()
         check_information(path.name, reader, sitk, volume)
         with silenced():
-            image = one_volume(path.name, reader.Execute(), sitk, volume)
+            several = not is_shown(reader, sitk)
+            image = one_volume(path.name, reader.Execute(), sitk, volume, several=several)
     except RuntimeError as error:
         raise CaseReadError(f"{path.name}: cannot be read ({reason_of(error)}): it is damaged or cut off") from error
     voxels = sitk.GetArrayFromImage(image)
@@ -121,7 +122,7 @@ def check_information(name: str, reader: Any, sitk: Any, volume: int | None) -> 
     """
     size, components = reader.GetSize(), reader.GetNumberOfComponents()
     sides = " x ".join(map(str, size))
-    if len(size) not in (2, 3, 4) or (len(size) == IN_TIME and components not in (1, 3)):
+    if len(size) not in (2, 3, 4) or (len(size) == IN_TIME and not is_shown(reader, sitk)):
         raise CaseReadError(f"{name}: has {len(size)} axes ({sides}) and {components} values a voxel; give one volume")
     kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
     if "complex" in kind or "label" in kind:
@@ -138,7 +139,7 @@ def check_information(name: str, reader: Any, sitk: Any, volume: int | None) -> 
         )
     if len(size) == IN_TIME:
         choose_volume(name, size[3], volume, sides)
-    elif components not in (1, 3):
+    elif not is_shown(reader, sitk):
         choose_volume(name, components, volume, f"values a voxel, of {sides} voxels")
     else:
         choose_volume(name, 1, volume)
@@ -146,12 +147,20 @@ def check_information(name: str, reader: Any, sitk: Any, volume: int | None) -> 
     check_fits(name, 2 * bytes_declared + BESIDES * math.prod(size[:3]))
 
 
-def one_volume(name: str, image: Any, sitk: Any, volume: int | None) -> Any:
-    """Return the volume that was chosen out of an image of four axes, or of several values a voxel."""
+def is_shown(reader: Any, sitk: Any) -> bool:
+    """Whether a voxel has one value, or a colour: three of 8 bits, or what NRRD calls one. Three others are volumes."""
+    components = reader.GetNumberOfComponents()
+    kinds = reader.GetMetaData("NRRD_kinds[0]") if "NRRD_kinds[0]" in reader.GetMetaDataKeys() else ""
+    is_colour = reader.GetPixelID() == sitk.sitkVectorUInt8 or "RGB" in kinds
+    return bool(components == 1 or (components == 3 and is_colour))
+
+
+def one_volume(name: str, image: Any, sitk: Any, volume: int | None, *, several: bool) -> Any:
+    """Return the volume that was chosen out of an image of four axes, or of `several` values a voxel."""
     if image.GetDimension() == IN_TIME:
         index = choose_volume(name, image.GetSize()[3], volume)
         return sitk.Extract(image, (*image.GetSize()[:3], 0), (0, 0, 0, index))
-    if image.GetNumberOfComponentsPerPixel() not in (1, 3):
+    if several:
         index = choose_volume(name, image.GetNumberOfComponentsPerPixel(), volume)
         return sitk.VectorIndexSelectionCast(image, index)
     return image

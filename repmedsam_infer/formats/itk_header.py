@@ -14,9 +14,9 @@ START, MOST_HEADER = 1 << 16, 16 << 20  # bytes: nearly every header is in the f
 MOST_FIELDS = 10_000  # of a writer's own; ITK takes their number's square, and 1000 segments have 7000
 LONGEST_LINE = 1_000  # characters of a field of the format itself
 NRRD_AXES, METAIMAGE_AXES = 16, 10  # as the formats have it
-NRRD_END = re.compile(rb"\r?\n\r?\n")
-OTHER_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)[ \t]*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
-AXES = re.compile(rb"^\s*(?:NDims\s*=|dimension:)[ \t]*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
+LINE_END = re.compile(rb"\r\n?")  # ITK ends lines at a CR alone, too
+OTHER_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*[=:]|data ?file:)[ \t]*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
+AXES = re.compile(rb"^\s*(?:NDims\s*[=:]|dimension:)[ \t]*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
 ENCODING = re.compile(rb"^encoding:\s*(\S*)", re.MULTILINE | re.IGNORECASE)
 TEXT = (b"ascii", b"text", b"txt")
 INSIDE = {"LOCAL", "Local", "local"}
@@ -43,13 +43,15 @@ def check_header(path: Path) -> None:
 def read_head(path: Path) -> bytes:
     """Return the header; of MetaImage, whose end is not marked, the first START bytes."""
     with path.open("rb") as file:
-        head = file.read(START)
+        head = LINE_END.sub(b"\n", file.read(START))
         if not head.startswith(b"NRRD"):
             return head
-        if not NRRD_END.search(head):
-            head += file.read(MOST_HEADER - START)
-    head = NRRD_END.split(head, 1)[0]
-    if len(head) == MOST_HEADER:
+        if b"\n\n" not in head:
+            file.seek(0)
+            head = LINE_END.sub(b"\n", file.read(MOST_HEADER))
+        is_cut = file.read(1) != b"" and b"\n\n" not in head
+    head = head.split(b"\n\n", 1)[0]
+    if is_cut:
         raise CaseReadError(f"{path.name}: its header is longer than {MOST_HEADER >> 20} MiB: it is damaged")
     return head
 
@@ -74,6 +76,8 @@ def check_fields(name: str, head: bytes) -> None:
 def check_other_file(path: Path, head: bytes) -> None:
     """Check that a header whose voxels are in another file names one beside it: it could name any of the machine's."""
     named = OTHER_FILE.search(head)
+    if named is None and not head.startswith(b"NRRD"):
+        raise CaseReadError(f"{path.name}: cannot be read: its header does not say where its voxels are")
     other = text_of(named[1]) if named else "LOCAL"
     if other in INSIDE:
         return

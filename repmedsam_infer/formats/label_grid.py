@@ -28,11 +28,11 @@ def whole_labels(label_map: Scan) -> NDArray[np.uint16]:
     """
     name, voxels = label_map.name, label_map.voxels
     if isinstance(label_map.source, PaletteSource):
-        voxels = label_map.source.indices()
-        if voxels.shape != label_map.shape:
+        if label_map.source.is_turned:
             raise CaseReadError(
                 f"{name}: is turned by its EXIF orientation, which label maps are not; save it as shown"
             )
+        voxels = label_map.source.indices()
     labels = np.empty(label_map.shape, np.uint16)
     colours, fractions = voxels.ndim > labels.ndim, voxels.dtype.kind == "f"
     low, high = np.inf, -np.inf
@@ -72,6 +72,8 @@ def on_grid_of(scan: Scan, label_map: Scan, labels: NDArray[np.uint16]) -> NDArr
                 f"{_described(scan)}; resample it to that image first"
             )
         return turned
+    if labels.shape == (1, *scan.shape):  # of a picture, as formats of volumes hold it
+        return labels[0]
     if labels.shape != scan.shape:
         raise CaseReadError(
             f"{label_map.name}: has shape {labels.shape} and {scan.name} {scan.shape}; "

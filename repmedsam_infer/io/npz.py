@@ -78,8 +78,8 @@ class NpzFile:
         with self._opened(key) as (_, declared):
             return declared
 
-    def read(self, key: str, most: int = MAX_ARRAY_BYTES) -> NDArray[Any]:
-        """Return the array `key`, whole and of its own dtype.
+    def read(self, key: str, most: int = MAX_ARRAY_BYTES, besides: int = 0) -> NDArray[Any]:
+        """Return the array `key`, whole and of its own dtype. What is done with it takes `besides` bytes of memory.
 
         Raises:
             CaseReadError: there is no such array, or it is damaged, pickled, too large (for memory, or more than `most`
@@ -91,7 +91,7 @@ class NpzFile:
                 raise CaseReadError(
                     f"{self.name}: '{key}' declares {declared}, {declared.nbytes:,} bytes; the limit is {most:,}"
                 )
-            check_fits(self.name, declared.nbytes)
+            check_fits(self.name, declared.nbytes + besides)
             return self._numbers(key, stream, declared)
 
     @contextlib.contextmanager

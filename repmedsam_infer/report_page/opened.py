@@ -74,7 +74,7 @@ def open_case(report: CaseReport, folders: Folders) -> Opened:
     check_name(name)
     path = input_of(report, folders)
     case = read_case(path)
-    segs = read_labels(folders.segs / name, "segs", case.shape)
+    segs = read_labels(inside(folders.segs, name), "segs", case.shape)
     notes: list[str] = []
     truth = usable(lambda: read_truth(folders.gts, path, case.shape), notes)
     spacing = None if case.spacing is None else tuple(case.spacing[-len(case.shape) :].tolist())
@@ -117,7 +117,14 @@ def input_of(report: CaseReport, folders: Folders) -> Path:
         return Path(report.input)
     name = Path(report.input).name if report.input else report.case
     check_name(name)
-    return folders.cases / name
+    return inside(folders.cases, name)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return the file of that name in a folder; raise CaseReadError where a link leads out of it."""
+    if not Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder)):
+        raise CaseReadError(f"{name}: is a link that leads out of {folder}")
+    return folder / name
 
 
 def read_truth(gts: Path | None, path: Path, shape: tuple[int, ...]) -> NDArray[Any] | None:

@@ -21,7 +21,7 @@ from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.formats.scan_case import CaseLayout, layout_of
 from repmedsam_infer.formats.sides import ends_of_slices
 from repmedsam_infer.io.npz import open_npz
-from repmedsam_infer.report_page.opened import Folders, Opened, check_name, input_of, is_path, usable
+from repmedsam_infer.report_page.opened import Folders, Opened, check_name, input_of, inside, is_path, usable
 
 
 def open_files(report: CaseReport, folders: Folders) -> Opened:
@@ -36,7 +36,7 @@ def open_files(report: CaseReport, folders: Folders) -> Opened:
     check_name(name)
     notes: list[str] = []
     scan, grey = find_image(report, folders, notes)
-    base, labels = read_result(folders.segs / name, scan, report.objects)
+    base, labels = read_result(inside(folders.segs, name), scan, report.objects)
     layout = layout_of(base)
     segs = layout.images(labels)
     imgs = np.zeros(segs.shape, np.uint8) if grey is None else layout.images(grey)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from repmedsam_infer.errors import CaseReadError
+from repmedsam_infer.errors import CaseTooLargeError
 
 MEMINFO = Path("/proc/meminfo")  # kB
 STATM = Path("/proc/self/statm")  # pages
@@ -34,17 +34,21 @@ class Promised:
     def grant(self, needed: int) -> int | None:
         """Grant `needed` bytes to this thread's case; returns what is free where that is less, else None."""
         with self.lock:
-            own = self.by_thread.get(threading.get_ident())
-            self._take_back(own or 0)
+            me = threading.get_ident()
+            if me in self.by_thread:
+                self._take_back(self.by_thread[me])
+                self.by_thread[me] = 0
             free = available_bytes()
             if free is None:
                 return None
             if self.left is not None:
-                free = min(free, self.left)
+                # If no other case had taken anything yet; `left` may stem from a moment when others had little.
+                least = free - sum(self.by_thread.values())
+                free = min(free, max(self.left, least))
             if needed > free:
-                return free
-            if own is not None:
-                self.by_thread[threading.get_ident()] = needed
+                return max(0, free)
+            if me in self.by_thread:
+                self.by_thread[me] = needed
                 self.left = free - needed
             return None
 
@@ -74,14 +78,14 @@ def check_fits(name: str, needed: int) -> None:
     """Check that this process can take `needed` bytes more, besides what other threads' cases were granted.
 
     Raises:
-        CaseReadError: it cannot; `name` is what the sentence calls the case.
+        CaseTooLargeError: it cannot; `name` is what the sentence calls the case.
 
     """
     if needed < UNCHECKED:
         return
     free = promised.grant(needed)
     if free is not None:
-        raise CaseReadError(
+        raise CaseTooLargeError(
             f"{name}: needs about {gibibytes(needed)} of memory, and {gibibytes(free)} are free; "
             "give the process or container more, or cut the image"
         )

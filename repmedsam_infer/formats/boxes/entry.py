@@ -63,6 +63,8 @@ def make_entry(
     if on_slice is not None:
         if numbers == 4:
             raise CaseReadError(f"{file}: {where} names a slice, and the image is a picture")
+        if space == "mm":
+            raise CaseReadError(f"{file}: {where} is in mm and names a slice, which is an index; give z in mm instead")
         if len(row) != 4:
             raise CaseReadError(
                 f"{file}: {where} names a slice and has {len(row)} numbers; four belong to it ({', '.join(CORNERS[4])})"

@@ -72,6 +72,8 @@ def of_one_image(path: Path) -> str:
             content, _ = load_json(path)
             if is_markups(content):
                 return "markups do not say which image they are on"
+            if is_labelme(content) and not content.get("imagePath"):
+                return "it does not say which image it is of (imagePath)"
             if not (is_coco(content) or is_labelme(content) or (isinstance(content, dict) and "cases" in content)):
                 return 'it is a list of boxes, without names of images; write {"cases": {"NAME": [...], ...}}'
     return ""

@@ -75,7 +75,8 @@ class DicomFile:
 
     @property
     def is_localizer(self) -> bool:
-        return "LOCALIZER" in (self.header.get("ImageType") or ())
+        kinds = self.header.get("ImageType")
+        return isinstance(kinds, Sequence) and "LOCALIZER" in map(str, kinds)
 
     @property
     def series(self) -> str:

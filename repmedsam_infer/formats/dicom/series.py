@@ -99,6 +99,8 @@ def _read(path: Path, series: str | None, volume: int | None, notes: list[str]) 
         if planes:
             chosen = frames_of_volume(name, frames, planes, volume, notes)
             frames, planes = [frames[i] for i in chosen], [planes[i] for i in chosen]
+        else:
+            choose_volume(name, 1, volume)
         if len(planes) > 1:
             order, affine = stack_planes(name, planes)
             frames = [frames[i] for i in order]

@@ -17,7 +17,12 @@ KEYS = (
     ("TemporalPositionIdentifier", "", "time"),
     ("TemporalPositionIndex", "FrameContentSequence", "time"),
 )
-NUMBER = ("InstanceNumber", "", "number")
+# What orders them where these are the same; slices of one volume differ in it.
+NUMBERS = (("InstanceNumber", "", "number"), ("AcquisitionNumber", "", "acquisition"))
+
+
+def words_of_keys() -> str:
+    return ", ".join(dict.fromkeys(words for _, _, words in (*KEYS, *NUMBERS)))
 
 
 def volumes_at_places(name: str, planes: Sequence[SlicePosition]) -> list[list[int]]:
@@ -57,16 +62,29 @@ def frames_of_volume(
         choose_volume(name, 1, volume)
         return list(range(len(frames)))
     index = choose_volume(name, count, volume, f"{count} images at each of {len(places)} positions")
-    values = [[frame.numbers(keyword, 1, group) or (0.0,) for keyword, group, _ in (*KEYS, NUMBER)] for frame in frames]
+    order = (*KEYS, *NUMBERS)
+    values = [[frame.numbers(keyword, 1, group) or (0.0,) for keyword, group, _ in order] for frame in frames]
+    for place in places:
+        if any(frames[i].is_only for i in place) and len({str(values[i]) for i in place}) < count:
+            raise CaseReadError(
+                f"{name}: images at one position cannot be told apart (their {words_of_keys()} are the same); "
+                "give a folder with one volume"
+            )
     chosen = [sorted(place, key=lambda i: (values[i], i))[index] for place in places]
-    for place, (_, _, words) in enumerate(KEYS):
-        found = {values[i][place] for i in chosen}
+    kinds = {str(frames[i].find("ImageType")) for i in chosen}
+    if len(kinds) > 1:
+        raise CaseReadError(
+            f"{name}: its images at each position cannot be told apart (volume {index} would have {len(kinds)} "
+            "kinds of ImageType); give a folder with one volume"
+        )
+    for column, (_, _, words) in enumerate(KEYS):
+        found = {values[i][column] for i in chosen}
         if len(found) > 1:
             raise CaseReadError(
                 f"{name}: its images at each position cannot be told apart (volume {index} would have "
                 f"{len(found)} values of {words}); give a folder with one volume"
             )
-    differing = [w for place, (_, _, w) in enumerate((*KEYS, NUMBER)) if len({str(v[place]) for v in values}) > 1]
-    order = ", ".join(dict.fromkeys(differing)) or "place in the file"
-    notes.append(f"volume {index} of 0..{count - 1} was taken: the images at each position in order of {order}")
+    differing = [w for column, (_, _, w) in enumerate(order) if len({str(v[column]) for v in values}) > 1]
+    by = ", ".join(dict.fromkeys(differing)) or "place in the file"
+    notes.append(f"volume {index} of 0..{count - 1} was taken: the images at each position in order of {by}")
     return chosen

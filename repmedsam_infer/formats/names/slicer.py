@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from repmedsam_infer.drawing.label_colours import label_colours
 from repmedsam_infer.formats.names.printed import printed
 
+DIGITS = 10  # of a label's number, at most
 MOST_SEGMENTS = 1_000  # ITK reads and writes fields in a time that grows with the square of their number
 # Of the whole file. Slicer writes "master", its documentation has "source".
 COMMON = {
@@ -54,6 +55,7 @@ def names_in(fields: Mapping[str, str]) -> dict[int, str]:
     for key, value in fields.items():
         segment, _, what = key.rpartition("_")
         label = fields.get(f"{segment}_LabelValue", "")
-        if what == "Name" and segment.startswith("Segment") and label.isascii() and label.isdigit():
+        is_label = label.isascii() and label.isdigit() and len(label) < DIGITS
+        if what == "Name" and segment.startswith("Segment") and is_label:
             found[int(label)] = value.strip()
     return found

@@ -31,10 +31,14 @@ COLOURS_ONLY = (b"PLTE", b"tRNS", b"bKGD", b"sBIT", b"hIST", b"gAMA", b"cHRM", b
 
 @dataclass(frozen=True)
 class PaletteSource:
-    """A PNG whose numbers stand for colours, as it is in its file."""
+    """A PNG whose numbers stand for colours, as it is in its file.
+
+    is_turned: whether viewers show it in another orientation.
+    """
 
     name: str
     content: bytes
+    is_turned: bool
 
     def indices(self) -> NDArray[np.uint8]:
         """(H, W) numbers of the pixels' colours in the palette: the labels, where it is a label map.
@@ -58,14 +62,17 @@ class PaletteSource:
         return np.asarray(shown, np.uint8) // (WHITE // ((1 << bits) - 1))
 
 
-def palette_source(name: str, content: bytes) -> PaletteSource | None:
-    """Return the source of a PNG with a palette of which some colour is not grey; None of any other."""
+def palette_source(name: str, content: bytes, *, is_turned: bool) -> PaletteSource | None:
+    """Return the source of a PNG with a palette of which some colour is not grey; None of any other.
+
+    is_turned: whether its EXIF orientation shows it turned or mirrored.
+    """
     if content[:8] != PNG_START or content[25:26] != bytes([INDEXED]):
         return None
     for kind, data in chunks(content):
         if kind == b"PLTE":
             colours = np.frombuffer(data[: len(data) // 3 * 3], np.uint8).reshape(-1, 3)
-            return PaletteSource(name, content) if (colours != colours[:, :1]).any() else None
+            return PaletteSource(name, content, is_turned) if (colours != colours[:, :1]).any() else None
     return None
 
 

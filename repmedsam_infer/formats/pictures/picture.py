@@ -56,7 +56,7 @@ def read_picture(path: Path) -> Scan:
         name=name_of(path),
         voxels=np.stack(pages) if is_volume else pages[0],
         is_volume=is_volume,
-        source=palette_source(path.name, content),
+        source=palette_source(path.name, content, is_turned=header.orientation != UPRIGHT),
         warnings=tuple(dict.fromkeys(warnings)),
     )
 

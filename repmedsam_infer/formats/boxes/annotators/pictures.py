@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
+from repmedsam_infer.formats.boxes.entry import is_number
 from repmedsam_infer.formats.boxes.space import between_edges
 from repmedsam_infer.formats.scan import Scan
 
@@ -24,7 +25,7 @@ def check_picture(file: str, kind: str, scan: Scan) -> None:
 def check_size(file: str, width: Any, height: Any, scan: Scan) -> None:
     """Raise CaseReadError where a file says that its picture has another size than the scan."""
     stated = width, height
-    if all(isinstance(side, int) and side > 0 for side in stated) and stated != scan.shape[1::-1]:
+    if all(is_number(side) and side > 0 for side in stated) and stated != scan.shape[1::-1]:
         raise CaseReadError(
             f"{file}: was made on a picture of {str(width)[:20]} x {str(height)[:20]} pixels, and {scan.name} has "
             f"{scan.shape[1]} x {scan.shape[0]}; is it another one, scaled, or turned?"

@@ -59,7 +59,7 @@ def read_rtstruct(path: Path, scan: Scan, notes: list[str]) -> list[Entry]:
         affine = affine_of(f"{file}: an RTSTRUCT", scan)
         try:
             check_image(file, header, scan)
-            rois = contours_of(header)
+            rois, elsewhere = contours_of(header, own_frame(scan))
         except CaseReadError:
             raise
         except Exception as error:  # values are parsed only here, and pydicom raises whatever they lead it to
@@ -70,6 +70,8 @@ def read_rtstruct(path: Path, scan: Scan, notes: list[str]) -> list[Entry]:
             low, high = box_of_contours(contours, affine)
             found[i] = make_entry(file, f"ROI {i} ({name})", [*low, *high], name, "voxels", 6)
     empty = [name for i, (name, _) in enumerate(rois, 1) if i not in found]
+    if elsewhere:
+        notes.append(f"ROIs of another frame of reference were left out ({listed(elsewhere)})")
     if empty:
         notes.append(f"ROIs without contours were left out ({listed(empty)})")
     return those_on(file, list(found.values()), scan, notes)
@@ -127,8 +129,15 @@ def check_image(file: str, header: "Dataset", scan: Scan) -> None:
             return
 
 
-def contours_of(header: "Dataset") -> list[tuple[str, list[F64]]]:
-    """Of each ROI the name and its contours, (N, 3) mm LPS; single points are none."""
+def own_frame(scan: Scan) -> str:
+    """Return the UID of the frame of reference of a scan from DICOM, else an empty string."""
+    return str(scan.source.headers[0].get("FrameOfReferenceUID") or "") if isinstance(scan.source, DicomSource) else ""
+
+
+def contours_of(header: "Dataset", frame: str) -> tuple[list[tuple[str, list[F64]]], list[str]]:
+    """Of each ROI the name and its contours, (N, 3) mm LPS, single points are none; and the names of those that say
+    that they are of another frame of reference.
+    """
     drawn: dict[int, list[F64]] = {}
     for item in header.get("ROIContourSequence") or ():
         contours = [
@@ -137,8 +146,14 @@ def contours_of(header: "Dataset") -> list[tuple[str, list[F64]]]:
             if str(contour.get("ContourGeometricType") or "") != "POINT" and "ContourData" in contour
         ]
         drawn.setdefault(int(item.ReferencedROINumber), []).extend(points for points in contours if len(points))
-    rois = header.get("StructureSetROISequence") or ()
-    return [(str(roi.get("ROIName") or "").strip(), drawn.get(int(roi.ROINumber), [])) for roi in rois]
+    here, elsewhere = [], []
+    for roi in header.get("StructureSetROISequence") or ():
+        name, stated = str(roi.get("ROIName") or "").strip(), str(roi.get("ReferencedFrameOfReferenceUID") or "")
+        if frame and stated and stated != frame:
+            elsewhere.append(name)
+        else:
+            here.append((name, drawn.get(int(roi.ROINumber), [])))
+    return here, elsewhere
 
 
 def points_of(contour: "Dataset") -> F64:
@@ -157,6 +172,7 @@ def box_of_contours(contours: list[F64], affine: F64) -> tuple[F64, F64]:
     indices = [to_indices(points, affine) for points in contours]
     low, high = np.min([points.min(0) for points in indices], 0), np.max([points.max(0) for points in indices], 0)
     first, last = between_faces(low, high)
-    across = int(np.max([np.ptp(points, 0) for points in indices], 0).argmin())  # the axis that contours are flat along
+    extent = np.max([np.ptp(points, 0) for points in indices], 0)
+    across = 2 - int(extent[::-1].argmin())  # the axis that contours are flat along; of several the last
     first[across], last[across] = low[across], high[across]
     return first, last
