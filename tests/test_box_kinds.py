@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from repmedsam_infer.errors import CaseReadError, UsageError
 from repmedsam_infer.formats.boxes.file import NamedBoxes, read_boxes
+from repmedsam_infer.formats.boxes.kinds import of_one_image
 from repmedsam_infer.formats.boxes.recist import box_of_diameters
 from repmedsam_infer.formats.boxes.source import box_source
 from repmedsam_infer.formats.scan import Scan
@@ -379,3 +380,11 @@ def test_a_file_that_names_images_or_is_damaged_is_left_to_each_image(content: A
     path = tmp_path / ("boxes.csv" if is_table else "boxes.json")
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     assert box_source(path, None, [], [Path("a.png"), Path("b.png")]).file == path
+
+
+def test_a_size_in_fractions_counts_and_a_shape_file_without_a_picture_is_for_one(tmp_path: Path) -> None:
+    other = labelme(RECTANGLE, imageWidth=30.0, imageHeight=20.0)
+    refuse(tmp_path, other, PICTURE, "was made on a picture of 30.0 x 20.0 pixels")
+    path = tmp_path / "nameless.json"
+    path.write_text(json.dumps(labelme(RECTANGLE, imagePath="")), "utf-8")
+    assert "which image" in of_one_image(path)

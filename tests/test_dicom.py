@@ -220,6 +220,8 @@ def test_films_become_volumes_that_lie_nowhere(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scan.voxels, frames)
     assert (scan.is_volume, scan.affine, scan.shape) == (True, None, (4, 6, 8))
     assert "do not say where they lie" in scan.warnings[0]
+    with pytest.raises(CaseReadError, match="holds one volume, and there is no volume 7"):
+        read_dicom(tmp_path / "us.dcm", volume=7)
 
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, RLELossless])

@@ -15,7 +15,7 @@ from repmedsam_infer.formats import read_scan, write_labels
 from repmedsam_infer.formats.boxes.file import boxes_from_labels
 from repmedsam_infer.formats.endings import OUTPUTS, ending_of, name_of, own_ending
 from repmedsam_infer.formats.names.itksnap import description_path, write_label_description
-from repmedsam_infer.formats.names.slicer import MOST_SEGMENTS
+from repmedsam_infer.formats.names.slicer import MOST_SEGMENTS, names_in
 from repmedsam_infer.formats.scan import Scan
 from tests.dicom_files import affine_of, rotated
 
@@ -128,3 +128,7 @@ def test_names_are_whole_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(CaseWriteError, match=r"ct.labels.txt: the names of its labels could not be written"):
         write_label_description(path, ["a"])
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_number_of_a_label_that_no_label_has_names_nothing() -> None:
+    assert names_in({"Segment0_LabelValue": "9" * 5000, "Segment0_Name": "x"}) == {}

@@ -210,3 +210,13 @@ def test_a_structure_set_of_a_planning_system_is_read(tmp_path: Path) -> None:
     assert set(found.names) <= set(names)
     np.testing.assert_allclose(found.corners[:, :3].min(0)[2], 5, atol=1e-6)
     np.testing.assert_allclose(found.corners[:, 3:].max(0)[2], high[2] - low[2] + 5, atol=1e-6)
+
+
+def test_rois_of_another_frame_of_reference_are_left_out_and_flat_ties_are_slices(tmp_path: Path) -> None:
+    scan = read_dicom(write_series(tmp_path / "ct", np.zeros((12, 40, 60), np.int16), ANGLED))
+    own = str(scan.source.headers[0].FrameOfReferenceUID)
+    made = structure_set({name: [contour(points) for points in outlines(LIVER)] for name in ("here", "there")}, own)
+    made.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = "1.2.3.4"
+    found = read_boxes(save(tmp_path, made), scan, "ct")
+    assert found.names == ["here"]
+    assert found.warnings == ("rs.dcm: ROIs of another frame of reference were left out (there)",)

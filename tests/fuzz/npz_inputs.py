@@ -148,7 +148,7 @@ def write_bomb(dice: random.Random, path: Path, *, is_volume: bool) -> None:
     declared = dice.choice((size, size // 2, 2400))
     header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({declared // 60}, 60), }}".encode()
     imgs = Member(b"imgs.npy", _npy(header, bytes(size)), DEFLATED)
-    boxes = np.array([good.BOX_3D if is_volume else good.BOX_2D] * dice.choice((1, 60_000)), np.float64)
+    boxes = np.array([good.BOX_3D if is_volume else good.BOX_2D] * dice.choice((1, 300)), np.float64)
     boxes[:, 0] = dice.choice((5, math.nan, -1e308, math.inf))
     write_zip(path, [imgs, Member(b"boxes.npy", _npy(_header(boxes), boxes.tobytes()), DEFLATED)])
 
