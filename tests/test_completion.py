@@ -53,7 +53,7 @@ def test_a_word_that_was_begun_is_finished() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
 def test_the_script_for_a_shell_is_shown(shell: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, "--show-completion", shell], capture_output=True, text=True, check=True
-    )
+    asked = {**os.environ, "_REPMEDSAM_COMPLETE": f"source_{shell}"}  # --show-completion finds out which shell it is in
+    done = subprocess.run([sys.executable, "-c", RUN], env=asked, capture_output=True, text=True, check=True)
     assert "_REPMEDSAM_COMPLETE" in done.stdout
+    assert f"complete_{shell}" in done.stdout
