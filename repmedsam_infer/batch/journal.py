@@ -1,4 +1,4 @@
-"""Cases as they are finished, a line of JSON each: what `--resume` knows of them where a run was killed.
+"""Cases as they are finished, a line of JSON each: what `--resume` goes by where a run was killed.
 
 The file is there while a run is, and goes when its reports are written.
 """

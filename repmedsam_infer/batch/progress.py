@@ -15,7 +15,6 @@ from repmedsam_infer.system.streams import complain
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["complain", "follow", "line", "show_problems", "watching"]
 MOST_CHARACTERS = 40  # of a name beside a bar
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.batch.progress import complain
 from repmedsam_infer.batch.run import make_writable_folder
 from repmedsam_infer.batch.warning_list import cut
 from repmedsam_infer.commands.reading import Reading
@@ -28,6 +27,7 @@ from repmedsam_infer.formats.label_grid import on_grid_of, present_labels, renum
 from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.formats.scan_case import CaseLayout, layout_of
 from repmedsam_infer.io.npz import open_npz, write_npz
+from repmedsam_infer.system.streams import complain
 
 # The challenge's words, each with others for the same: DICOM's modalities (PS3.3, C.7.3.1.1.1), and what people say.
 WORDS: dict[str, tuple[str, ...]] = {

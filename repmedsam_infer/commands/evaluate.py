@@ -5,13 +5,13 @@ from pathlib import Path
 
 import typer
 
-from repmedsam_infer.batch.progress import complain
 from repmedsam_infer.batch.report import REPORT, read_run
 from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_OK, UsageError, printable
 from repmedsam_infer.evaluation.evaluate import CaseScore, evaluate, table, write_csv
 from repmedsam_infer.evaluation.markdown import markdown
 from repmedsam_infer.evaluation.object_sizes import size_table
 from repmedsam_infer.evaluation.reliability import Estimate, bins_table, reliability_table
+from repmedsam_infer.system.streams import complain
 
 MOST_NAMES = 10  # of cases that are left out, in the sentence below the table
 

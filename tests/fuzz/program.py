@@ -17,7 +17,7 @@ CLOSED = "&-"
 
 
 class Program:
-    """A command that runs in `folder`; what it prints goes to files beside it, or where it is told."""
+    """A command that runs in `folder`; what it prints goes to files beside it, or where `streams` leads."""
 
     def __init__(
         self,
