@@ -67,7 +67,9 @@ def check_boxes(name: str, raw: NDArray[Any], shape: tuple[int, ...]) -> tuple[B
         )
     if len(rows) > MAX_BOXES:
         raise CaseReadError(f"{name}: {len(rows)} boxes; at most {MAX_BOXES} can be labelled")
-    if are_fractions(rows):
+    with np.errstate(over="ignore", invalid="ignore"):  # `check_box` speaks of what is not finite
+        corners_given, fractions = rows.astype(np.float64), are_fractions(rows)
+    if fractions:
         sides = " ".join(str(side) for side in shape[::-1])
         raise CaseReadError(
             f"{name}: all boxes lie between 0 and 1, as fractions of the image do; multiply them by its sides "
@@ -77,7 +79,7 @@ def check_boxes(name: str, raw: NDArray[Any], shape: tuple[int, ...]) -> tuple[B
     warnings: list[str] = []
     corners: list[NDArray[np.float64]] = []
     labels: list[int] = []
-    for label, row in enumerate(rows.astype(np.float64), 1):
+    for label, row in enumerate(corners_given, 1):
         box, warning = check_box(row, shape)
         if warning:
             warnings.append(f"box {label} {format_box(row)}: {warning}")

@@ -196,7 +196,8 @@ def check_axes(name: str, shape: tuple[int, ...], *, is_volume: bool) -> None:
 def check_spacing(raw: NDArray[Any]) -> NDArray[np.float64] | None:
     if raw.shape != (3,) or raw.dtype.kind not in "iuf":
         return None
-    spacing = raw.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spacing = raw.astype(np.float64)
     return spacing if np.isfinite(spacing).all() and (spacing > 0).all() else None
 
 

@@ -21,6 +21,7 @@ from tests.fuzz.zips import Member, write_zip
 
 Write = Callable[[Path], object]
 PICTURE = f"{INPUTS}/picture.png"
+SIGNALLING = np.array([0x7F80_0001], "<u4").view("<f4")  # NaN of the kind that numpy warns of
 VOID = (np.zeros((40, 60), "V0"), np.zeros((40, 60), "V3"), np.zeros((40, 60), [("a", "u1"), ("b", "f4")]))
 
 
@@ -162,6 +163,9 @@ PAST: Mapping[str, Maker] = {
     "structured spacing": volume_case(spacing=VOID[2]),
     "infinite spacing": volume_case(spacing=np.array([np.inf, 1, 1])),
     "spacing beyond any volume": volume_case(spacing=np.array([1e308, 1e308, 1e308])),
+    "spacing of signalling NaN": volume_case(spacing=np.repeat(SIGNALLING, 3)),
+    "boxes of signalling NaN": picture_case(boxes=np.tile(SIGNALLING, (2, 4))),
+    "boxes beyond float64": picture_case(boxes=np.full((2, 4), np.longdouble("1e400"))),
     "infinite boxes of a volume": volume_case(boxes=np.array([[-np.inf, 0, 0, np.inf, 30, 2]])),
     "boxes of numbers beyond any image": volume_case(boxes=np.array([[-1e308, 0, 0, 1e308, 30, 2]])),
     "65535 boxes that are not finite": picture_case(boxes=np.full((65_535, 4), np.nan)),
