@@ -16,4 +16,4 @@ info | samples | -*) ;;
     esac ;;
 esac
 # -P: what lies in the mounted folder is data, and never imported.
-exec python3 -P -c 'import sys; sys.argv[0] = "repmedsam"; from repmedsam_infer.cli import main; main()' "$@"
+exec python3 -P -c 'import sys; sys.argv[0] = "repmedsam"; from repmedsam_infer.cli import program; program()' "$@"

@@ -1,5 +1,5 @@
 """`python -m repmedsam_infer`."""
 
-from repmedsam_infer.cli import main
+from repmedsam_infer.cli import program
 
-main()
+program()

@@ -72,6 +72,10 @@ def find_cases(folder: Path) -> list[Path]:
         UsageError: there is no such folder, it cannot be read, or nothing is in it.
 
     """
+    if folder.is_file():
+        raise UsageError(
+            f"{folder} is a file, and a folder of npz cases is needed; `repmedsam segment` takes images as they are"
+        )
     if not folder.is_dir():
         raise UsageError(f"the folder {folder} does not exist")
     try:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.case import read_case
 from repmedsam_infer.decoder_roi import rois_around
 from repmedsam_infer.engines import compiled_cache as cache
-from repmedsam_infer.engines.compiled_cache import MOST_FILES, CompiledNetworks, compiled_networks, head
+from repmedsam_infer.engines.compiled_cache import MOST_FILES, Compiled, CompiledNetworks, compiled_networks, head
 from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.openvino import OpenVINOEngine
 from repmedsam_infer.engines.openvino_import import import_openvino
@@ -30,6 +30,7 @@ from repmedsam_infer.system.owned import NotOwnedError, check_owned
 from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.conftest import Repmedsam
 
+NUMBERS = Path(__file__)  # any file
 IMAGE = np.random.default_rng(0).random((3, 256, 256), dtype=np.float32)
 BOXES = np.array([[10 + i, 10, 90 + 8 * i, 90] for i in range(11)], np.float32)
 USER = os.geteuid() if hasattr(os, "geteuid") else 0
@@ -125,7 +126,7 @@ def test_other_weights_or_another_precision_are_another_network(prepared: Path) 
     networks = CompiledNetworks(prepared)
     assert networks.path("1", "fp32", "a") != networks.path("1", "fp32", "b")
     assert networks.path("1", "fp32", "a") != networks.path("1", "bf16", "a")
-    assert networks.read(lambda: 0, "1", "fp32", "a") is None
+    assert networks.read(NUMBERS, "1", "fp32", "a") is None
 
 
 @pytest.mark.parametrize(
@@ -135,11 +136,11 @@ def test_other_weights_or_another_precision_are_another_network(prepared: Path) 
 )
 def test_a_damaged_one_is_not_read(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
     networks = CompiledNetworks(tmp_path / "cache")
-    networks.write(b"blob" * 1000, 7, "a")
+    networks.write(Compiled(b"blob" * 1000, 7), NUMBERS, "a")
     path = networks.path("a")
     assert path is not None
     path.write_bytes(damage(path.read_bytes()))
-    assert networks.read(lambda: 7, "a") is None
+    assert networks.read(NUMBERS, "a") is None
 
 
 @pytest.mark.parametrize("doctored", ["nonsense", "of another part", "of another make"])
@@ -154,7 +155,7 @@ def test_a_doctored_one_is_compiled_instead(
         "of another part": lambda: decoder.read_bytes()[cache.HEAD.size :],
         "of another make": another_encoder,
     }[doctored]()
-    encoder.write_bytes(head(weights.crc32(STORE), blob) + blob)
+    encoder.write_bytes(head(Compiled(blob, weights.crc32(STORE)), weights.folder / STORE) + blob)
     assert_same_bits(loaded(weights, folder), openvino_engine)
 
 
@@ -233,7 +234,7 @@ def test_what_is_no_file_is_neither_read_nor_waited_for(what: str, prepared: Pat
         path.mkdir()
     else:
         path.symlink_to("/dev/zero" if what == "endless link" else next(prepared.iterdir()))
-    assert networks.read(lambda: 0, "a") is None
+    assert networks.read(NUMBERS, "a") is None
 
 
 @posix
@@ -250,9 +251,9 @@ def test_a_cache_that_is_no_folder_is_no_error(
         folder.write_text("")
         folder = folder / "inside" if what == "below a file" else folder
     networks = CompiledNetworks(folder)
-    assert networks.read(lambda: 0, "a") is None
+    assert networks.read(NUMBERS, "a") is None
     with pytest.raises(OSError, match="."):
-        networks.write(b"blob", 0, "a")
+        networks.write(Compiled(b"blob", 0), NUMBERS, "a")
     if what == "fifo":
         assert_same_bits(loaded(weights, folder, keep=False), openvino_engine)
     assert capfd.readouterr().err == ""
@@ -260,14 +261,15 @@ def test_a_cache_that_is_no_folder_is_no_error(
 
 @posix
 def test_what_is_written_is_trusted_whatever_the_umask(tmp_path: Path) -> None:
-    networks = CompiledNetworks(tmp_path / "cache")
+    folder = tmp_path / "cache"
+    networks = CompiledNetworks(folder)
     before = os.umask(0)
     try:
-        networks.write(b"blob", 7, "a")
+        networks.write(Compiled(b"blob", 7), NUMBERS, "a")
     finally:
         os.umask(before)
-    assert networks.read(lambda: 7, "a") == b"blob"
-    assert networks.read(lambda: 8, "a") is None  # other weights
+    assert networks.read(NUMBERS, "a") == Compiled(b"blob", 7)
+    assert networks.read(folder / "nothing", "a") is None  # other weights
 
 
 def test_the_first_run_fills_the_cache_and_the_second_does_not_compile(
@@ -314,17 +316,17 @@ def test_without_being_asked_it_is_in_the_users_cache_folder(
 
 def test_it_does_not_grow(tmp_path: Path) -> None:
     networks = CompiledNetworks(tmp_path / "cache")
-    networks.write(b"first", 0, "0")
+    networks.write(Compiled(b"first", 0), NUMBERS, "0")
     others = [tmp_path / "cache" / name for name in ("notes.txt", f".{'0' * 32}.blob.01234567.part")]
     for path in others:
         path.write_text("")
         os.utime(path, (0, 0))
     for i in range(MOST_FILES + 5):
-        networks.write(b"blob", 0, str(i))
+        networks.write(Compiled(b"blob", 0), NUMBERS, str(i))
         written = networks.path(str(i))
         assert written is not None
         os.utime(written, (time.time() - 10**6 + i,) * 2)
-        assert networks.read(lambda: 0, "0") is not None  # in use, and so not removed
+        assert networks.read(NUMBERS, "0") is not None  # in use, and so not removed
     assert len(list((tmp_path / "cache").glob("*.blob"))) == MOST_FILES
     assert [path.exists() for path in others] == [True, False]
 
@@ -332,9 +334,11 @@ def test_it_does_not_grow(tmp_path: Path) -> None:
 def test_first_runs_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> None:
     networks = CompiledNetworks(tmp_path / "cache")
     with ThreadPoolExecutor(8) as pool:
-        for done in [pool.submit(networks.write, b"blob" * 1000, 0, str(i % 30)) for i in range(120)]:
+        for done in [
+            pool.submit(networks.write, Compiled(b"blob" * 1000, 0), NUMBERS, str(i % 30)) for i in range(120)
+        ]:
             done.result()
-    assert networks.read(lambda: 0, "29") == b"blob" * 1000
+    assert networks.read(NUMBERS, "29") == Compiled(b"blob" * 1000, 0)
 
 
 @pytest.mark.slow

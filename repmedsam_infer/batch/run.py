@@ -1,12 +1,13 @@
 """A folder of npz cases: find them, and do each one."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from repmedsam_infer.batch.first_case import FirstCase
+from repmedsam_infer.batch.job import Job
 from repmedsam_infer.batch.progress import Watcher
 from repmedsam_infer.batch.report import CaseReport
 from repmedsam_infer.batch.runner import Do, Task, check_new, check_table, run_tasks
@@ -15,51 +16,34 @@ from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.io.atomic import sweep_all
-from repmedsam_infer.preprocess import Zoom
+from repmedsam_infer.preprocess import Zoom, check_zoom
 from repmedsam_infer.result import objects_of
 from repmedsam_infer.segmentation.segment import doubts, segment
-from repmedsam_infer.segmentation.volume import Propagation
+from repmedsam_infer.segmentation.volume import Propagation, check_propagation
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 
-@dataclass(frozen=True)
-class Job:
-    """What to do with a folder: inputs to outputs."""
-
-    inputs: Path
-    outputs: Path
-    overwrite: bool = False
-    resume: bool = False
-    overlays: Path | None = None
-    zoom: Zoom = "auto"
-    propagation: Propagation = "ellipsoid"
-
-    def task(self, path: Path) -> Task:
-        """Return what becomes of the case at `path`."""
-        overlay = None if self.overlays is None else self.overlays / f"{path.stem}.png"
-        return Task(path, self.outputs / path.name, overlay)
-
-
 def cases_to_run(job: Job) -> list[Path]:
-    """Return the cases of the input folder in order of name, after making sure that the run can start.
+    """`find_cases`, and `check_can_start`. Raise what they raise."""
+    paths = find_cases(job.inputs)
+    check_can_start(job, paths)
+    return paths
+
+
+def check_can_start(job: Job, paths: Sequence[Path]) -> None:
+    """Make the folders that results go to.
 
     Raises:
-        UsageError: no such folder, nothing in it, or results that would be lost.
-        SetupError: the output folder cannot be written.
+        UsageError: results would be lost.
+        SetupError: a folder cannot be written.
 
     """
-    if job.inputs.is_file():
-        raise UsageError(
-            f"{job.inputs} is a file, and a folder of npz cases is needed; `repmedsam segment` takes images as they are"
-        )
-    paths = find_cases(job.inputs)
     for folder in filter(None, (job.outputs, job.overlays)):
         make_writable_folder(folder)
     if os.path.realpath(job.inputs) == os.path.realpath(job.outputs):
         raise UsageError("input and output folder are the same: the results would replace the cases")
     check_new([job.task(path) for path in paths], overwrite=job.overwrite, resume=job.resume)
     check_table(job.outputs, overwrite=job.overwrite)
-    return paths
 
 
 def make_writable_folder(folder: Path) -> None:
@@ -85,12 +69,22 @@ def run(job: Job, paths: Sequence[Path], pool: EnginePool, at_once: int = 1) -> 
     return run_tasks(tasks, doing(job, pool), at_once, {}, Watcher(len(tasks)), lambda _: None)
 
 
-def doing(job: Job, pool: EnginePool) -> Do:
-    """Return what does a case of the job, with an engine of the pool."""
+def doing(job: Job, pool: EnginePool, first: FirstCase | None = None) -> Do:
+    """Return what does a case of the job, with an engine of the pool; `first` may have been read before.
+
+    Raises:
+        UsageError: there is no such zoom or propagation.
+
+    """
+    zoom, propagation = check_zoom(job.zoom), check_propagation(job.propagation)
 
     def do(task: Task, watch: Stopwatch) -> CaseReport:
         with pool.engine(volumes=is_volume_name(task.name)) as engine:
-            return do_task(task, engine, watch, job.zoom, job.propagation)
+            if first is None or first.path != task.input:
+                return do_task(task, engine, watch, zoom, propagation)
+            report = do_task(task, engine, watch, zoom, propagation, first.read)
+            first.count_in(report)
+            return report
 
     return do
 
@@ -101,13 +95,14 @@ def do_case(path: Path, target: Path, engine: Engine) -> CaseReport:
 
 
 def do_task(
-    task: Task, engine: Engine, watch: Stopwatch, zoom: Zoom = "auto", propagation: Propagation = "ellipsoid"
-) -> CaseReport:
+    task: Task, engine: Engine, watch: Stopwatch, zoom: Zoom = "auto", propagation: Propagation = "ellipsoid",
+    read: Callable[[Path], Case] = read_case,
+) -> CaseReport:  # fmt: skip
     """Read, segment and write one case; never raises but for Stopped and its like."""
     report = task.report(watch)
     with report.timed():
         with watch("read"):
-            case = read_case(task.input)
+            case = read(task.input)
         watch.expected = slices_of(case)
         report.boxes = case.boxes.count
         report.warnings += case.warnings

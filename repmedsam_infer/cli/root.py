@@ -7,7 +7,7 @@ import typer
 
 from repmedsam_infer import __version__
 from repmedsam_infer.errors import EXIT_OK, EXIT_USAGE
-from repmedsam_infer.system.process import exit_code_of
+from repmedsam_infer.system.process import end_process, exit_code_of
 
 EXIT_CODES = (
     "Exit codes: 0 all well; 1 some case failed; 2 wrong usage; 3 weights or environment; 129, 130, 143 ended by "
@@ -42,8 +42,13 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; whatever ends it becomes one line and its exit code."""
+    """Run the command line, and exit; whatever ends it becomes one line and its exit code."""
     sys.exit(exit_code_of(command_line))
+
+
+def program() -> None:
+    """Run the command line as the whole of a process."""
+    end_process(command_line)
 
 
 def command_line() -> int:

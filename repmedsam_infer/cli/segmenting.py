@@ -38,12 +38,10 @@ def predict_command(
     Example: repmedsam predict -i cases -o segs --overlay pictures
     """
     check_choice(overwrite=overwrite, resume=resume)
-    from repmedsam_infer.batch.run import Job
+    from repmedsam_infer.batch.job import Job
     from repmedsam_infer.commands.predict import predict
-    from repmedsam_infer.preprocess import check_zoom
-    from repmedsam_infer.segmentation.volume import check_propagation
 
-    job = Job(inputs, outputs, overwrite, resume, overlay, check_zoom(zoom), check_propagation(propagation))
+    job = Job(inputs, outputs, overwrite, resume, overlay, zoom, propagation)
     code = predict(job, engine, precision, threads, jobs, weights)
     if code:
         raise typer.Exit(code)

@@ -36,7 +36,7 @@ ONE_RUN = """
 import sys
 from pathlib import Path
 from repmedsam_infer.commands.predict import predict
-from repmedsam_infer.batch.run import Job
+from repmedsam_infer.batch.job import Job
 _, inputs, outputs, engine, precision, threads, weights = sys.argv
 job = Job(Path(inputs), Path(outputs), overwrite=True)
 sys.exit(predict(job, engine, precision, int(threads), weights=Path(weights)))

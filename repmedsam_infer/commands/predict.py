@@ -4,15 +4,16 @@
 command line. Next to nothing is imported before signals are handled.
 """
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from repmedsam_infer.system.process import check_address_space, end_process
 
+LONGEST_WAIT = 0.05  # seconds, until the other thread leaves Python's lock alone
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from repmedsam_infer.batch.run import Job
+    from repmedsam_infer.batch.job import Job
 
 
 def predict(
@@ -30,37 +31,50 @@ def predict(
         Stopped: a signal came.
 
     """
-    from repmedsam_infer.batch.run import cases_to_run
+    from threading import Event
 
-    paths = cases_to_run(job)
-
-    import cv2
-
-    from repmedsam_infer.batch.provenance import provenance
-    from repmedsam_infer.batch.report import now
-    from repmedsam_infer.batch.run import doing
-    from repmedsam_infer.batch.runner import do_run, show_failed
-    from repmedsam_infer.case import is_volume_name
-    from repmedsam_infer.engines.load import load_engines
+    from repmedsam_infer.case import find_cases, is_volume_name
+    from repmedsam_infer.engines.load import import_engine, load_engines
     from repmedsam_infer.engines.pool import EnginePool
     from repmedsam_infer.engines.weights import find_weights
     from repmedsam_infer.system.threads import available_threads
 
-    started, start = now(), time.perf_counter()
+    paths = find_cases(job.inputs)
     threads = threads or available_threads()
     jobs = min(jobs, threads, len(paths))
-    cv2.setNumThreads(max(1, threads // jobs))
     found = find_weights(weights)
-    pool = EnginePool(lambda volumes: load_engines(engine, found, threads, precision, volumes=volumes, jobs=jobs))
-    for volumes in sorted({is_volume_name(path.name) for path in paths}):
+    busy = Event()
+    pool = EnginePool(
+        lambda volumes: load_engines(engine, found, threads, precision, volumes=volumes, jobs=jobs, busy=busy.set)
+    )
+    kinds = list(dict.fromkeys(is_volume_name(path.name) for path in paths))
+    import_engine(engine)
+    pool.begin(kinds)
+    busy.wait(LONGEST_WAIT)
+
+    # Networks are loaded in another thread: meanwhile all else is imported and checked, and the first case is read.
+    import cv2
+
+    from repmedsam_infer.batch.first_case import FirstCase
+    from repmedsam_infer.batch.provenance import provenance
+    from repmedsam_infer.batch.report import now
+    from repmedsam_infer.batch.run import check_can_start, doing
+    from repmedsam_infer.batch.runner import do_run, show_failed
+
+    started = now()
+    cv2.setNumThreads(max(1, threads // jobs))
+    first = FirstCase(paths[0]) if jobs == 1 and not job.resume else None
+    do = doing(job, pool, first)
+    check_can_start(job, paths)
+    for volumes in kinds:
         pool.engines(volumes=volumes)
-    load_seconds = round(time.perf_counter() - start, 4)
 
     def setting() -> dict[str, Any]:
-        return {**provenance(pool, found, threads, started), "jobs": jobs, "load_seconds": load_seconds}
+        about = provenance(pool, found, threads, started)
+        return {**about, "jobs": jobs, "load_seconds": round(pool.load_seconds, 4)}
 
     tasks = [job.task(path) for path in paths]
-    code, reports = do_run(tasks, doing(job, pool), job.outputs, setting, at_once=jobs, resume=job.resume)
+    code, reports = do_run(tasks, do, job.outputs, setting, at_once=jobs, resume=job.resume)
     show_failed(reports)
     return code
 
@@ -70,7 +84,7 @@ def challenge() -> int:
     check_address_space()
     from pathlib import Path
 
-    from repmedsam_infer.batch.run import Job
+    from repmedsam_infer.batch.job import Job
 
     return predict(Job(Path("inputs"), Path("outputs"), overwrite=True))
 

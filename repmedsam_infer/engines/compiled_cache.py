@@ -17,10 +17,10 @@ import re
 import struct
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from isal import isal_zlib
 
@@ -33,8 +33,8 @@ LOG = logging.getLogger("repmedsam")
 VARIABLE = "REPMEDSAM_CACHE"
 OFF = "off"
 LIMIT_VARIABLE = "ONEDNN_MAX_CPU_ISA"  # instructions that OpenVINO is kept from, for tests
-FORMAT = "2"  # of these files; other formats are other files
-HEAD = struct.Struct("<LL")  # CRC-32 of the numbers and of what follows: against damage, not against people
+FORMAT = "3"  # of these files; other formats are other files
+HEAD = struct.Struct("<QLL")  # bytes and CRC-32 of the numbers, CRC-32 of what follows: against damage, not people
 ENDING = ".blob"
 OURS = re.compile(rf"[0-9a-f]{{32}}{re.escape(ENDING)}")
 LEFT_BEHIND = re.compile(rf"\.{OURS.pattern}\.[0-9a-f]{{8}}{re.escape(SUFFIX)}")
@@ -43,6 +43,16 @@ MOST_FILES = 24  # networks that are kept: a processor, OpenVINO and set of weig
 WARNED: set[Path] = set()
 WARNING = Lock()
 DAY = 24 * 3600.0  # seconds: times of use are kept to that
+
+
+class Compiled(NamedTuple):
+    """A compiled network that is not damaged: what OpenVINO exported, and the CRC-32 that its numbers must have.
+
+    OpenVINO may import it before that is known, as the file of numbers has as many bytes as it should.
+    """
+
+    blob: bytes
+    numbers: int
 
 
 @dataclass(frozen=True)
@@ -59,8 +69,8 @@ class CompiledNetworks:
         key = hashlib.sha256(json.dumps([*identity, *machine]).encode()).hexdigest()
         return self.folder / f"{key[:32]}{ENDING}"
 
-    def read(self, numbers: Callable[[], int], *identity: str) -> bytes | None:
-        """Return the compiled network, if there is an undamaged one for weights whose CRC-32 `numbers` gives."""
+    def read(self, numbers: Path, *identity: str) -> Compiled | None:
+        """Return the compiled network, if there is an undamaged one for a file of numbers of this size."""
         path = self.path(*identity)
         if path is None:
             return None
@@ -72,15 +82,18 @@ class CompiledNetworks:
             return None
         except OSError:  # most often it is not there
             return None
-        if content[: HEAD.size] != head(numbers(), content[HEAD.size :]):
+        if len(content) < HEAD.size:
+            return None
+        (size, numbers_crc, blob_crc), blob = HEAD.unpack(content[: HEAD.size]), content[HEAD.size :]
+        if isal_zlib.crc32(blob) != blob_crc or size_of(numbers) != size:
             return None
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > DAY:
                 os.utime(path)  # the least used are removed first
-        return content[HEAD.size :]
+        return Compiled(blob, numbers_crc)
 
-    def write(self, blob: bytes, numbers: int, *identity: str) -> None:
-        """Keep what OpenVINO exported of a network, and remove what was longest not used.
+    def write(self, compiled: Compiled, numbers: Path, *identity: str) -> None:
+        """Keep a network whose numbers are in this file, and remove what was longest not used.
 
         Raises:
             OSError: the folder cannot be written, or not by its owner alone.
@@ -89,7 +102,7 @@ class CompiledNetworks:
         path = self.path(*identity)
         if path is not None:
             self.make_folder()
-            write_atomic(path, head(numbers, blob) + blob, 0o644)
+            write_atomic(path, head(compiled, numbers) + compiled.blob, 0o644)
             remove_old(path.parent)
 
     def make_folder(self) -> None:
@@ -114,9 +127,17 @@ def remove_old(folder: Path) -> None:
             path.unlink()
 
 
-def head(numbers: int, blob: bytes) -> bytes:
+def head(compiled: Compiled, numbers: Path) -> bytes:
     """CRC-32s: SHA-256 would take a tenth of the whole time from start to first mask."""
-    return HEAD.pack(numbers, isal_zlib.crc32(blob))
+    return HEAD.pack(size_of(numbers), compiled.numbers, isal_zlib.crc32(compiled.blob))
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; -1 where it is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def warn_once(folder: Path, message: str) -> None:

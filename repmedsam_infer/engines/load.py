@@ -1,6 +1,8 @@
 """Engines by name, with weights, precision and threads."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Literal, get_args
 
 from repmedsam_infer.engines.engine import Engine
@@ -9,6 +11,16 @@ from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.errors import UsageError
 
 EngineName = Literal["openvino", "torch"]
+
+
+def import_engine(name: str) -> None:
+    """Import what `load_engines` needs, if it is installed: in another thread imports wait for those of this one."""
+    if name == "openvino":
+        from repmedsam_infer.engines.openvino_import import import_openvino
+
+        with contextlib.suppress(ImportError):  # `load_engines` raises a better error
+            import_openvino()
+        import_module("repmedsam_infer.engines.openvino")
 
 
 def load_engine(name: str, weights: Weights, threads: int, precision: str = "auto", *, volumes: bool = False) -> Engine:
@@ -23,12 +35,15 @@ def load_engine(name: str, weights: Weights, threads: int, precision: str = "aut
 
 
 def load_engines(
-    name: str, weights: Weights, threads: int, precision: str, *, volumes: bool, jobs: int
-) -> Sequence[Engine]:
+    name: str, weights: Weights, threads: int, precision: str, *, volumes: bool, jobs: int,
+    busy: Callable[[], None] = lambda: None,
+) -> Sequence[Engine]:  # fmt: skip
     """`jobs` engines that share their networks and `threads` threads, to be used at the same time.
 
     A picture has one image to encode, with all threads; of a volume every thread does slices of its own, which takes a
     fifth less time.
+
+    busy: called where most of the time is spent from then on without Python's lock, which other threads may take.
 
     Raises:
         UsageError, SetupError: as `load_engine` does; or the engine can do but one job at a time.
@@ -39,7 +54,8 @@ def load_engines(
     if name == "openvino":
         from repmedsam_infer.engines.openvino import load_openvino
 
-        return load_openvino(weights, threads, choice.precision, jobs, max(1, threads // jobs) if volumes else 1)
+        streams = max(1, threads // jobs) if volumes else 1
+        return load_openvino(weights, threads, choice.precision, jobs, streams, busy)
     from repmedsam_infer.engines.torch import load
 
     if jobs > 1:

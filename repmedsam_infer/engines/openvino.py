@@ -1,6 +1,6 @@
 """The default engine: OpenVINO on the CPU. Needs no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,16 +45,19 @@ class OpenVINOEngine:
 
 
 def load_openvino(
-    weights: Weights, threads: int, precision: Precision, jobs: int = 1, streams: int = 1
-) -> list[OpenVINOEngine]:
+    weights: Weights, threads: int, precision: Precision, jobs: int = 1, streams: int = 1,
+    busy: Callable[[], None] = lambda: None,
+) -> list[OpenVINOEngine]:  # fmt: skip
     """`jobs` engines, each of `streams` that work together, on the same networks and `threads` threads in all.
+
+    busy: called when the encoder, which takes longest, begins to be imported.
 
     Raises:
         UsageError: this processor cannot run in this precision.
         SetupError: OpenVINO is not installed, or the weights are missing or damaged.
 
     """
-    networks = load_networks(weights, threads, precision, jobs * streams, compiled_networks(), keep=False)
+    networks = load_networks(weights, threads, precision, jobs * streams, compiled_networks(), keep=False, busy=busy)
     engines = []
     for _ in range(jobs):
         workers = [OpenVINOEngine(networks) for _ in range(streams)]

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from repmedsam_infer.engines.calibration import Calibration
-from repmedsam_infer.engines.compiled_cache import CompiledNetworks
+from repmedsam_infer.engines.compiled_cache import Compiled, CompiledNetworks
 from repmedsam_infer.engines.confidence import ConfidenceModel
 from repmedsam_infer.engines.openvino_import import import_openvino
 from repmedsam_infer.engines.ports import DECODER, PROMPTS, check_ports, go_together
@@ -43,8 +43,9 @@ class Networks(NamedTuple):
 
 
 def load_networks(
-    weights: Weights, threads: int, precision: Precision, streams: int, cache: CompiledNetworks, *, keep: bool
-) -> Networks:
+    weights: Weights, threads: int, precision: Precision, streams: int, cache: CompiledNetworks, *, keep: bool,
+    busy: Callable[[], None] = lambda: None,
+) -> Networks:  # fmt: skip
     """Return the networks from `cache` where they are there, else compiled, and added to it.
 
     Raises:
@@ -60,7 +61,6 @@ def load_networks(
     core = openvino.Core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UsageError("this processor has no bf16 arithmetic: use --precision auto or fp32")
-    calibration, confidence = weights.calibration(), weights.confidence()
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": str(threads),
@@ -73,7 +73,7 @@ def load_networks(
         raise SetupError(NOTHING_TO_KEEP)
     else:  # an older OpenVINO: networks of 140 MB would be kept
         cache = NO_CACHE
-    loader = Loader(openvino, core, weights, settings, cache, keep)
+    loader = Loader(openvino, core, weights, settings, cache, keep, busy)
     try:
         loaded = loader.load_all(precision)
         if not go_together(*loaded):  # one of the cache is of another make
@@ -84,7 +84,8 @@ def load_networks(
         raise SetupError(f"the networks cannot be loaded: {reason(error)}") from error
     if not go_together(*loaded):
         raise SetupError(f"the networks in {weights.folder} do not go together; fetch the weights again")
-    return Networks(*loaded, precision, str(openvino.__version__).split("-")[0], calibration, confidence)
+    version = str(openvino.__version__).split("-")[0]
+    return Networks(*loaded, precision, version, weights.calibration(), weights.confidence())
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Loader:
     settings: dict[str, str]
     cache: CompiledNetworks
     keep: bool
+    busy: Callable[[], None]
 
     def load_all(self, precision: Precision) -> tuple[Any, Any, Any]:
         """Return encoder, prompts and decoder.
@@ -116,10 +118,13 @@ class Loader:
         names = f"{part}.xml", numbers_of(part)
         settings = {**self.settings, "INFERENCE_PRECISION_HINT": HINTS[arithmetic]}
         identity = str(self.openvino.__version__), arithmetic, *(self.weights.sums.get(name, "") for name in names)
-        blob = self.cache.read(lambda: self.weights.crc32(names[1]), *identity)
-        if blob is not None:
+        numbers = self.weights.folder / names[1]
+        compiled = self.cache.read(numbers, *identity)
+        if compiled is not None:
             with contextlib.suppress(*FAULTS):  # another OpenVINO that calls itself the same: compile
-                return self.ready(part, self.imported(part, blob, settings))
+                network = self.ready(part, self.imported(part, compiled.blob, settings))
+                if self.weights.crc32(names[1]) == compiled.numbers:  # last: another thread has worked it out by then
+                    return network
         graph, numbers = self.weights.verified(*names)
         try:
             network, blob = self.compiled(part, self.core.read_model(graph, numbers), settings)
@@ -129,7 +134,7 @@ class Loader:
             raise SetupError(NOTHING_TO_KEEP)
         if blob is not None:
             try:
-                self.cache.write(blob, self.weights.crc32(names[1]), *identity)
+                self.cache.write(Compiled(blob, self.weights.crc32(names[1])), numbers, *identity)
             except OSError:
                 if self.keep:
                     raise
@@ -151,6 +156,8 @@ class Loader:
     def imported(self, part: str, blob: bytes, settings: dict[str, str]) -> Any:
         if SMALL_CACHE.items() <= settings.items():
             settings = {**settings, NUMBERS: str(self.weights.folder / numbers_of(part))}
+        if part in ENCODERS.values():
+            self.busy()
         return self.core.import_model(self.openvino.Tensor(np.frombuffer(blob, np.uint8)), "CPU", settings)
 
     def ready(self, part: str, network: Any) -> Any:

@@ -1,6 +1,7 @@
 """Who may use which engine: cases take turns with the engines of their kind, slices of a volume with its workers."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,11 +10,13 @@ from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from repmedsam_infer.engines.engine import Engine
+from repmedsam_infer.system.memory import taking
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 T = TypeVar("T")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+NETWORKS = 400 << 20  # bytes that loading takes
 AHEAD = 2  # results for each worker that may wait to be taken: memory does not grow with the depth
 
 
@@ -35,7 +38,10 @@ class Lender(Generic[T]):
 
 
 class EnginePool:
-    """Engines for pictures and engines for volumes, each loaded when it is first needed."""
+    """Engines for pictures and engines for volumes, each loaded when it is first needed, or begun with before.
+
+    load_seconds: that loading took so far, of whatever else was done meanwhile.
+    """
 
     def __init__(self, load: Callable[[bool], Sequence[Engine]]) -> None:
         """`load(volumes)` gives the engines of a kind, to be used at the same time; what it raises is raised later."""
@@ -43,17 +49,40 @@ class EnginePool:
         self.lock = threading.Lock()
         self.loaded: dict[bool, Sequence[Engine]] = {}
         self.lenders: dict[bool, Lender[Engine]] = {}
+        self.begun: dict[bool, Future[Sequence[Engine]]] = {}
+        self.load_seconds = 0.0
 
     @classmethod
     def holding(cls, engines: Mapping[bool, Sequence[Engine]]) -> "EnginePool":
         """Return a pool of engines that are loaded: `engines[True]` for volumes, `engines[False]` for pictures."""
         return cls(lambda volumes: engines[volumes])
 
+    def begin(self, kinds: Sequence[bool]) -> None:
+        """Load the engines of these kinds (`volumes`) one after the other, in a thread, while other things are done.
+
+        What goes wrong is raised by `engines`.
+        """
+        thread = ThreadPoolExecutor(1)
+        with self.lock:
+            self.begun |= {volumes: thread.submit(self.load_apart, volumes=volumes) for volumes in kinds}
+        thread.shutdown(wait=False)
+
+    def load_apart(self, *, volumes: bool) -> Sequence[Engine]:
+        with taking(NETWORKS):
+            return self.timed_load(volumes=volumes)
+
+    def timed_load(self, *, volumes: bool) -> Sequence[Engine]:
+        start = time.perf_counter()
+        engines = self.load(volumes)
+        self.load_seconds += time.perf_counter() - start
+        return engines
+
     def engines(self, *, volumes: bool) -> Sequence[Engine]:
         """Those for volumes or for pictures, loaded if they are not yet."""
         with self.lock:
             if volumes not in self.loaded:
-                self.loaded[volumes] = self.load(volumes)
+                begun = self.begun.pop(volumes, None)
+                self.loaded[volumes] = self.timed_load(volumes=volumes) if begun is None else begun.result()
                 self.lenders[volumes] = Lender(self.loaded[volumes])
             return self.loaded[volumes]
 

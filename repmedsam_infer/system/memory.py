@@ -74,6 +74,14 @@ promised = Promised()
 one_case = promised.one_case  # what a thread checks within it counts for other threads until its end
 
 
+@contextlib.contextmanager
+def taking(needed: int) -> Iterator[None]:
+    """Within the block this thread takes `needed` bytes, little by little: other threads' cases have to leave them."""
+    with one_case():
+        promised.grant(needed)
+        yield
+
+
 def check_fits(name: str, needed: int) -> None:
     """Check that this process can take `needed` bytes more, besides what other threads' cases were granted.
 

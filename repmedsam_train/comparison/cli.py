@@ -17,8 +17,9 @@ def predict(
 
     Example: repmedsam-train predict runs/first/model.safetensors -i data/val -o segs/first
     """
+    from repmedsam_infer.batch.job import Job
     from repmedsam_infer.batch.progress import follow
-    from repmedsam_infer.batch.run import Job, cases_to_run, run
+    from repmedsam_infer.batch.run import cases_to_run, run
     from repmedsam_infer.engines.pool import EnginePool
     from repmedsam_infer.engines.torch import TorchEngine
     from repmedsam_infer.network import reparameterize

@@ -60,7 +60,7 @@ def keep_networks() -> None:
     really_load = load.load_engines
 
     def load_engines(
-        name: str, weights: Weights, threads: int, precision: str, *, volumes: bool, jobs: int
+        name: str, weights: Weights, threads: int, precision: str, *, volumes: bool, jobs: int, **_: Any
     ) -> Sequence[Engine]:
         key = (name, weights.folder, threads, precision, volumes, jobs)
         if key not in loaded:

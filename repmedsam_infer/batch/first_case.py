@@ -1,0 +1,42 @@
+"""The first case of a run, read while the networks are still being loaded."""
+
+import time
+from pathlib import Path
+
+from repmedsam_infer.batch.report import CaseReport
+from repmedsam_infer.case import Case, read_case
+from repmedsam_infer.errors import RepMedSAMError
+from repmedsam_infer.io.npz import open_npz
+
+MOST_BYTES = (
+    64 << 20
+)  # of an image: of what is larger, memory tells whether it fits only after the networks took theirs
+
+
+class FirstCase:
+    """Reads the case at `path`, unless it is large, and gives it away once.
+
+    What cannot be read is read again when it is its turn, and reported then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.seconds = path, 0.0
+        self.case: Case | None = None
+        start = time.perf_counter()
+        try:
+            with open_npz(path) as npz:
+                small = npz.declared("imgs").nbytes <= MOST_BYTES
+            self.case = read_case(path) if small else None
+        except (RepMedSAMError, OSError, MemoryError, ValueError):
+            return
+        self.seconds = time.perf_counter() - start
+
+    def read(self, path: Path) -> Case:
+        """Return the case at `path`, which is this one's. Raise as `read_case` does."""
+        case, self.case = self.case, None
+        return read_case(path) if case is None else case
+
+    def count_in(self, report: CaseReport) -> None:
+        """Add the seconds that reading took before to the report of this case."""
+        report.seconds += self.seconds
+        report.stages["read"] = report.stages.get("read", 0.0) + self.seconds
