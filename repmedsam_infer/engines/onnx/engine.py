@@ -63,6 +63,8 @@ def load_onnx(weights: Weights, threads: int, jobs: int = 1, streams: int = 1) -
     # Whoever calls a session computes as well, beside the session's own threads, which all callers share.
     options.intra_op_num_threads = max(1, threads - jobs * streams + 1)
     options.inter_op_num_threads = 1
+    # Each session's threads spin between its operations; spinning on would slow down what comes next, by up to 15 %.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = SILENT
     faults: tuple[type[Exception], ...] = (RuntimeError, ValueError, *filter(is_fault, vars(state).values()))
