@@ -48,6 +48,16 @@ def small_decoder(
     return saved(helper.make_graph(nodes, "decoder", inputs, outputs, constants), metadata)
 
 
+def with_numbers_in(location: str, content: bytes) -> bytes:
+    """The same graph, but one of its constants lies in another file."""
+    model = onnx.load_from_string(content)
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    return model.SerializeToString(deterministic=True)
+
+
 def saved(graph: onnx.GraphProto, metadata: Mapping[str, str]) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     helper.set_model_props(model, dict(metadata))

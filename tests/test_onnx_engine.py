@@ -21,7 +21,7 @@ from repmedsam_infer.engines.onnx.engine import OnnxEngine
 from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.errors import SetupError, UsageError
 from tests.conftest import Repmedsam, good_box, good_image, write_npz
-from tests.onnx_graphs import METADATA, small_decoder, small_encoder, weights_of
+from tests.onnx_graphs import METADATA, small_decoder, small_encoder, weights_of, with_numbers_in
 
 
 @pytest.fixture
@@ -130,6 +130,8 @@ WRONG: dict[str, dict[str, Any]] = {
     "logits of another kind": {"decoder.onnx": small_decoder(side=63)},
     "logits without end": {"decoder.onnx": small_decoder(embedded=(1 << 20, 16, 16))},
     "another embedding": {"decoder.onnx": small_decoder(embedded=(3, 8, 8))},
+    "numbers outside the folder": {"decoder.onnx": with_numbers_in("../numbers", small_decoder())},
+    "numbers in any place": {"decoder.onnx": with_numbers_in("/etc/passwd", small_decoder())},
     "an offset out of range": {"decoder.onnx": small_decoder(metadata={**METADATA, "picture_offset": "1e9"})},
     "an offset that is a word": {"decoder.onnx": small_decoder(metadata={**METADATA, "picture_offset": "often"})},
 }
