@@ -173,11 +173,25 @@ def export(
         Path | None,
         typer.Option(help="Folder of training cases: also quantise the encoder to int8, calibrated on them."),
     ] = None,
+    *,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Write encoder.onnx and decoder.onnx (docs/onnx.md), and nothing else.")
+    ] = False,
 ) -> None:
-    """Re-parameterize trained weights and write them for every engine, with checksums.
+    """Re-parameterize trained weights and write them for OpenVINO and torch, or as ONNX, with checksums.
+
+    With --onnx the model may be weights that are shipped: repmedsam-train export weights/repmedsam.safetensors onnx
+    --onnx
 
     Example: repmedsam-train export runs/first/calibrated.safetensors weights --train data/train
     """
+    if onnx:
+        from repmedsam_train.weights.onnx_folder import export_onnx
+
+        if train is not None:
+            raise UsageError("--train is for the int8 encoder of OpenVINO: leave it out with --onnx")
+        export_onnx(rep_med_sam(model), model, folder, calibration_of(model))
+        return
     from repmedsam_train.weights.export import export as write
     from repmedsam_train.weights.quantize import calibration_images
 

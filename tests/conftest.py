@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from repmedsam_infer.cli import main
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.load import load_engine
-from repmedsam_infer.engines.weights import Weights, find_weights
+from repmedsam_infer.engines.weights import STORE, Weights, find_weights
 from repmedsam_infer.evaluation.phantoms import write_samples
 
 settings.register_profile("untimed", deadline=None)  # speed lives in benchmarks
@@ -52,6 +52,18 @@ def openvino_engine(weights: Weights) -> Engine:
 def torch_engine(weights: Weights) -> Engine:
     pytest.importorskip("torch")
     return load_engine("torch", weights, 2)
+
+
+@pytest.fixture(scope="session")
+def onnx_weights(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    """The shipped weights as ONNX: a quarter of a minute, for slow tests."""
+    pytest.importorskip("onnxscript")
+    from repmedsam_train.cli import calibration_of, rep_med_sam
+    from repmedsam_train.weights.onnx_folder import export_onnx
+
+    folder, source = tmp_path_factory.mktemp("onnx"), weights.folder / STORE
+    export_onnx(rep_med_sam(source), source, folder, calibration_of(source))
+    return find_weights(folder)
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,12 @@ from typing import Any
 
 from repmedsam_infer import __version__
 from repmedsam_infer.engines.precision import choose_precision
-from repmedsam_infer.engines.weights import find_weights
+from repmedsam_infer.engines.weights import STORE, find_weights
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.system.cpu import processor
 from repmedsam_infer.system.threads import available_threads
 
-ENGINES = ("openvino", "torch")
+ENGINES = ("openvino", "torch", "onnxruntime")
 
 
 def describe(weights_folder: Path | None) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def describe(weights_folder: Path | None) -> dict[str, Any]:
             "folder": str(found.folder),
             "sha256": found.sha256,
             "files": found.present,
-            "fitted": asdict(found.calibration()),
+            "fitted": asdict(found.calibration()) if STORE in found.sums else None,  # ONNX files have it in themselves
         }
         auto: dict[str, dict[str, str]] | None = {
             kind: choose_precision("auto", found, volumes=volumes)._asdict()

@@ -55,7 +55,11 @@ def endings() -> Sequence[str]:
 
 
 Engine = Annotated[
-    str, typer.Option(help="What runs the network: openvino, or torch (an extra).", autocompletion=completed(engines))
+    str,
+    typer.Option(
+        help="What runs the network: openvino; or torch or onnxruntime, which are extras.",
+        autocompletion=completed(engines),
+    ),
 ]
 Precision = Annotated[
     str,

@@ -10,7 +10,7 @@ from repmedsam_infer.engines.precision import Choice, choose_precision
 from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.errors import UsageError
 
-EngineName = Literal["openvino", "torch"]
+EngineName = Literal["openvino", "torch", "onnxruntime"]
 
 
 def import_engine(name: str) -> None:
@@ -51,11 +51,15 @@ def load_engines(
     """
     choice = check_engine(name, weights, precision, volumes=volumes)
     # Imported here: an engine costs a second of start-up, and only one is used.
+    streams = max(1, threads // jobs) if volumes else 1
     if name == "openvino":
         from repmedsam_infer.engines.openvino import load_openvino
 
-        streams = max(1, threads // jobs) if volumes else 1
         return load_openvino(weights, threads, choice.precision, jobs, streams, busy)
+    if name == "onnxruntime":
+        from repmedsam_infer.engines.onnx.engine import load_onnx
+
+        return load_onnx(weights, threads, jobs, streams)
     from repmedsam_infer.engines.torch import load
 
     if jobs > 1:
@@ -75,4 +79,6 @@ def check_engine(name: str, weights: Weights, precision: str, *, volumes: bool) 
         raise UsageError(f"there is no engine '{name}'; choose one of: {', '.join(get_args(EngineName))}")
     if name == "torch" and precision not in ("auto", "fp32"):
         raise UsageError("the engine 'torch' is the reference and runs in fp32 only")
+    if name == "onnxruntime" and precision not in ("auto", "fp32"):
+        raise UsageError("the engine 'onnxruntime' runs in fp32 only")
     return choose_precision(precision, weights, volumes=volumes)
