@@ -6,7 +6,7 @@ from typing import Any
 from repmedsam_infer import __version__
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import Weights
-from repmedsam_infer.system.cpu import processor
+from repmedsam_infer.system.cpu import this_processor
 
 
 def provenance(pool: EnginePool, weights: Weights, threads: int, started: str) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def provenance(pool: EnginePool, weights: Weights, threads: int, started: str) -
         "repmedsam": __version__,
         "engine": engine,
         "weights": weights.sha256,
-        "processor": processor(),
+        "processor": this_processor().name,
         "threads": threads,
         "started": started,
         "peak_memory_mib": peak_memory(),
