@@ -20,7 +20,7 @@ IDENTITY = (  # on x86-64, then on arm64
     *("vendor_id", "cpu family", "model", "model name", "stepping", "flags"),
     *("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features"),
 )
-VNNI = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})  # each multiplies 8-bit integers and keeps all carries
+VNNI = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})  # each adds products of 8-bit integers in one step
 # Both libraries in OpenVINO can be kept from instructions, for tests. Of those that matter here a limit leaves:
 LIMITS = ("OV_CPU_MAX_ISA", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 MATTER = VNNI | {"avx512_bf16", "amx_bf16"}
@@ -78,8 +78,8 @@ def fast_formats(processor: Processor) -> set[str]:
     """Return number formats that a processor multiplies in faster than in fp32: `int8`, `bf16`.
 
     AVX-512 BF16 alone is not enough on Intel's: without AMX an encoding takes 1.65 times as long as in fp32, on AMD's
-    half as long. None where the system states no flags (Windows, macOS), nor on arm64, where OpenVINO has no bf16 and
-    int8 was not measured.
+    half as long. int8 without VNNI gives the same masks, and was measured on no real machine without it. None where
+    the system states no flags (Windows, macOS), nor on arm64, where OpenVINO has no bf16 and int8 was not measured.
     """
     formats = set()
     if processor.flags & VNNI:
