@@ -122,6 +122,13 @@ def test_it_compares_precisions_alone(repmedsam: Repmedsam, tmp_path: Path) -> N
         cases_by_kind(tmp_path, tmp_path / "scratch")
 
 
+def test_a_case_that_cannot_be_read_is_named(repmedsam: Repmedsam, tmp_path: Path) -> None:
+    (tmp_path / "2D_broken.npz").write_bytes(b"nothing")
+    done = repmedsam("benchmark", tmp_path, "--choose")
+    assert done.code == 1
+    assert "2D_broken.npz" in done.err
+
+
 @pytest.mark.slow
 def test_the_command_measures_what_runs_here_on_own_cases(tmp_path: Path, repmedsam: Repmedsam) -> None:
     (tmp_path / "cases").mkdir()

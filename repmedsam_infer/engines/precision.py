@@ -74,9 +74,12 @@ def from_variable(*, volumes: bool) -> str:
 def fastest(weights: Weights, processor: Processor, *, volumes: bool) -> Choice:
     """Return the precision that is known to be the fastest on such a processor with masks as accurate (model card).
 
-    Volumes and pictures differ: an int8 encoder takes longer to load, and pays from a few slices on.
+    Volumes and pictures differ: an int8 encoder takes longer to load, and pays from a few slices on; not with AMX,
+    where an encoding in bf16 takes 0.9 of the time of one in int8.
     """
     fast = fast_formats(processor)
+    if "amx_bf16" in processor.flags:
+        return Choice("bf16", "this processor multiplies bf16 fastest (AMX)")
     if volumes and "int8" in fast and has_int8(weights):
         return Choice("int8", "this processor multiplies 8-bit integers fastest (VNNI), which pays in volumes")
     if "bf16" in fast:

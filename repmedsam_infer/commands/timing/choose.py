@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.batch.report import rounded
 from repmedsam_infer.batch.run import do_case
-from repmedsam_infer.case import find_cases, is_volume_name
+from repmedsam_infer.case import find_cases, is_volume_name, read_case
 from repmedsam_infer.commands.environment import describe
 from repmedsam_infer.commands.timing.advice import Measured, advice, table
 from repmedsam_infer.commands.timing.timing_cases import write_timing_cases
@@ -60,11 +61,12 @@ def choose(
 
     """
     found, threads = find_weights(weights), threads or available_threads()
+    show = cache(progress)  # once what is the same for pictures and volumes
     measured: list[Measured] = []
     with tempfile.TemporaryDirectory(prefix="repmedsam-") as scratch:
         for kind, cases in cases_by_kind(folder, Path(scratch)).items():
             until = time.monotonic() + MOST_SECONDS if folder is None else None
-            measured += measure(kind, cases, found, (rounds, until), threads, Path(scratch), progress)
+            measured += measure(kind, cases, found, (rounds, until), threads, Path(scratch), show)
     automatic = {kind: choose_precision("auto", found, volumes=kind == "volumes") for kind in KINDS}
     if output is not None:
         content = {"machine": describe(found.folder), "times": [rounded(asdict(one)) for one in measured]}
@@ -76,7 +78,13 @@ def choose(
 
 
 def cases_by_kind(folder: Path | None, scratch: Path) -> dict[str, Cases]:
-    """Return pictures and volumes, or one of both, of a folder; without it drawn ones, in `scratch`."""
+    """Return pictures and volumes, or one of both, of a folder; without it drawn ones, in `scratch`.
+
+    Raises:
+        UsageError: there are none.
+        CaseReadError: one cannot be read.
+
+    """
     if folder is None:
         timed, compared = write_timing_cases(scratch / "drawn", list(DRAWN)), write_samples(scratch / "samples")
     else:
@@ -87,6 +95,7 @@ def cases_by_kind(folder: Path | None, scratch: Path) -> dict[str, Cases]:
         if mine:
             (scratch / kind).mkdir()
             for path in mine:
+                read_case(path)
                 shutil.copy(path, scratch / kind)
             others = [path for path in compared if is_volume_name(path.name) == (kind == "volumes")]
             cases[kind] = Cases(scratch / kind, others)
