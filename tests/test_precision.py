@@ -53,8 +53,8 @@ INTEL_OF_WINDOWS = {
 }
 
 
-def linux(cpuinfo: str) -> Processor:
-    return from_cpuinfo(cpuinfo.splitlines())
+def linux(cpuinfo: str, machine: str = "") -> Processor:
+    return from_cpuinfo(cpuinfo.splitlines(), machine or ("aarch64" if "Features" in cpuinfo else "x86_64"))
 
 
 def chosen(processor: Processor, weights: Weights = WITH_INT8) -> tuple[str, str]:
@@ -86,6 +86,13 @@ def test_auto_follows_processor_and_weights(cpuinfo: str, weights: Weights, pict
 def test_where_the_system_states_no_instructions_auto_is_fp32_and_says_so(processor: Processor) -> None:
     assert chosen(processor) == ("fp32", "fp32")
     assert "does not state" in choose_precision("auto", WITH_INT8, volumes=True, processor=processor).why
+
+
+def test_instructions_of_the_host_are_not_those_of_an_emulated_machine() -> None:
+    assert chosen(linux(XEON_WITH_AMX, "x86_64")) == ("bf16", "bf16")
+    emulated = linux(XEON_WITH_AMX, "aarch64")
+    assert chosen(emulated) == ("fp32", "fp32")
+    assert emulated.identity != linux(XEON_WITH_AMX).identity
 
 
 def test_processors_have_names_and_are_told_apart_on_every_system() -> None:
@@ -173,6 +180,7 @@ def test_what_int8_leaves_out_runs_in_what_is_fast(
 ) -> None:
     (tmp_path / "cpuinfo").write_text(cpuinfo)
     monkeypatch.setattr(cpu, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     assert unquantized("int8") == rest
     assert unquantized("fp32") == "fp32"
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 CPUINFO = Path("/proc/cpuinfo")
+X86 = ("x86_64", "AMD64", "i686")
 IDENTITY = (  # on x86-64, then on arm64
     *("vendor_id", "cpu family", "model", "model name", "stepping", "flags"),
     *("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features"),
@@ -60,7 +61,7 @@ def this_processor() -> Processor:
     elif sys.platform == "darwin":
         found = from_sysctl(sysctl())
     else:
-        found = from_cpuinfo(first_block())
+        found = from_cpuinfo(first_block(), platform.machine())
     return limited(found, os.environ)
 
 
@@ -89,15 +90,19 @@ def fast_formats(processor: Processor) -> set[str]:
     return formats
 
 
-def from_cpuinfo(lines: Iterable[str]) -> Processor:
-    """Take the lines about one processor in /proc/cpuinfo; there may be none."""
+def from_cpuinfo(lines: Iterable[str], machine: str) -> Processor:
+    """Take the lines about one processor in /proc/cpuinfo; there may be none.
+
+    machine is the architecture that this process runs on. In a container for arm64 that is emulated on x86-64, the
+    lines are about the host, whose instructions are not to be had.
+    """
     entries = pairs(lines)
-    identity = tuple(f"{name}: {entries[name]}" for name in IDENTITY if name in entries)
+    flags = entries.get("flags" if machine in X86 else "Features", "").split()
     return Processor(
-        entries.get("model name") or platform.machine(),
+        entries.get("model name") or machine,
         entries.get("vendor_id", ""),
-        frozenset((entries.get("flags") or entries.get("Features", "")).split()),
-        identity or (platform.system(), platform.machine()),
+        frozenset(flags),
+        (platform.system(), machine, *(f"{name}: {entries[name]}" for name in IDENTITY if name in entries)),
     )
 
 
