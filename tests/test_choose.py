@@ -100,8 +100,8 @@ def test_nothing_wrong_or_clearly_slower_is_taken(
 def test_masks_are_compared_object_by_object() -> None:
     reference = np.array([[1, 1, 2, 2, 0, 3]])
     ours = np.array([[1, 1, 2, 0, 0, 0]])
-    assert agreement([ours], [reference]) == pytest.approx([1, 2 / 3, 0])
-    assert agreement([reference], [reference]) == [1, 1, 1]
+    assert agreement(ours, reference) == pytest.approx([1, 2 / 3, 0])
+    assert agreement(reference, reference) == [1, 1, 1]
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -61,13 +61,13 @@ def choose(
 
     """
     found, threads = find_weights(weights), threads or available_threads()
+    automatic = {kind: choose_precision("auto", found, volumes=kind == "volumes") for kind in KINDS}
     show = cache(progress)  # once what is the same for pictures and volumes
     measured: list[Measured] = []
     with tempfile.TemporaryDirectory(prefix="repmedsam-") as scratch:
         for kind, cases in cases_by_kind(folder, Path(scratch)).items():
             until = time.monotonic() + MOST_SECONDS if folder is None else None
             measured += measure(kind, cases, found, (rounds, until), threads, Path(scratch), show)
-    automatic = {kind: choose_precision("auto", found, volumes=kind == "volumes") for kind in KINDS}
     if output is not None:
         content = {"machine": describe(found.folder), "times": [rounded(asdict(one)) for one in measured]}
         try:
@@ -106,7 +106,7 @@ def measure(
     kind: str, cases: Cases, weights: Weights, rounds: tuple[int, float | None], threads: int, scratch: Path,
     show: Callable[[str], None],
 ) -> list[Measured]:  # fmt: skip
-    """Measure what runs here; all take turns within a round, and each begins a round once.
+    """Measure what runs here; all take turns within a round, and which begins changes.
 
     Args:
         kind: one of KINDS.
@@ -122,12 +122,9 @@ def measure(
 
     """
     engines = load_all(weights, threads, show, volumes=kind == "volumes")
-    masks = {precision: labels_of(engine, cases, scratch / "masks.npz") for precision, engine in engines.items()}
-    measured = {
-        precision: Measured(kind, precision, agreement=agreement(masks[precision], masks["fp32"]))
-        for precision in engines
-    }
-    order = list(measured.values())
+    agreements = compare(engines, cases, scratch / "masks.npz")
+    measured = [Measured(kind, precision, agreement=agreements[precision]) for precision in engines]
+    order = measured
     for number in range(rounds[0]):
         if number >= FEWEST_ROUNDS and rounds[1] is not None and time.monotonic() > rounds[1]:
             break
@@ -137,7 +134,7 @@ def measure(
             one.whole_seconds.append(seconds)
             one.case_seconds.append(seconds_alone(engines[one.precision], cases, scratch / "warm.npz"))
         order = order[1:] + order[:1]
-    return list(measured.values())
+    return measured
 
 
 def load_all(weights: Weights, threads: int, show: Callable[[str], None], *, volumes: bool) -> dict[Precision, Engine]:
@@ -153,14 +150,18 @@ def load_all(weights: Weights, threads: int, show: Callable[[str], None], *, vol
     return engines
 
 
-def labels_of(engine: Engine, cases: Cases, target: Path) -> list[NDArray[np.integer]]:
-    """Return the label map of every case."""
-    labels = []
+def compare(engines: Mapping[Precision, Engine], cases: Cases, target: Path) -> dict[Precision, list[float]]:
+    """Return the agreement of every precision with fp32 over all cases, which go through `target`."""
+    scores: dict[Precision, list[float]] = {precision: [] for precision in engines}
     for path in (*sorted(cases.timed.iterdir()), *cases.compared):
-        do(engine, path, target)
-        with np.load(target) as written:
-            labels.append(written["segs"])
-    return labels
+        masks = {}
+        for precision, engine in engines.items():
+            do(engine, path, target)
+            with np.load(target) as written:
+                masks[precision] = written["segs"]
+        for precision, ours in masks.items():
+            scores[precision] += agreement(ours, masks["fp32"])
+    return scores
 
 
 def seconds_alone(engine: Engine, cases: Cases, target: Path) -> float:
@@ -176,12 +177,11 @@ def do(engine: Engine, path: Path, target: Path) -> float:
     return report.seconds
 
 
-def agreement(masks: Sequence[NDArray[np.integer]], reference: Sequence[NDArray[np.integer]]) -> list[float]:
-    """Return the DSC, 0 to 1, of every object's two masks; 1 where both are empty is left out."""
+def agreement(ours: NDArray[np.integer], reference: NDArray[np.integer]) -> list[float]:
+    """Return the DSC, 0 to 1, of both masks of every object that has one in either label map."""
     scores: list[float] = []
-    for ours, theirs in zip(masks, reference, strict=True):
-        for label in np.union1d(ours, theirs):
-            if label:
-                one, other = ours == label, theirs == label
-                scores.append(2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other)))
+    for label in np.union1d(ours, reference):
+        if label:
+            one, other = ours == label, reference == label
+            scores.append(2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other)))
     return scores
