@@ -32,9 +32,9 @@ from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.system.threads import available_threads
 
 ENGINE = "openvino"  # the one that has several precisions
-# Of the timing cases a picture and a volume of 24 slices. The work in them is the same in every precision: on larger
-# pictures more or fewer boxes are tried anew (segmentation/box_fit.py).
-DRAWN = ("2DBox_US_256", "3DBox_CT_24")
+# Of the timing cases a picture, and a volume whose box spans 60 slices. The work in them is the same in every
+# precision: on larger pictures more or fewer boxes are tried anew (segmentation/box_fit.py).
+DRAWN = ("2DBox_US_256", "3DBox_MR_84")
 MOST_SECONDS = 25.0  # a kind: then no further round is begun; the first two are always done
 FEWEST_ROUNDS = 2
 
