@@ -30,10 +30,11 @@ PARITY = Path(__file__).parent / "parity"
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of compiled networks of all tests: none reads or fills that of the user."""
+    """The folder of compiled networks of all tests: none reads or fills that of the user, nor takes their precision."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("compiled")
         patch.setenv("REPMEDSAM_CACHE", str(folder))
+        patch.delenv("REPMEDSAM_PRECISION", raising=False)
         yield folder
 
 

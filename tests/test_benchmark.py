@@ -9,7 +9,7 @@ import pytest
 from repmedsam_infer.batch.report import REPORT
 from repmedsam_infer.batch.run import do_case
 from repmedsam_infer.case import read_case
-from repmedsam_infer.commands.timing_cases import TIMING_CASES, TimingCase, draw, write_timing_cases
+from repmedsam_infer.commands.timing.timing_cases import TIMING_CASES, TimingCase, draw, write_timing_cases
 from repmedsam_infer.engines.engine import MAX_BATCH, Decoded, in_batches
 from tests.conftest import Repmedsam, good_box, good_image, write_npz
 from tests.test_segment import F32, BoxEngine

@@ -26,6 +26,7 @@ from repmedsam_infer.engines.precision import Precision, choose_precision
 from repmedsam_infer.engines.weights import CONFIDENCE, STORE, Weights
 from repmedsam_infer.errors import SetupError
 from repmedsam_infer.segmentation.segment import segment
+from repmedsam_infer.system.cpu import LIMITS, this_processor
 from repmedsam_infer.system.owned import NotOwnedError, check_owned
 from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.conftest import Repmedsam
@@ -116,10 +117,20 @@ def test_it_is_small_as_the_numbers_stay_in_the_weights(prepared: Path) -> None:
 
 
 def test_on_another_processor_it_is_compiled(prepared: Path, weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "processor_identity", lambda: ("another",))
+    another = this_processor()._replace(identity=("another",))
+    monkeypatch.setattr(cache, "this_processor", lambda: another)
     compiling_fails(monkeypatch)
     with pytest.raises(SetupError, match="would be compiled"):
         loaded(weights, prepared)
+
+
+@pytest.mark.parametrize("variable", LIMITS)
+def test_where_openvino_is_kept_from_instructions_it_is_another_network(
+    variable: str, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = CompiledNetworks(prepared).path("1", "fp32")
+    monkeypatch.setenv(variable, "AVX2")
+    assert CompiledNetworks(prepared).path("1", "fp32") != before
 
 
 def test_other_weights_or_another_precision_are_another_network(prepared: Path) -> None:

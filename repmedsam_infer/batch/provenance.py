@@ -1,12 +1,16 @@
 """What a run ran with, for report.json."""
 
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
 from repmedsam_infer import __version__
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import Weights
-from repmedsam_infer.system.cpu import processor
+from repmedsam_infer.system.cpu import this_processor
+
+STATUS = Path("/proc/self/status")
 
 
 def provenance(pool: EnginePool, weights: Weights, threads: int, started: str) -> dict[str, Any]:
@@ -19,7 +23,7 @@ def provenance(pool: EnginePool, weights: Weights, threads: int, started: str) -
         "repmedsam": __version__,
         "engine": engine,
         "weights": weights.sha256,
-        "processor": processor(),
+        "processor": this_processor().name,
         "threads": threads,
         "started": started,
         "peak_memory_mib": peak_memory(),
@@ -28,6 +32,10 @@ def provenance(pool: EnginePool, weights: Weights, threads: int, started: str) -
 
 def peak_memory() -> float | None:
     """Largest resident set so far, MiB; None where the system does not state it (Windows)."""
+    if STATUS.exists():  # Linux, whose ru_maxrss begins with that of the process that started this one
+        found = re.search(r"^VmHWM:\s+(\d+) kB", STATUS.read_text(), re.MULTILINE)
+        if found:
+            return int(found[1]) / 2**10
     try:
         import resource
     except ImportError:

@@ -7,7 +7,7 @@ import typer
 
 from repmedsam_infer.cli.root import app
 from repmedsam_infer.commands import options as opt
-from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, printable
+from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, UsageError, printable
 
 
 @app.command()
@@ -88,19 +88,31 @@ def benchmark(
     threads: opt.Threads = 0,
     weights: opt.Weights = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="JSON", help="Every single time.")] = None,
+    *,
+    choose: Annotated[bool, typer.Option("--choose", help="Which precision to take on this machine.")] = False,
 ) -> None:
     """Seconds a case: of a whole process (cold), in a loaded one (warm), by stage, as a Markdown table.
 
     Drawn cases have the shapes and object counts of the paper's table 5, and of two more sizes.
 
+    With --choose: in about a minute, every precision that runs on this machine, on a picture and a volume (or on your
+    cases), how far its masks are those in fp32, which to take, what auto takes, and how to keep another choice.
+
     Example: repmedsam benchmark --precision fp32 --precision int8 -o times.json
     """
     from functools import partial
 
-    from repmedsam_infer.commands.benchmark import Variant, benchmark_folder
+    progress = partial(typer.echo, err=True)
+    if choose:
+        from repmedsam_infer.commands.timing.choose import choose as choose_precision
+
+        if engine or precision:
+            raise UsageError("--choose compares every precision of openvino: leave out --engine and --precision")
+        typer.echo(choose_precision(folder, rounds, threads, weights, output, progress))
+        return
+    from repmedsam_infer.commands.timing.benchmark import Variant, benchmark_folder
 
     variants = [Variant(e, p) for e in engine or ["openvino"] for p in precision or ["auto"]]
-    progress = partial(typer.echo, err=True)
     typer.echo(benchmark_folder(folder, variants, rounds, threads, weights, output, progress))
 
 

@@ -10,7 +10,7 @@ from repmedsam_infer import __version__
 from repmedsam_infer.engines.precision import choose_precision
 from repmedsam_infer.engines.weights import STORE, find_weights
 from repmedsam_infer.errors import SetupError, UsageError
-from repmedsam_infer.system.cpu import processor
+from repmedsam_infer.system.cpu import this_processor
 from repmedsam_infer.system.threads import available_threads
 
 ENGINES = ("openvino", "torch", "onnxruntime")
@@ -39,7 +39,7 @@ def describe(weights_folder: Path | None) -> dict[str, Any]:
         "repmedsam": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": processor(),
+        "processor": this_processor().name,
         "threads": available_threads(),
         "engines": {name: installed_version(name) for name in ENGINES},
         "auto": auto,

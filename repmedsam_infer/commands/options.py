@@ -64,7 +64,7 @@ Engine = Annotated[
 Precision = Annotated[
     str,
     typer.Option(
-        help="Of the encoder: fp32, bf16, int8, or auto: the fastest that is as accurate.",
+        help="Of the encoder: fp32, bf16, int8, or auto: REPMEDSAM_PRECISION, else the fastest that is as accurate.",
         autocompletion=completed(precisions),
     ),
 ]

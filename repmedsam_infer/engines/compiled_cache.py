@@ -26,13 +26,12 @@ from isal import isal_zlib
 
 from repmedsam_infer.errors import printable
 from repmedsam_infer.io.atomic import SUFFIX, write_atomic
-from repmedsam_infer.system.cpu import processor_identity
+from repmedsam_infer.system.cpu import this_processor
 from repmedsam_infer.system.owned import NotOwnedError, check_owned_folder, read_owned
 
 LOG = logging.getLogger("repmedsam")
 VARIABLE = "REPMEDSAM_CACHE"
 OFF = "off"
-LIMIT_VARIABLE = "ONEDNN_MAX_CPU_ISA"  # instructions that OpenVINO is kept from, for tests
 FORMAT = "3"  # of these files; other formats are other files
 HEAD = struct.Struct("<QLL")  # bytes and CRC-32 of the numbers, CRC-32 of what follows: against damage, not people
 ENDING = ".blob"
@@ -65,7 +64,7 @@ class CompiledNetworks:
         """Where the network of this identity is, or would be."""
         if self.folder is None:
             return None
-        machine = (FORMAT, os.environ.get(LIMIT_VARIABLE, ""), *processor_identity())
+        machine = (FORMAT, *this_processor().identity)
         key = hashlib.sha256(json.dumps([*identity, *machine]).encode()).hexdigest()
         return self.folder / f"{key[:32]}{ENDING}"
 

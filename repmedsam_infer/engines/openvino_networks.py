@@ -60,7 +60,7 @@ def load_networks(
         raise SetupError("the engine 'openvino' is not installed: pip install openvino") from error
     core = openvino.Core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise UsageError("this processor has no bf16 arithmetic: use --precision auto or fp32")
+        raise UsageError("this processor has no bf16 arithmetic: use fp32 (--precision, or REPMEDSAM_PRECISION)")
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": str(threads),

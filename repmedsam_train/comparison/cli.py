@@ -127,7 +127,7 @@ def speed(
     import tempfile
     from functools import partial
 
-    from repmedsam_infer.commands.benchmark import cases_of
+    from repmedsam_infer.commands.timing.benchmark import cases_of
     from repmedsam_infer.engines.weights import find_weights
     from repmedsam_infer.system.threads import available_threads
     from repmedsam_train.comparison.speed import compare_speed, table, variants, write

@@ -5,21 +5,19 @@ Variants take turns within each round, so that a machine that slows down slows a
 
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from repmedsam_infer.batch.report import REPORT, CaseReport, rounded
+from repmedsam_infer.batch.report import CaseReport, rounded
 from repmedsam_infer.batch.run import do_case
 from repmedsam_infer.case import find_cases, is_volume_name, read_case
 from repmedsam_infer.commands.environment import describe
-from repmedsam_infer.commands.timing_cases import write_timing_cases
+from repmedsam_infer.commands.timing.timing_cases import write_timing_cases
+from repmedsam_infer.commands.timing.whole_process import time_process
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.weights import Weights, find_weights
@@ -29,18 +27,6 @@ from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.system.threads import available_threads
 
 STAGES = ("read", "preprocess", "encode", "decode", "postprocess", "write")
-
-
-# As predict.sh starts it: the command line itself would take another tenth of a second.
-ONE_RUN = """
-import sys
-from pathlib import Path
-from repmedsam_infer.commands.predict import predict
-from repmedsam_infer.batch.job import Job
-_, inputs, outputs, engine, precision, threads, weights = sys.argv
-job = Job(Path(inputs), Path(outputs), overwrite=True)
-sys.exit(predict(job, engine, precision, int(threads), weights=Path(weights)))
-"""
 
 
 class Variant(NamedTuple):
@@ -140,13 +126,8 @@ def benchmark_folder(
 
 def run_cold(times: Times, folder: Path, out: Path, variant: Variant, threads: int, weights: Weights) -> None:
     """Time a whole process for one case, from start to exit."""
-    command = [sys.executable, "-c", ONE_RUN, str(folder), str(out), *variant, str(threads), str(weights.folder)]
-    start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own program)
-    times.cold_seconds.append(time.perf_counter() - start)
-    if done.returncode != 0:
-        raise SetupError(f"{times.case} failed in a process of its own: {done.stderr.strip()}")
-    peak = json.loads((out / REPORT).read_text())["peak_memory_mib"]
+    seconds, peak = time_process(folder, out, variant.engine, variant.precision, threads, weights)
+    times.cold_seconds.append(seconds)
     times.peak_mib = max(filter(None, (peak, times.peak_mib)), default=None)
 
 

@@ -1,0 +1,1 @@
+"""How long cases take on this machine: every engine and precision, and which precision to take."""
