@@ -4,20 +4,28 @@
 #   docker build --target app .     the page in the browser
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
-FROM ${BASE_IMAGE} AS packages
+# For strip, which takes out of a library what only a debugger reads: of those that come with it. Most do not, and some
+# whose wheel was repaired no longer load once they are stripped.
+FROM ${BASE_IMAGE} AS builder
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
+
+FROM builder AS packages
 COPY requirements.txt /tmp/requirements.txt
 RUN python3 -m pip install --no-cache-dir --no-compile --require-hashes --only-binary :all: \
         --target /opt/packages -r /tmp/requirements.txt
 # OpenVINO's other devices and model formats: only the CPU and its own format are used.
 # openvino_telemetry would reach for the network and write into the home folder; OpenVINO runs without it.
+# numpy's and pygments' parts that build extensions and colour other languages: nothing here does.
 RUN rm -rf /opt/packages/openvino_telemetry* && cd /opt/packages/openvino \
-    && rm -rf include cmake tools torch test_utils \
+    && rm -rf include cmake tools torch test_utils frontend/jax frontend/onnx frontend/paddle frontend/pytorch frontend/tensorflow \
     && find libs -name '*gpu*' -delete && find libs -name '*npu*' -delete \
     && find libs \( -name '*hetero*' -o -name '*auto_plugin*' -o -name '*auto_batch*' \) -delete \
     && find libs \( -name '*tensorflow*' -o -name '*pytorch*' -o -name '*paddle*' -o -name '*onnx*' -o -name '*jax*' \) -delete \
-    && rm -rf libs/cache.json libs/*gguf* libs/*.pc /opt/packages/cv2/data/*.xml /opt/packages/bin /opt/packages/numpy/*/tests /opt/packages/numpy/tests \
-    && find /opt/packages -name '*.pyi' -delete \
-    && python3 -m compileall -q -j 0 /opt/packages
+    && rm -rf libs/cache.json libs/*gguf* libs/*.pc && cd .. \
+    && rm -rf cv2/data/*.xml bin numpy/*/tests numpy/tests numpy/distutils numpy/f2py numpy/_core/include numpy/*/lib \
+    && find pygments/lexers -name '*.py' ! -name __init__.py ! -name _mapping.py ! -name python.py ! -name special.py -delete \
+    && find . -name '*.pyi' -delete && strip --strip-unneeded cc3d/*.so \
+    && python3 -m compileall -q -j 0 .
 
 FROM ${BASE_IMAGE} AS core
 LABEL org.opencontainers.image.title="RepMedSAM" \
@@ -44,15 +52,21 @@ ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.version="${VERSION}" org.opencontainers.image.revision="${REVISION}"
 
-FROM ${BASE_IMAGE} AS files_packages
+FROM builder AS files_packages
 COPY requirements-files.txt /tmp/requirements.txt
 # gdcm brings every library three times, under the names that the linker, the loader and people use: the loader's is
-# used. Tests are not.
+# used. Its programs, tests, Pillow's fonts and AVIF are not. highdicom's table of the standard is read without its
+# indentation, too, and quicker.
 RUN python3 -m pip install --no-cache-dir --no-compile --require-hashes --only-binary :all: --no-deps \
         --target /opt/files_packages -r /tmp/requirements.txt \
     && cd /opt/files_packages \
-    && find _gdcm \( -name 'lib*.so' -o -name 'lib*.so.*.*.*' \) -delete && rm -rf _gdcm/XML bin \
+    && find _gdcm \( -name 'lib*.so' -o -name 'lib*.so.*.*.*' -o -name 'libgdcmcharls.so.*.*' \) -delete \
+    && find _gdcm -type f -perm -u+x ! -name '*.so*' -delete && rm -rf _gdcm/XML _gdcm/scripts bin pydicom/data/test_files \
+    && rm -f PIL/_avif* PIL/_imagingft* pillow.libs/libavif* pillow.libs/libharfbuzz* pillow.libs/libfreetype* pillow.libs/libbrotli* \
     && find . -type d -name tests -prune -exec rm -r {} + && find . -name '*.pyi' -delete \
+    && python3 -c "import json, pathlib; table = pathlib.Path('highdicom/_standard/module_attribute_map.json'); \
+table.write_text(json.dumps(json.loads(table.read_text()), separators=(',', ':')))" \
+    && strip --strip-unneeded _CharLS*.so _openjpeg*.so PIL/_imaging.*.so \
     && python3 -m compileall -q -j 0 .
 
 FROM core AS files

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.container
 IMAGE = os.environ.get("REPMEDSAM_IMAGE", "")
 HARDENED = ["--network", "none", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"]
 HARDENED += ["--security-opt", "no-new-privileges", "-m", "8G", "--memory-swap", "8G"]
-MAX_IMAGE_BYTES = 660_000_000
+MAX_IMAGE_BYTES = 625_000_000
 
 
 @pytest.fixture(autouse=True)
