@@ -1,7 +1,10 @@
 """Volumes, as we do them: each box prompts its slices with the sections of the ellipsoid that fills it."""
 
+import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from threading import Lock
 from typing import TypeVar
 
@@ -23,6 +26,8 @@ from repmedsam_infer.system.stopwatch import Stopwatch
 F32 = NDArray[np.float32]
 ByObject = dict[int, F32]  # of an object by its place: (4G, 4G) logits, or features
 Result = TypeVar("Result")
+MOST_IN_A_GROUP = 16  # slices that a worker encodes before it decodes them
+MOST_EMBEDDINGS = 128  # of the groups of all workers; one takes 1.5 MB
 
 
 def label_by_ellipsoids(
@@ -78,26 +83,31 @@ def slices_by_ellipsoids(
 ) -> Iterator[Result]:
     """Yield what `use` makes of the masks of each slice that a box spans, in `order`; slices as they are done.
 
-    Everything is done by the engine's workers, `use` too: a further thread would take time from theirs. Masks of a
-    slice need the logits of both its neighbours, and are made by the worker that comes by the last of these.
+    Everything is done by the engine's workers, `use` too: a further thread would take time from theirs. Each encodes
+    a group of slices, then decodes them: a network that runs again finds its numbers in the processor's cache. Masks of
+    a slice need the logits of both its neighbours, and are made by the worker that comes by the last of these.
     What confidence is estimated from goes to each box's `seen`.
     """
     view, fitted = embeddings.view, engine.calibration
     needed = sorted({z for box in boxes for z in range(box.first, box.last + 1)})
     triples = SliceTriples(needed)
 
-    def do(z: int, engine: Engine, watch: Stopwatch) -> tuple[ByObject, list[Result]]:
-        here = [i for i, box in enumerate(boxes) if box.first <= z <= box.last]
-        sections = np.stack([boxes[i].section(z) for i in here])
-        clip_boxes = np.stack([boxes[i].clip_box for i in here])
-        embedding = embeddings.at(z, engine, watch)
-        with watch("decode"):
-            decoded = decode(embedding, sections, clip_boxes, engine)
-            features = mask_features(decoded, clip_boxes, rois_around(clip_boxes))
-        with watch("postprocess"):
-            complete = triples.add(z, dict(zip(here, decoded.low_res_logits, strict=True)))
-            used = [use(masks_of(*triple)) for triple in complete]
-        return dict(zip(here, features, strict=True)), used
+    def do(some: Sequence[int], engine: Engine, watch: Stopwatch) -> list[tuple[ByObject, list[Result]]]:
+        waiting = deque([(z, embeddings.at(z, engine, watch)) for z in some])
+        done = []
+        while waiting:
+            z, embedding = waiting.popleft()
+            here = [i for i, box in enumerate(boxes) if box.first <= z <= box.last]
+            sections = np.stack([boxes[i].section(z) for i in here])
+            clip_boxes = np.stack([boxes[i].clip_box for i in here])
+            with watch("decode"):
+                decoded = decode(embedding, sections, clip_boxes, engine)
+                features = mask_features(decoded, clip_boxes, rois_around(clip_boxes))
+            with watch("postprocess"):
+                complete = triples.add(z, dict(zip(here, decoded.low_res_logits, strict=True)))
+                used = [use(masks_of(*triple)) for triple in complete]
+            done.append((dict(zip(here, features, strict=True)), used))
+        return done
 
     def masks_of(z: int, below: ByObject, here: ByObject, above: ByObject) -> list[MaskOnSlice]:
         masks = []
@@ -109,10 +119,19 @@ def slices_by_ellipsoids(
             masks.append(MaskOnSlice(z, i, *of_object))
         return masks
 
-    for features, used in run_in_workers(do, needed, engine, watch):
-        for i, of_slice in features.items():
-            boxes[i].seen.append(of_slice)
-        yield from used
+    for done in run_in_workers(do, in_groups(needed, len(engine.workers)), engine, watch):
+        for features, used in done:
+            for i, of_slice in features.items():
+                boxes[i].seen.append(of_slice)
+            yield from used
+
+
+def in_groups(slices: Sequence[int], workers: int) -> list[Sequence[int]]:
+    """Cut `slices` into groups of nearly equal length, as many for each worker."""
+    most = max(1, min(MOST_IN_A_GROUP, MOST_EMBEDDINGS // workers))
+    count = min(len(slices), workers * math.ceil(len(slices) / (workers * most)))
+    ends = [len(slices) * i // count for i in range(count + 1)] if count else []
+    return [slices[first:end] for first, end in pairwise(ends)]
 
 
 class SliceTriples:
