@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from repmedsam_infer.batch.ahead import Read
 from repmedsam_infer.batch.progress import Watcher
 from repmedsam_infer.batch.report import CaseReport
 from repmedsam_infer.batch.runner import Do, Task, check_new, check_table, run_tasks
@@ -86,12 +85,12 @@ def run(job: Job, paths: Sequence[Path], pool: EnginePool, at_once: int = 1) -> 
     return run_tasks(tasks, doing(job, pool), at_once, {}, Watcher(len(tasks)), lambda _: None)
 
 
-def doing(job: Job, pool: EnginePool, read: Read = read_case) -> Do:
-    """Return what does a case of the job, with an engine of the pool; `read` may have begun before (batch/ahead.py)."""
+def doing(job: Job, pool: EnginePool) -> Do:
+    """Return what does a case of the job, with an engine of the pool."""
 
     def do(task: Task, watch: Stopwatch) -> CaseReport:
         with pool.engine(volumes=is_volume_name(task.name)) as engine:
-            return do_task(task, engine, watch, job.zoom, job.propagation, read)
+            return do_task(task, engine, watch, job.zoom, job.propagation)
 
     return do
 
@@ -102,14 +101,13 @@ def do_case(path: Path, target: Path, engine: Engine) -> CaseReport:
 
 
 def do_task(
-    task: Task, engine: Engine, watch: Stopwatch, zoom: Zoom = "auto", propagation: Propagation = "ellipsoid",
-    read: Read = read_case,
-) -> CaseReport:  # fmt: skip
+    task: Task, engine: Engine, watch: Stopwatch, zoom: Zoom = "auto", propagation: Propagation = "ellipsoid"
+) -> CaseReport:
     """Read, segment and write one case; never raises but for Stopped and its like."""
     report = task.report(watch)
     with report.timed():
         with watch("read"):
-            case = read(task.input)
+            case = read_case(task.input)
         watch.expected = slices_of(case)
         report.boxes = case.boxes.count
         report.warnings += case.warnings
