@@ -58,7 +58,8 @@ def test_labels_and_confidence_do_not_depend_on_how_many_work(workers: int, dept
 @pytest.mark.parametrize("count", [3, FEW_LABELS, FEW_LABELS + 1, 300])
 @pytest.mark.parametrize("shape", [(30, 40), (5, 30, 40)])
 def test_labels_are_counted_whatever_their_number(count: int, shape: tuple[int, ...]) -> None:
-    labels = np.random.default_rng(0).integers(0, count + 1, shape).astype(np.uint8 if count < 256 else np.uint16)
+    drawn = np.random.default_rng(0).integers(0, count + 1, shape)
+    labels = drawn.astype(np.uint8) if count < 256 else drawn.astype(np.uint16)
     labels[0] = 0
     assert count_pixels(labels, count).tolist() == [int((labels == label).sum()) for label in range(count + 1)]
 
