@@ -25,7 +25,7 @@ from repmedsam_infer.system.stopwatch import Stopwatch
 F32 = NDArray[np.float32]
 ByObject = dict[int, F32]  # of an object by its place: (4G, 4G) logits, or features
 Result = TypeVar("Result")
-LONGEST_GROUP = 16  # slices; twice as many are no faster
+LONGEST_GROUP = 16  # slices that a worker encodes before it decodes them; twice as many are no faster
 MOST_EMBEDDINGS = 64  # in the groups of all workers: 100 MB
 
 
@@ -82,9 +82,9 @@ def slices_by_ellipsoids(
 ) -> Iterator[Result]:
     """Yield what `use` makes of the masks of each slice that a box spans, in `order`; slices as they are done.
 
-    Everything is done by the engine's workers, `use` too: a further thread would take time from theirs. Each encodes
-    a group of slices, then decodes them: a network that runs again finds its numbers in the processor's cache. Masks of
-    a slice need the logits of both its neighbours, and are made by the worker that comes by the last of these.
+    Everything is done by the engine's workers, `use` too: a further thread would take processors from theirs. Each
+    encodes a group of slices and then decodes them: a network that runs again finds more in the processor's cache. The
+    masks of a slice need the logits of both its neighbours; the worker that decodes the last of these makes them.
     What confidence is estimated from goes to each box's `seen`.
     """
     view, fitted = embeddings.view, engine.calibration
