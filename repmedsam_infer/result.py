@@ -12,6 +12,7 @@ from repmedsam_infer.case import Segmentation
 from repmedsam_infer.errors import UsageError
 
 MM3_A_ML = 1000
+FEW_LABELS = 20  # from about twice as many on, counting all of a plane at once is faster
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,18 @@ class Result:
 def count_pixels(labels: Segmentation, count: int) -> NDArray[np.int64]:
     """(count + 1,) pixels of 0 and of each label of an (H, W) or (D, H, W) map.
 
-    Plane by plane: numpy counts in numbers of 8 bytes, which a volume at once would take for every voxel. Most planes
-    of a volume are background alone.
+    Plane by plane: numpy counts in numbers of 8 bytes, which a volume at once would take for every voxel, and a plane
+    stays in the processor's cache. A few labels are counted one by one, as comparing bytes is the quicker.
     """
     pixels = np.zeros(count + 1, np.int64)
     for plane in labels if labels.ndim == 3 else labels[None]:
-        if plane.any():
-            pixels += np.bincount(plane.ravel(), minlength=count + 1)
-        else:
+        if not plane.any():
             pixels[0] += plane.size
+        elif count <= FEW_LABELS:
+            of_labels = [np.count_nonzero(plane == label) for label in range(1, count + 1)]
+            pixels += [plane.size - sum(of_labels), *of_labels]
+        else:
+            pixels += np.bincount(plane.ravel(), minlength=count + 1)
     return pixels
 
 

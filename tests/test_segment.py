@@ -15,7 +15,7 @@ from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.engines.confidence import ConfidenceModel
 from repmedsam_infer.engines.engine import Decoded, Engine, in_batches
 from repmedsam_infer.engines.precision import Precision
-from repmedsam_infer.segmentation.ellipsoid import VolumeBox, slice_triples, smoothed
+from repmedsam_infer.segmentation.ellipsoid import SliceTriples, VolumeBox, smoothed
 from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 
@@ -35,6 +35,7 @@ class BoxEngine:
         self.focus = focus
         self.images: list[F32] = []
         self.batches: list[int] = []  # of each decoding, the number of its boxes
+        self.decoded: list[int] = []  # of each decoding, its image's place in `images`
         self.prompts: list[F32] = []
         self.rois: list[F32] = []
         self.workers = [self]
@@ -44,7 +45,7 @@ class BoxEngine:
         return np.full((256, 1, 1), len(self.images) - 1, np.float32)
 
     def decode(self, embedding: F32, boxes: F32, rois: F32) -> Decoded:
-        assert int(embedding[0, 0, 0]) == len(self.images) - 1  # that of the image at hand
+        self.decoded.append(int(embedding[0, 0, 0]))
         self.batches.append(len(boxes))
         self.prompts += list(boxes)
         self.rois += list(rois)
@@ -84,8 +85,9 @@ def test_each_needed_slice_is_encoded_exactly_once_and_each_box_fills_all_its_sl
     assert sorted(encoded) == sorted(needed)
     for label, (first, last) in enumerate(z_ranges, 1):
         assert np.unique(np.nonzero(segs == label)[0]).tolist() == list(range(first, last + 1))
-    assert len(engine.batches) == len(needed)  # one batch a slice, whatever the number of boxes
-    assert sum(engine.batches) == sum(last - first + 1 for first, last in z_ranges)
+    # One batch a slice, of the boxes that are on it, whose network is given what was encoded of this slice.
+    assert [encoded[i] for i in engine.decoded] == sorted(needed)
+    assert engine.batches == [sum(first <= z <= last for first, last in z_ranges) for z in sorted(needed)]
 
 
 def test_slices_are_prompted_with_sections_of_the_ellipsoid_in_the_box() -> None:
@@ -204,19 +206,13 @@ def test_logits_are_smoothed_across_slices_as_a_whole_column_would_be(
     depth: int, first: int, seed: int, share: float
 ) -> None:
     logits = np.random.default_rng(seed).standard_normal((depth, 4, 4)).astype(np.float32)
-    slices = [(first + i, {7: logits[i]}) for i in range(depth)]
+    triples = SliceTriples(range(first, first + depth))
     found = [
         (z, smoothed(below.get(7, here[7]), here[7], above.get(7, here[7]), share))
-        for z, below, here, above in slice_triples(slices)
+        for i in range(depth)
+        for z, below, here, above in triples.add(first + i, {7: logits[i]})
     ]
     assert [z for z, _ in found] == list(range(first, first + depth))
     padded = np.pad(logits, ((1, 1), (0, 0), (0, 0)), mode="edge")
     expected = share * (padded[:-2] + padded[2:]) + (1 - 2 * share) * padded[1:-1]
     np.testing.assert_allclose(np.stack([smooth for _, smooth in found]), expected, atol=1e-6)
-
-
-def test_slices_that_are_not_adjacent_are_no_neighbours() -> None:
-    one, two, three = ({0: np.full((1, 1), value, np.float32)} for value in range(3))
-    triples = list(slice_triples([(2, one), (3, two), (7, three)]))
-    assert triples == [(2, {}, one, two), (3, one, two, {}), (7, {}, three, {})]
-    assert list(slice_triples([])) == []

@@ -79,9 +79,9 @@ class VolumeMasks:
         box = volume_box_of(found.corners[0], 1, self.view)
         where = box.voxels(self.view)
         mask = np.zeros(tuple(part.stop - part.start for part in where), bool)
-        for on_slice in masks_by_ellipsoids([box], [0], embeddings, engine, Stopwatch()):
+        for done, on_slice in enumerate(masks_by_ellipsoids([box], [0], embeddings, engine, Stopwatch()), 1):
             mask[on_slice.z - box.first] = on_slice.mask
-            progress(mark.id, on_slice.z - box.first + 1, len(mask))
+            progress(mark.id, done, len(mask))
         confidence = float(volume_confidence([box], engine)[0])
         warnings = tuple(warning.partition(": ")[2] for warning in found.warnings)  # they begin with the box's number
         way = tuple(found.masks.get(0, ()))

@@ -72,18 +72,15 @@ class Replaying:
         self.engine = engine
         self.grid, self.focus, self.calibration = engine.grid, engine.focus, engine.calibration
         self.workers = [self]
-        self.image = np.zeros(0, np.float32)
         self.answers: dict[bytes, Decoded] = {}  # by image and boxes
 
     def encode(self, image: F32) -> F32:
-        self.image = image
-        return np.zeros(0, np.float32)  # nobody needs it where the answer is known
+        return image  # it is encoded where the answer is not known
 
     def decode(self, embedding: F32, boxes: F32, rois: F32) -> Decoded:
-        del embedding
-        key = hashlib.sha256(self.image.tobytes() + boxes.tobytes()).digest()
+        key = hashlib.sha256(embedding.tobytes() + boxes.tobytes()).digest()
         if key not in self.answers:
-            self.answers[key] = self.engine.decode(self.engine.encode(self.image), boxes, rois)
+            self.answers[key] = self.engine.decode(self.engine.encode(embedding), boxes, rois)
         known = self.answers[key]
         return Decoded(known.low_res_logits.copy(), known.iou.copy())
 
