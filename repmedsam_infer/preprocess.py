@@ -4,6 +4,7 @@
 has its whole view. In a large picture a small box is a few pixels of that: it gets a close view besides.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -168,18 +169,19 @@ def close_views(boxes: NDArray[np.float32], whole: View, zoom: Zoom) -> list[tup
     wanted = np.clip(HALF_IMAGE * longest, np.maximum(LEAST_SIDE * sides, SMALLEST_VIEW), VIEW_SIDE * sides)
     wanted = np.maximum(wanted, SMALLEST_VIEW)
     waiting = np.flatnonzero((sides * whole.scale < LARGEST_BOX) & (wanted < longest))
+    around = with_surroundings(boxes, whole)
     budget = ENCODING + len(boxes) if zoom == "auto" else np.inf
     views: list[tuple[View, NDArray[np.intp]]] = []
     while len(waiting) and len(views) < MOST_VIEWS[zoom]:
         seeds = waiting[:: -(-len(waiting) // SEEDS)]
         tried = [view_around(boxes[seed], float(wanted[seed]), whole) for seed in seeds]
-        shown = [shown_on(view, boxes, wanted, waiting, whole) for view in tried]
-        best = max(range(len(seeds)), key=lambda i: len(shown[i]))
-        budget -= ENCODING + len(shown[best])
+        shown = shown_on(tried, around[waiting], wanted[waiting])
+        best = int(shown.sum(axis=1).argmax())
+        budget -= ENCODING + int(shown[best].sum())
         if budget < 0:
             break
-        views.append((tried[best], shown[best]))
-        waiting = np.setdiff1d(waiting, shown[best])
+        views.append((tried[best], waiting[shown[best]]))
+        waiting = waiting[~shown[best]]
     return views
 
 
@@ -192,14 +194,20 @@ def view_around(box: NDArray[np.float32], side: float, whole: View) -> View:
     return View(height, width, whole.size, left, top)
 
 
-def shown_on(
-    view: View, boxes: NDArray[np.float32], wanted: NDArray[np.float32], waiting: NDArray[np.intp], whole: View
-) -> NDArray[np.intp]:
-    """Those of the `waiting` boxes that a view shows with enough around them, and not much smaller than their own."""
-    low, high = boxes[waiting, :2], boxes[waiting, 2:] + 1
-    around = AROUND * (high - low).max(axis=1, keepdims=True)
-    first, last = np.array([view.left, view.top]), np.array([view.left + view.width, view.top + view.height])
-    inside = (np.maximum(low - around, 0) >= first) & (np.minimum(high + around, (whole.width, whole.height)) <= last)
-    side = max(view.width, view.height)
-    of_size = (wanted[waiting] <= side + 1) & (wanted[waiting] * SMALLER >= side)
-    return waiting[inside.all(axis=1) & of_size]
+def with_surroundings(boxes: NDArray[np.float32], whole: View) -> NDArray[np.float32]:
+    """(N, 4) inclusive boxes -> left, top, right and bottom edge of what a view has to show of each, in the image."""
+    low, high = boxes[:, :2], boxes[:, 2:] + 1
+    more = AROUND * (high - low).max(axis=1, keepdims=True, initial=0)
+    return np.concatenate([np.maximum(low - more, 0), np.minimum(high + more, (whole.width, whole.height))], axis=1)
+
+
+def shown_on(views: Sequence[View], around: NDArray[np.float32], wanted: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(V, N) whether a view shows a box with enough `around` it, (N, 4), and not much smaller than its own would.
+
+    wanted: (N,) sides of the boxes' own views.
+    """
+    first = np.array([(view.left, view.top) for view in views])[:, None]
+    last = np.array([(view.left + view.width, view.top + view.height) for view in views])[:, None]
+    side = (last - first).max(axis=2)
+    of_size = (wanted <= side + 1) & (wanted * SMALLER >= side)
+    return np.asarray(of_size & (around[:, :2] >= first).all(axis=2) & (around[:, 2:] <= last).all(axis=2), np.bool_)

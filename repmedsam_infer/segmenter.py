@@ -26,9 +26,9 @@ from repmedsam_infer.formats.scan_case import make_scan_case, with_open_ends
 from repmedsam_infer.interactive.picture_masks import ViewEmbeddings, decode_boxes
 from repmedsam_infer.preprocess import Picture, Zoom, check_zoom
 from repmedsam_infer.result import Result, objects_of
+from repmedsam_infer.segmentation.propagation import Propagation, check_propagation
 from repmedsam_infer.segmentation.segment import doubts, segment
 from repmedsam_infer.segmentation.segmented import Segmented
-from repmedsam_infer.segmentation.volume import Propagation, check_propagation
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_infer.system.threads import available_threads
 

@@ -55,7 +55,9 @@ def results(engine: OpenVINOEngine) -> list[NDArray[np.float32]]:
     """What every network gives: embedding, prompts, logits, predicted IoU."""
     embedding = engine.encode(IMAGE)
     decoded = engine.decode(embedding, BOXES, rois_around(BOXES))
-    return [embedding, *(np.array(tensor.data) for tensor in engine.prompts.output_tensors), *decoded]
+    prompts = engine.requests[0].prompts
+    prompts.infer([BOXES, rois_around(BOXES)], share_inputs=True)
+    return [embedding, *(np.array(tensor.data) for tensor in prompts.output_tensors), *decoded]
 
 
 def assert_same_bits(ours: OpenVINOEngine, theirs: OpenVINOEngine) -> None:

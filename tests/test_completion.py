@@ -12,7 +12,7 @@ from repmedsam_infer.engines.precision import Wanted
 from repmedsam_infer.formats.endings import OUTPUTS
 from repmedsam_infer.formats.intensity import PERCENTILES, WINDOWS
 from repmedsam_infer.preprocess import Zoom
-from repmedsam_infer.segmentation.volume import Propagation
+from repmedsam_infer.segmentation.propagation import Propagation
 from tests.conftest import Repmedsam
 
 RUN = "import sys; sys.argv[0] = 'repmedsam'; from repmedsam_infer.cli import main; main()"

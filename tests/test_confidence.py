@@ -18,7 +18,7 @@ from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.evaluation.object_scores import score_objects
 from repmedsam_infer.evaluation.reliability import Estimate, auroc, bins_table, calibration_error, reliability_table
 from repmedsam_infer.preprocess import View
-from repmedsam_infer.segmentation.box_fit import INWARDS, candidates, fit_boxes
+from repmedsam_infer.segmentation.box_fit import BETTER, INWARDS, WORTH_TRYING, candidates, fit_boxes
 from repmedsam_infer.segmentation.features import AT_ONCE, FEATURES, mask_features, volume_features
 from repmedsam_infer.segmentation.open_ended import WAY_FEATURES
 from repmedsam_infer.segmentation.segment import doubts, segment
@@ -113,14 +113,15 @@ def test_the_box_whose_mask_seems_best_is_taken(candidate: int) -> None:
 
 def test_a_box_that_is_hardly_better_is_not_taken_and_without_doubt_none_is_tried() -> None:
     engine = BoxEngine(focus=True)
-    engine.confidence = preferring(3, gain=0.005)
+    engine.confidence = preferring(3, gain=(WORTH_TRYING + BETTER) / 2)
     fitted = fit_boxes(BOX, View(256, 256), engine.encode(np.zeros(0, np.float32)), engine)
     np.testing.assert_array_equal(fitted.corners, BOX)
     assert len(engine.batches) == 2
-    engine.batches.clear()
-    engine.confidence = preferring(0)
-    fit_boxes(BOX, View(256, 256), engine.encode(np.zeros(0, np.float32)), engine)
-    assert engine.batches == [1]
+    for doubtless in (preferring(0), preferring(3, gain=WORTH_TRYING / 2)):
+        engine.batches.clear()
+        engine.confidence = doubtless
+        fit_boxes(BOX, View(256, 256), engine.encode(np.zeros(0, np.float32)), engine)
+        assert engine.batches == [1]
 
 
 def test_without_a_model_boxes_are_as_given_and_confidence_is_unknown() -> None:

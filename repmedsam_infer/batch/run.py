@@ -18,8 +18,8 @@ from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.io.atomic import sweep_all
 from repmedsam_infer.preprocess import Zoom, check_zoom
 from repmedsam_infer.result import objects_of
+from repmedsam_infer.segmentation.propagation import Propagation, check_propagation
 from repmedsam_infer.segmentation.segment import doubts, segment
-from repmedsam_infer.segmentation.volume import Propagation, check_propagation
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 

@@ -95,7 +95,7 @@ def segment_command(
     from repmedsam_infer.formats.boxes.source import box_source
     from repmedsam_infer.formats.endings import output_path, with_names
     from repmedsam_infer.preprocess import check_zoom
-    from repmedsam_infer.segmentation.volume import check_propagation
+    from repmedsam_infer.segmentation.propagation import check_propagation
 
     inputs = with_names(inputs)
     source = box_source(boxes, boxes_from, box or [], inputs, box_mm or [])

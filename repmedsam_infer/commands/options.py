@@ -37,7 +37,7 @@ def zooms() -> Sequence[str]:
 
 
 def propagations() -> Sequence[str]:
-    from repmedsam_infer.segmentation.volume import Propagation
+    from repmedsam_infer.segmentation.propagation import Propagation
 
     return get_args(Propagation)
 

@@ -33,16 +33,20 @@ def predict(
     """
     from threading import Event
 
+    from repmedsam_infer.engines.weights import STORE, find_weights
+
+    found = find_weights(weights)
+    if engine == "openvino":
+        found.read_ahead(STORE)
+
     from repmedsam_infer.case import find_cases, is_volume_name
     from repmedsam_infer.engines.load import import_engine, load_engines
     from repmedsam_infer.engines.pool import EnginePool
-    from repmedsam_infer.engines.weights import find_weights
     from repmedsam_infer.system.threads import available_threads
 
     paths = find_cases(job.inputs)
     threads = threads or available_threads()
     jobs = min(jobs, threads, len(paths))
-    found = find_weights(weights)
     busy = Event()
     pool = EnginePool(
         lambda volumes: load_engines(engine, found, threads, precision, volumes=volumes, jobs=jobs, busy=busy.set)

@@ -29,8 +29,8 @@ from repmedsam_infer.formats.names.itksnap import description_path, is_descripti
 from repmedsam_infer.formats.scan_case import make_scan_case
 from repmedsam_infer.preprocess import Zoom
 from repmedsam_infer.result import objects_of
+from repmedsam_infer.segmentation.propagation import Propagation
 from repmedsam_infer.segmentation.segment import doubts
-from repmedsam_infer.segmentation.volume import Propagation
 from repmedsam_infer.segmenter import Segmenter
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_infer.system.threads import available_threads

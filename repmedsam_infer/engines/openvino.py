@@ -1,29 +1,94 @@
 """The default engine: OpenVINO on the CPU. Needs no torch."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence, Set
+from itertools import accumulate, pairwise
+from threading import Lock
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.engines.compiled_cache import compiled_networks
-from repmedsam_infer.engines.engine import Decoded, in_batches
+from repmedsam_infer.engines.engine import MAX_BATCH, Decoded
 from repmedsam_infer.engines.openvino_networks import Networks, load_networks
 from repmedsam_infer.engines.ports import PROMPT_INPUTS
 from repmedsam_infer.engines.precision import Precision
 from repmedsam_infer.engines.weights import Weights
 
 F32 = NDArray[np.float32]
+IN_TURN = 2  # batches: the network runs one while the other is read and filled
+# Times, in what one box more adds to a batch:
+BATCH = 2.5  # of a batch, whatever its size
+NEW_SIZE = 30.0  # of a size that is new
+NEW_IN_VOLUMES = 5.0  # the same, where it is likely to come again on the next slice
+
+
+class BatchSizes:
+    """How boxes are split into batches, for networks that were run for a single box. Threads may share it.
+
+    OpenVINO makes kernels for every number of boxes when it first comes, which takes as long as decoding some thirty.
+    So batches have sizes that came before, the last one filled up, as long as that loses less time than a new size
+    takes. What is lost adds up: in a long run every size that often comes is had.
+
+    new_size: what a new size costs, in the time that one box more takes.
+    """
+
+    def __init__(self, new_size: float = NEW_SIZE) -> None:
+        self.new_size = new_size
+        self.known = frozenset({1})
+        self.lost: defaultdict[frozenset[int], float] = defaultdict(float)  # so far, for want of these sizes
+        self.lock = Lock()
+
+    def of_batches(self, count: int) -> list[int]:
+        """Sizes of batches for `count` boxes, which may leave room in the last one."""
+        largest, last = [MAX_BATCH] * (count // MAX_BATCH), [count % MAX_BATCH] * (count % MAX_BATCH > 0)
+        with self.lock:
+            options = [frozenset(sizes) - self.known for sizes in ((), largest, largest + last)]
+            splits = {new: split(count, self.known | new) for new in options}
+            times = {new: sum(BATCH + size for size in sizes) for new, sizes in splits.items()}
+            best = min(options, key=lambda new: times[new] + self.new_size * len(new) - self.lost[new])
+            for new in splits:
+                self.lost[new] += max(0.0, times[best] - times[new])
+            self.known |= best
+            return splits[best]
+
+
+def split(count: int, sizes: Set[int]) -> list[int]:
+    """Return those of `sizes`, each as often as need be, that hold `count` boxes in the least time, largest first."""
+    largest = max(sizes)
+    many = max(0, count // largest - largest)
+    best: list[tuple[float, list[int]]] = [(0.0, [])]
+    for left in range(1, count - many * largest + 1):
+        ways = [(size, best[max(0, left - size)]) for size in sizes]
+        size, (time, others) = min(ways, key=lambda way: way[0] + way[1][0])
+        best.append((time + BATCH + size, [*others, size]))
+    return [largest] * many + sorted(best[-1][1], reverse=True)
+
+
+class Requests(NamedTuple):
+    """What one batch of boxes is decoded with."""
+
+    prompts: Any
+    decoder: Any
+
+    @classmethod
+    def of(cls, networks: Networks) -> Self:
+        return cls(networks.prompts.create_infer_request(), networks.decoder.create_infer_request())
 
 
 class OpenVINOEngine:
-    """See `engines.Engine`."""
+    """See `engines.Engine`. `sizes` are shared by all engines of the same networks."""
 
     name = "openvino"
 
-    def __init__(self, networks: Networks) -> None:
+    def __init__(self, networks: Networks, sizes: BatchSizes | None = None) -> None:
         self.precision, self.version = networks.precision, networks.version
         self.calibration, self.confidence = networks.calibration, networks.confidence
-        self.encoder, self.prompts, self.decoder = (network.create_infer_request() for network in networks[:3])
+        self.encoder = networks.encoder.create_infer_request()
+        self.sizes = sizes or BatchSizes()
+        self.requests = [Requests.of(networks)]
+        self.networks = networks
         self.focus = len(networks.prompts.inputs) == len(PROMPT_INPUTS)
         self.grid = int(networks.decoder.output(0).partial_shape[-1].get_length()) // 4
         self.workers: Sequence[OpenVINOEngine] = [self]
@@ -34,14 +99,38 @@ class OpenVINOEngine:
         return np.array(self.encoder.get_output_tensor(0).data[0])
 
     def decode(self, embedding: F32, boxes: F32, rois: F32) -> Decoded:
-        def decode(some: slice) -> Decoded:
-            self.prompts.infer([boxes[some], rois[some]] if self.focus else [boxes[some]], share_inputs=True)
-            prompts = [tensor.data for tensor in self.prompts.output_tensors]
-            self.decoder.infer([embedding[None], *prompts], share_inputs=True)
-            logits, iou = (self.decoder.get_output_tensor(i).data for i in range(2))
-            return Decoded(np.array(logits[:, 0]), np.array(iou[:, 0]))  # copied, as above
+        count = len(boxes)
+        sizes = self.sizes.of_batches(count)
+        total = sum(sizes)  # the last boxes again where batches are larger
+        filled = np.minimum(np.arange(total), count - 1)
+        inputs = [boxes[filled], rois[filled]] if self.focus else [boxes[filled]]
+        decoded = Decoded(np.empty((total, 4 * self.grid, 4 * self.grid), np.float32), np.empty(total, np.float32))
+        running: deque[tuple[Any, slice]] = deque()
+        try:
+            for number, some in enumerate(slice(*ends) for ends in pairwise(accumulate(sizes, initial=0))):
+                if number == len(self.requests) < IN_TURN:
+                    self.requests.append(Requests.of(self.networks))
+                if number >= IN_TURN:
+                    finish(*running[0], decoded)
+                    running.popleft()
+                free = self.requests[number % IN_TURN]
+                free.prompts.infer([array[some] for array in inputs], share_inputs=True)
+                prompts = [tensor.data for tensor in free.prompts.output_tensors]
+                free.decoder.start_async([embedding[None], *prompts], share_inputs=True)
+                running.append((free.decoder, some))
+            for decoder, some in running:
+                finish(decoder, some, decoded)
+        finally:
+            for decoder, _ in running:  # also where this was interrupted: the next batch needs it
+                decoder.wait()
+        return Decoded(*(array[:count] for array in decoded))
 
-        return in_batches(decode, len(boxes))
+
+def finish(decoder: Any, some: slice, decoded: Decoded) -> None:
+    """Wait for a batch and copy what it gave."""
+    decoder.wait()
+    for i, array in enumerate(decoded):
+        array[some] = decoder.get_output_tensor(i).data[:, 0]
 
 
 def load_openvino(
@@ -58,9 +147,10 @@ def load_openvino(
 
     """
     networks = load_networks(weights, threads, precision, jobs * streams, compiled_networks(), keep=False, busy=busy)
+    sizes = BatchSizes(NEW_IN_VOLUMES if streams > 1 else NEW_SIZE)
     engines = []
     for _ in range(jobs):
-        workers = [OpenVINOEngine(networks) for _ in range(streams)]
+        workers = [OpenVINOEngine(networks, sizes) for _ in range(streams)]
         workers[0].workers = workers
         engines.append(workers[0])
     return engines

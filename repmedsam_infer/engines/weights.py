@@ -4,6 +4,7 @@ All numbers lie in one file, `STORE`, with names and metadata. The torch engine 
 graphs of OpenVINO (.xml) refer to places in it. Only the int8 encoder has numbers of its own.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -13,7 +14,7 @@ import os
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from repmedsam_infer.engines.calibration import Calibration
@@ -101,6 +102,15 @@ class Weights:
                 except ValueError as error:
                     raise SetupError(f"{path} is damaged: it is empty; fetch the weights again") from error
             return self.checksums[name]
+
+    def read_ahead(self, name: str) -> None:
+        """Work out `crc32` in a thread, if the file can be read, while this one is busy with other things."""
+
+        def work_out() -> None:
+            with contextlib.suppress(SetupError):  # raised where it is needed
+                self.crc32(name)
+
+        Thread(target=work_out).start()
 
     @property
     def present(self) -> list[str]:

@@ -20,7 +20,7 @@ from repmedsam_infer.segmentation.features import mask_features
 F32 = NDArray[np.float32]
 # What each side of the given box is moved inwards by, in box sides. It is one of the candidates, the first.
 INWARDS = (0.0, -0.05, 0.04, 0.08, 0.12, 0.16)
-WORTH_TRYING = 0.0  # of DSC, that the mask of the given box lets expect of another: else the others are not decoded
+WORTH_TRYING = 0.005  # of DSC, that the mask of the given box lets expect of another: else the others are not decoded
 BETTER = 0.03  # of DSC: by as much another box has to seem better to be taken; less costs tight boxes accuracy
 
 

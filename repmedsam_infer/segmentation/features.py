@@ -42,7 +42,7 @@ def mask_features(decoded: Decoded, boxes: F32, rois: F32) -> F32:
 
 def some_features(logits: F32, iou: F32, boxes: F32, rois: F32) -> F32:
     count, side, _ = logits.shape
-    p = 1 / (1 + np.exp(-logits.clip(-30, 30)))
+    p = probabilities(logits)
     inside_x, inside_y = (inside(boxes[:, [i, i + 2]], rois[:, [i, i + 2]], side) for i in (0, 1))
     in_box = inside_y[:, :, None] & inside_x[:, None, :]
     within = p * in_box
@@ -55,7 +55,7 @@ def some_features(logits: F32, iou: F32, boxes: F32, rois: F32) -> F32:
         ends, across = (inside_x, inside_y) if along_x else (inside_y, inside_x)
         lines = p.transpose(0, 2, 1) if along_x else p  # (N, lines parallel to the side, cells along it)
         length = np.maximum(across.sum(1), 1)
-        set_lines = mask.any(1 if along_x else 2)
+        set_lines = np.any(mask, axis=1 if along_x else 2)
         for far in (False, True):
             first = side - 1 - ends[:, ::-1].argmax(1) if far else ends.argmax(1)
             touched = side - 1 - set_lines[:, ::-1].argmax(1) if far else set_lines.argmax(1)
@@ -80,6 +80,13 @@ def some_features(logits: F32, iou: F32, boxes: F32, rois: F32) -> F32:
         longer.min(1),
     ]
     return np.stack(columns, 1)
+
+
+def probabilities(logits: F32) -> F32:
+    p = -logits.clip(-30, 30)
+    np.exp(p, out=p)
+    p += 1
+    return np.reciprocal(p, out=p)
 
 
 def volume_features(slices: F32) -> F32:
@@ -109,6 +116,11 @@ def border_steepness(logits: F32, mask: NDArray[np.bool_]) -> F32:
     """(N,) mean change of (N, S, S) logits a cell, at the cells of the masks that have a neighbour outside."""
     padded = np.pad(mask, ((0, 0), (1, 1), (1, 1)))
     whole = padded[:, :-2, 1:-1] & padded[:, 2:, 1:-1] & padded[:, 1:-1, :-2] & padded[:, 1:-1, 2:]
-    border = mask & ~whole
-    down, across = np.gradient(logits, axis=(1, 2))
-    return np.asarray((np.hypot(down, across) * border).sum((1, 2)) / np.maximum(border.sum((1, 2)), 1), np.float32)
+    objects, *at = np.nonzero(mask & ~whole)  # few of all cells
+    total = np.zeros(len(objects), np.float32)
+    for axis, places in enumerate(at):
+        before, after = np.maximum(places - 1, 0), np.minimum(places + 1, mask.shape[axis + 1] - 1)
+        ends = [(objects, *at[:axis], end, *at[axis + 1 :]) for end in (before, after)]
+        total += np.square((logits[ends[1]] - logits[ends[0]]) / (after - before).astype(np.float32))
+    counts, sums = (np.bincount(objects, weights, len(mask)) for weights in (None, np.sqrt(total)))
+    return (sums / np.maximum(counts, 1)).astype(np.float32)

@@ -20,8 +20,8 @@ from repmedsam_infer.case import Case
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.preprocess import Zoom
 from repmedsam_infer.segmentation.picture import segment_picture
+from repmedsam_infer.segmentation.propagation import Propagation
 from repmedsam_infer.segmentation.segmented import Segmented
-from repmedsam_infer.segmentation.volume import Propagation, segment_volume
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 DOUBTFUL = 0.7  # masks whose confidence is lower are flagged
@@ -38,6 +38,8 @@ def segment(
 
     """
     if case.is_volume:
+        from repmedsam_infer.segmentation.volume import segment_volume  # not needed for pictures, at each start
+
         return segment_volume(case, engine, watch, propagation)
     return segment_picture(case, engine, watch, zoom)
 

@@ -1,33 +1,19 @@
 """Volumes: where objects end, if it is not given; their labels by one of two ways; how sure the masks are."""
 
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
 from repmedsam_infer.case import Case
 from repmedsam_infer.engines.engine import Engine
-from repmedsam_infer.errors import UsageError
 from repmedsam_infer.preprocess import View
 from repmedsam_infer.segmentation.ellipsoid import label_by_ellipsoids, volume_confidence
 from repmedsam_infer.segmentation.embeddings import SliceEmbeddings
 from repmedsam_infer.segmentation.follow import label_by_following
 from repmedsam_infer.segmentation.open_ended import Found, find_ends, keep_what_following_found
+from repmedsam_infer.segmentation.propagation import Propagation
 from repmedsam_infer.segmentation.segmented import Segmented
 from repmedsam_infer.system.stopwatch import Stopwatch
-
-# How a 3D box prompts its slices: with sections of the ellipsoid in it; or with the extent of the mask on the slice
-# before, from the middle outwards, as the challenge's baseline does it.
-Propagation = Literal["ellipsoid", "follow"]
-PROPAGATIONS: tuple[Propagation, ...] = ("ellipsoid", "follow")
-
-
-def check_propagation(text: str) -> Propagation:
-    """Return one of PROPAGATIONS. Raises UsageError where it is none."""
-    for propagation in PROPAGATIONS:
-        if propagation == text:
-            return propagation
-    raise UsageError(f"the propagation {text!r} is unknown; {', '.join(PROPAGATIONS)} are possible")
 
 
 def segment_volume(case: Case, engine: Engine, watch: Stopwatch, propagation: Propagation) -> Segmented:
