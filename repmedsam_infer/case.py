@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import MAX_BOXES, Boxes, check_boxes
-from repmedsam_infer.errors import CaseReadError, UsageError
+from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.io.atomic import write_result
+from repmedsam_infer.io.case_files import is_volume_name
 from repmedsam_infer.io.npz import NpzFile, open_npz
 from repmedsam_infer.io.zip_writer import zipped
 
@@ -53,38 +54,6 @@ class Case:
     def empty_segmentation(self) -> Segmentation:
         """All background; uint8 where the labels fit, else uint16."""
         return np.zeros(self.shape, np.uint8) if self.boxes.count <= 255 else np.zeros(self.shape, np.uint16)
-
-
-def is_volume_name(name: str) -> bool:
-    return name.startswith("3D")
-
-
-def modality_of(name: str) -> str:
-    """Return the second part of a case's name: 2DBox_CT_abdomen_0001.npz -> CT."""
-    parts = Path(name).stem.split("_")
-    return parts[1] if len(parts) > 1 else "unknown"
-
-
-def find_cases(folder: Path) -> list[Path]:
-    """Return the npz files of a folder in order of name, without hidden ones.
-
-    Raises:
-        UsageError: there is no such folder, it cannot be read, or nothing is in it.
-
-    """
-    if folder.is_file():
-        raise UsageError(
-            f"{folder} is a file, and a folder of npz cases is needed; `repmedsam segment` takes images as they are"
-        )
-    if not folder.is_dir():
-        raise UsageError(f"the folder {folder} does not exist")
-    try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix == ".npz" and not path.name.startswith("."))
-    except OSError as error:
-        raise UsageError(f"the folder {folder} cannot be read ({error.strerror})") from error
-    if not paths:
-        raise UsageError(f"there are no .npz files in {folder}")
-    return paths
 
 
 def read_case(path: Path) -> Case:

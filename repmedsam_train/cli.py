@@ -76,7 +76,7 @@ def finetune(
 def chosen(name: str, train: Path, config: Path | None, shorten: float, *, bf16: bool) -> "Recipe":
     from dataclasses import replace
 
-    from repmedsam_infer.case import find_cases, is_volume_name
+    from repmedsam_infer.io.case_files import find_cases, is_volume_name
     from repmedsam_train.recipe import changed, named_recipe, shortened
 
     names = [path.name for path in find_cases(train)]

@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from repmedsam_infer.case import modality_of, read_case, write_segmentation
+from repmedsam_infer.case import read_case, write_segmentation
 from repmedsam_infer.commands.convert import make_cases, modality_word, put_back
 from repmedsam_infer.commands.reading import Reading, make_reading
 from repmedsam_infer.evaluation.evaluate import evaluate
 from repmedsam_infer.formats.boxes.source import BoxSource
 from repmedsam_infer.formats.boxes.typed import TypedBox
+from repmedsam_infer.io.case_files import modality_of
 from tests.conftest import Repmedsam, good_image
 from tests.scans import affines, labels_in
 

@@ -12,12 +12,12 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from repmedsam_infer.case import find_cases  # noqa: E402
 from repmedsam_infer.engines.weights import (  # noqa: E402
     Weights,
     read_tensors,
 )
 from repmedsam_infer.errors import UsageError  # noqa: E402
+from repmedsam_infer.io.case_files import find_cases  # noqa: E402
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
 from repmedsam_train.cli import main  # noqa: E402
 from repmedsam_train.comparison.litemedsam import LiteMedSAM  # noqa: E402

@@ -14,11 +14,11 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
-from repmedsam_infer.case import find_cases  # noqa: E402
 from repmedsam_infer.decoder_roi import rois_around  # noqa: E402
 from repmedsam_infer.engines.load import load_engine  # noqa: E402
 from repmedsam_infer.engines.weights import find_weights  # noqa: E402
 from repmedsam_infer.errors import UsageError  # noqa: E402
+from repmedsam_infer.io.case_files import find_cases  # noqa: E402
 from repmedsam_infer.network import RepMedSAM, reparameterize  # noqa: E402
 from repmedsam_infer.network.focus import inside_rois  # noqa: E402
 from repmedsam_train.cli import main  # noqa: E402

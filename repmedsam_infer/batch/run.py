@@ -11,11 +11,12 @@ from repmedsam_infer.batch.job import Job
 from repmedsam_infer.batch.progress import Watcher
 from repmedsam_infer.batch.report import CaseReport
 from repmedsam_infer.batch.runner import Do, Task, check_new, check_table, run_tasks
-from repmedsam_infer.case import Case, find_cases, is_volume_name, read_case, write_segmentation
+from repmedsam_infer.case import Case, read_case, write_segmentation
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.io.atomic import sweep_all
+from repmedsam_infer.io.case_files import find_cases, is_volume_name
 from repmedsam_infer.preprocess import Zoom, check_zoom
 from repmedsam_infer.result import objects_of
 from repmedsam_infer.segmentation.propagation import Propagation, check_propagation

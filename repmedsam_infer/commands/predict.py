@@ -39,9 +39,9 @@ def predict(
     if engine == "openvino":
         found.read_ahead(STORE)
 
-    from repmedsam_infer.case import find_cases, is_volume_name
     from repmedsam_infer.engines.load import import_engine, load_engines
     from repmedsam_infer.engines.pool import EnginePool
+    from repmedsam_infer.io.case_files import find_cases, is_volume_name
     from repmedsam_infer.system.threads import available_threads
 
     paths = find_cases(job.inputs)
@@ -56,7 +56,7 @@ def predict(
     pool.begin(kinds)
     busy.wait(LONGEST_WAIT)
 
-    # Networks are loaded in another thread: meanwhile all else is imported and checked, and the first case is read.
+    # Networks are loaded by other threads: meanwhile all else is imported and checked, and the first case is read.
     import cv2
 
     from repmedsam_infer.batch.first_case import FirstCase

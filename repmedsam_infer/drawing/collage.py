@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.case import Case, Segmentation, find_cases, modality_of, read_case
+from repmedsam_infer.case import Case, Segmentation, read_case
 from repmedsam_infer.drawing.label_colours import Color
 from repmedsam_infer.drawing.marks import Canvas, Size, draw_plane, draw_text, text_size
 from repmedsam_infer.drawing.volume_sheet import draw_three
 from repmedsam_infer.io.atomic import write_atomic
+from repmedsam_infer.io.case_files import find_cases, modality_of
 from repmedsam_infer.io.npz import open_npz
 
 COLUMNS = 4

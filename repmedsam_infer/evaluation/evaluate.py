@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import MAX_BOXES, find_extents, tight_boxes
-from repmedsam_infer.case import check_spacing, find_cases, is_volume_name, modality_of
+from repmedsam_infer.case import check_spacing
 from repmedsam_infer.errors import CaseReadError, CaseTooLargeError, UsageError, printable
 from repmedsam_infer.evaluation.baselines import Baseline, fill_boxes
 from repmedsam_infer.evaluation.metrics import nsd_of_flat_volume
 from repmedsam_infer.evaluation.object_scores import ObjectScore, score_objects
 from repmedsam_infer.evaluation.object_sizes import SizedScore, frame_sizes
 from repmedsam_infer.io.atomic import write_atomic
+from repmedsam_infer.io.case_files import find_cases, is_volume_name, modality_of
 from repmedsam_infer.io.npz import open_npz
 
 CHALLENGE_DSC_FLOOR = 0.2  # the challenge counts NSD as 0 for cases of a mean DSC up to this

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from repmedsam_infer.batch.report import Run, read_run
-from repmedsam_infer.case import is_volume_name
 from repmedsam_infer.errors import SetupError
 from repmedsam_infer.formats.endings import PICTURE, ending_of
+from repmedsam_infer.io.case_files import is_volume_name
 from repmedsam_infer.report_page.opened import Folders, Opened
 from repmedsam_infer.report_page.page import write_page
 from repmedsam_infer.report_page.pictures import ALL_BYTES, VOLUME_SHARE, Pictures, draw_pictures

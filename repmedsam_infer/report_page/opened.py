@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.batch.report import CaseReport
 from repmedsam_infer.boxes import MAX_BOXES
-from repmedsam_infer.case import Case, modality_of, read_case
+from repmedsam_infer.case import Case, read_case
 from repmedsam_infer.drawing.extras import Extras
 from repmedsam_infer.errors import CaseReadError, UsageError
+from repmedsam_infer.io.case_files import modality_of
 from repmedsam_infer.io.npz import open_npz
 
 

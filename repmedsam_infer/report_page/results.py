@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.batch.report import EFFICIENCY, REPORT, CaseReport, Run, number, read_efficiency
-from repmedsam_infer.case import modality_of
 from repmedsam_infer.errors import RepMedSAMError, UsageError, printable
 from repmedsam_infer.evaluation.measure import Measure, measure_labels
+from repmedsam_infer.io.case_files import modality_of
 from repmedsam_infer.report_page.opened import Folders, Opened, is_case, open_case
 from repmedsam_infer.report_page.pictures import Pictures
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import find_extents, tight_boxes
-from repmedsam_infer.case import find_cases, modality_of
 from repmedsam_infer.decoder_roi import resampling, rois_around
 from repmedsam_infer.evaluation.evaluate import read_ground_truth
 from repmedsam_infer.evaluation.metrics import dsc, nsd
 from repmedsam_infer.evaluation.object_sizes import SIZES, frame_sizes
+from repmedsam_infer.io.case_files import find_cases, modality_of
 from repmedsam_infer.postprocess import frame_logits, image_mask, roi_mask
 from repmedsam_infer.preprocess import FRAME_SIZE, View
 

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import find_extents
-from repmedsam_infer.case import find_cases, is_volume_name
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.evaluation.evaluate import BASELINES, evaluate, read_ground_truth
 from repmedsam_infer.evaluation.evaluate import table as score_table
 from repmedsam_infer.evaluation.object_scores import score_objects
+from repmedsam_infer.io.case_files import find_cases, is_volume_name
 from repmedsam_infer.io.npz import open_npz
 
 SCORES = ("DSC", "NSD")

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import Boxes
-from repmedsam_infer.case import Case, find_cases, is_volume_name, read_case
+from repmedsam_infer.case import Case, read_case
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.evaluation.evaluate import read_ground_truth
 from repmedsam_infer.evaluation.metrics import dsc
+from repmedsam_infer.io.case_files import find_cases, is_volume_name
 from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 

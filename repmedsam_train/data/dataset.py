@@ -9,8 +9,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.case import is_volume_name, modality_of
 from repmedsam_infer.errors import UsageError
+from repmedsam_infer.io.case_files import is_volume_name, modality_of
 from repmedsam_train.data.augmentation import Augmentation
 from repmedsam_train.data.drawn import draw_case
 from repmedsam_train.data.mammogram import findings

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.case import find_cases, is_volume_name
 from repmedsam_infer.errors import UsageError
+from repmedsam_infer.io.case_files import find_cases, is_volume_name
 from repmedsam_infer.io.npz import open_npz, write_npz
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from repmedsam_infer.case import find_cases, modality_of
 from repmedsam_infer.errors import UsageError
+from repmedsam_infer.io.case_files import find_cases, modality_of
 
 GROUPS = "groups.csv"
 PARTS = 5  # one of them is held out

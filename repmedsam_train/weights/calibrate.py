@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.case import Case, find_cases, is_volume_name, modality_of, read_case
+from repmedsam_infer.case import Case, read_case
 from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.engines.confidence import ConfidenceModel
 from repmedsam_infer.engines.engine import Decoded, Engine
 from repmedsam_infer.engines.precision import Precision
 from repmedsam_infer.evaluation.evaluate import read_ground_truth, score_labels
+from repmedsam_infer.io.case_files import find_cases, is_volume_name, modality_of
 from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_train.data.split import some_of_each_dataset

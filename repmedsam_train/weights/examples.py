@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.boxes import Boxes, sizes_of
-from repmedsam_infer.case import Case, find_cases, is_volume_name, modality_of, read_case
+from repmedsam_infer.case import Case, read_case
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.evaluation.evaluate import read_ground_truth
 from repmedsam_infer.evaluation.metrics import dsc
+from repmedsam_infer.io.case_files import find_cases, is_volume_name, modality_of
 from repmedsam_infer.preprocess import Picture, View
 from repmedsam_infer.segmentation.box_fit import candidates, decode_with_features
 from repmedsam_infer.segmentation.decode import Decoding, object_mask

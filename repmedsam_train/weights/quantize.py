@@ -16,7 +16,7 @@ import openvino
 from nncf.quantization.advanced_parameters import AdvancedSmoothQuantParameters
 from numpy.typing import NDArray
 
-from repmedsam_infer.case import find_cases
+from repmedsam_infer.io.case_files import find_cases
 from repmedsam_infer.network.repvit import STAGES
 from repmedsam_infer.preprocess import View
 from repmedsam_train.data.sampling import read_training_case

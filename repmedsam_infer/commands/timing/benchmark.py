@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from repmedsam_infer.batch.report import CaseReport, rounded
 from repmedsam_infer.batch.run import do_case
-from repmedsam_infer.case import find_cases, is_volume_name, read_case
+from repmedsam_infer.case import read_case
 from repmedsam_infer.commands.environment import describe
 from repmedsam_infer.commands.timing.timing_cases import write_timing_cases
 from repmedsam_infer.commands.timing.whole_process import time_process
@@ -24,6 +24,7 @@ from repmedsam_infer.engines.weights import Weights, find_weights
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.evaluation.markdown import markdown
 from repmedsam_infer.io.atomic import write_atomic
+from repmedsam_infer.io.case_files import find_cases, is_volume_name
 from repmedsam_infer.system.threads import available_threads
 
 STAGES = ("read", "preprocess", "encode", "decode", "postprocess", "write")

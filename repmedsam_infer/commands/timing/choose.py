@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.batch.report import rounded
 from repmedsam_infer.batch.run import do_case
-from repmedsam_infer.case import find_cases, is_volume_name, read_case
+from repmedsam_infer.case import read_case
 from repmedsam_infer.commands.environment import describe
 from repmedsam_infer.commands.timing.advice import Measured, advice, table
 from repmedsam_infer.commands.timing.timing_cases import write_timing_cases
@@ -29,6 +29,7 @@ from repmedsam_infer.engines.weights import Weights, find_weights
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.evaluation.phantoms import write_samples
 from repmedsam_infer.io.atomic import write_atomic
+from repmedsam_infer.io.case_files import find_cases, is_volume_name
 from repmedsam_infer.system.threads import available_threads
 
 ENGINE = "openvino"  # the one that has several precisions

@@ -1,0 +1,37 @@
+"""Npz cases in a folder, and what their names say. Light: networks are begun with before numpy is imported."""
+
+from pathlib import Path
+
+from repmedsam_infer.errors import UsageError
+
+
+def is_volume_name(name: str) -> bool:
+    return name.startswith("3D")
+
+
+def modality_of(name: str) -> str:
+    """Return the second part of a case's name: 2DBox_CT_abdomen_0001.npz -> CT."""
+    parts = Path(name).stem.split("_")
+    return parts[1] if len(parts) > 1 else "unknown"
+
+
+def find_cases(folder: Path) -> list[Path]:
+    """Return the npz files of a folder in order of name, without hidden ones.
+
+    Raises:
+        UsageError: there is no such folder, it cannot be read, or nothing is in it.
+
+    """
+    if folder.is_file():
+        raise UsageError(
+            f"{folder} is a file, and a folder of npz cases is needed; `repmedsam segment` takes images as they are"
+        )
+    if not folder.is_dir():
+        raise UsageError(f"the folder {folder} does not exist")
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix == ".npz" and not path.name.startswith("."))
+    except OSError as error:
+        raise UsageError(f"the folder {folder} cannot be read ({error.strerror})") from error
+    if not paths:
+        raise UsageError(f"there are no .npz files in {folder}")
+    return paths
