@@ -1,5 +1,6 @@
 """The command line: quick to answer, clear when refused, exit codes as documented."""
 
+import gc
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from repmedsam_infer import __version__
+from repmedsam_infer.system.process import hasten_imports
 from repmedsam_infer.system.threads import available_threads
 from tests.conftest import Repmedsam, good_box, good_image, write_npz
 
@@ -133,3 +135,21 @@ def test_neither_telemetry_nor_the_model_converter_is_ever_loaded() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_process_of_ours_keeps_numpys_threads_from_spinning_unless_the_user_set_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gc, "set_threshold", lambda *_: None)
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    hasten_imports()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    hasten_imports()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "3"
+
+
+def test_a_process_that_ends_at_once_has_said_all_and_keeps_its_exit_code() -> None:
+    script = "from repmedsam_infer.system.process import end_process; end_process(lambda: print('x' * 100_000) or 3)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stdout)) == (3, 100_001)

@@ -13,7 +13,9 @@ from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.pool import AHEAD, EnginePool, run_in_workers
 from repmedsam_infer.engines.weights import Weights
+from repmedsam_infer.errors import CaseTooLargeError, SetupError
 from repmedsam_infer.segmentation.segment import segment
+from repmedsam_infer.system import memory
 from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.test_segment import BoxEngine, make_case, volume
 
@@ -109,3 +111,49 @@ def test_an_engine_is_lent_to_one_thread_at_a_time_and_comes_back_after_an_error
         done = [threads.submit(use, number) for number in range(40)]
     assert sum(one.exception() is not None for one in done) == 14
     assert pool.lenders[False].free.qsize() == 2
+
+
+def test_what_is_begun_is_loaded_in_another_thread_while_this_one_goes_on() -> None:
+    going_on = threading.Event()
+
+    def load(volumes: bool) -> list[BoxEngine]:
+        assert threading.current_thread() is not threading.main_thread()
+        assert going_on.wait(10)
+        return [BoxEngine()]
+
+    pool = EnginePool(load)
+    pool.begin([True, False])
+    assert pool.loaded == {}
+    going_on.set()
+    assert len(pool.engines(volumes=False)) == len(pool.engines(volumes=True)) == 1
+    assert pool.load_seconds > 0
+
+
+def test_what_goes_wrong_in_loading_is_raised_where_the_engines_are_needed() -> None:
+    def load(volumes: bool) -> list[BoxEngine]:
+        raise SetupError("no weights")
+
+    pool = EnginePool(load)
+    pool.begin([False])
+    with pytest.raises(SetupError, match="no weights"):
+        pool.engines(volumes=False)
+
+
+def test_memory_that_loading_will_take_is_not_granted_to_a_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: 500 << 20)
+    loading, refused = threading.Event(), threading.Event()
+
+    def load(volumes: bool) -> list[BoxEngine]:
+        loading.set()
+        assert refused.wait(10)
+        return [BoxEngine()]
+
+    pool = EnginePool(load)
+    pool.begin([False])
+    assert loading.wait(10)
+    with pytest.raises(CaseTooLargeError), memory.one_case():
+        memory.check_fits("a case", 200 << 20)
+    refused.set()
+    pool.engines(volumes=False)
+    with memory.one_case():
+        memory.check_fits("a case", 200 << 20)
