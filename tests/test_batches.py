@@ -10,6 +10,7 @@ from repmedsam_infer.engines import openvino
 from repmedsam_infer.engines.engine import MAX_BATCH
 from repmedsam_infer.engines.openvino import BatchSizes, OpenVINOEngine
 
+ROUNDING = 1e-3  # of logits: masks are where they are above 0
 IMAGE = np.random.default_rng(0).random((3, 256, 256), dtype=np.float32)
 BOXES = np.array([[5 + 3 * i, 10 + 2 * i, 60 + 4 * i, 80 + 5 * i] for i in range(21)], np.float32)
 
@@ -42,25 +43,26 @@ def test_what_is_left_over_is_decoded_in_a_size_that_came_before() -> None:
     assert sizes.known == {1, MAX_BATCH}
 
 
-def test_the_result_does_not_depend_on_the_batches(openvino_engine: OpenVINOEngine) -> None:
+def test_the_result_does_not_depend_on_the_batches_but_for_rounding(openvino_engine: OpenVINOEngine) -> None:
     embedding, rois = openvino_engine.encode(IMAGE), rois_around(BOXES)
     whole = openvino_engine.decode(embedding, BOXES, rois)
     for count in (1, 2, 7, MAX_BATCH, 13):
         some = openvino_engine.decode(embedding, BOXES[:count], rois[:count])
         for ours, of_all in zip(some, whole, strict=True):
-            np.testing.assert_array_equal(ours, of_all[:count])
+            np.testing.assert_allclose(ours, of_all[:count], rtol=1e-4, atol=ROUNDING)
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, RuntimeError])
 def test_an_engine_that_was_interrupted_can_be_used_again(
-    openvino_engine: OpenVINOEngine, monkeypatch: pytest.MonkeyPatch
+    error: type[BaseException], openvino_engine: OpenVINOEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise error
 
     embedding, rois = openvino_engine.encode(IMAGE), rois_around(BOXES)
     before = openvino_engine.decode(embedding, BOXES, rois)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(error):
         patch.setattr(openvino, "finish", interrupted)
         openvino_engine.decode(embedding, BOXES, rois)
     after = openvino_engine.decode(embedding, BOXES, rois)
-    np.testing.assert_array_equal(after.low_res_logits, before.low_res_logits)
+    np.testing.assert_allclose(after.low_res_logits, before.low_res_logits, rtol=1e-4, atol=ROUNDING)

@@ -282,7 +282,7 @@ def test_what_is_written_is_trusted_whatever_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert networks.read(NUMBERS, "a") == Compiled(b"blob", 7)
-    assert networks.read(folder / "nothing", "a") is None  # other weights
+    assert networks.read(folder / "nothing", "a") is None  # the numbers are gone
 
 
 def test_the_first_run_fills_the_cache_and_the_second_does_not_compile(

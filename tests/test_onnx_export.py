@@ -187,6 +187,25 @@ def test_weights_of_a_run_have_neither_licence_nor_confidence(
     assert "licence" not in quick
 
 
+def test_a_network_that_lies_beside_other_weights_takes_nothing_of_theirs(
+    quick: dict[str, str], network: RepMedSAM, weights: Weights, tmp_path: Path
+) -> None:
+    for name in (STORE, SUMS, CONFIDENCE):
+        shutil.copy(weights.folder / name, tmp_path)
+    (tmp_path / "LICENSE").write_text("of the others")
+    (tmp_path / "mine.safetensors").write_bytes(b"numbers")
+    export_onnx(network, tmp_path / "mine.safetensors", tmp_path / "onnx", Calibration())
+    assert set(find_weights(tmp_path / "onnx").sums) == FILES
+    assert "licence" not in quick
+
+
+def test_weights_that_were_changed_are_not_exported(network: RepMedSAM, weights: Weights, tmp_path: Path) -> None:
+    shutil.copy(weights.folder / SUMS, tmp_path)
+    (tmp_path / STORE).write_bytes(b"changed")
+    with pytest.raises(SetupError, match="damaged or was changed"):
+        export_onnx(network, tmp_path / STORE, tmp_path / "onnx", Calibration())
+
+
 def test_a_folder_of_other_weights_is_refused(network: RepMedSAM, weights: Weights, tmp_path: Path) -> None:
     (tmp_path / STORE).write_bytes(b"others")
     with pytest.raises(UsageError, match="holds other weights"):

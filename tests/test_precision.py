@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from repmedsam_infer.case import read_case
 from repmedsam_infer.engines.engine import Engine
-from repmedsam_infer.engines.load import load_engine
+from repmedsam_infer.engines.load import check_engine, load_engine
 from repmedsam_infer.engines.precision import VARIABLE, choose_precision, unquantized
 from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.errors import SetupError, UsageError
@@ -283,3 +283,9 @@ def test_auto_runs_on_lesser_processors_and_is_right_there(
         for label in case.boxes.labels:
             one, other = ours == label, exact == label
             assert 2 * (one & other).sum() >= 0.97 * (one.sum() + other.sum())
+
+
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime"])
+def test_other_engines_are_in_fp32_whatever_is_named_for_auto(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "pictures=bf16,volumes=int8")
+    assert check_engine(engine, WITHOUT, "auto", volumes=True).precision == "fp32"

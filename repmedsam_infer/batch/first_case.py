@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 from repmedsam_infer.batch.report import CaseReport
-from repmedsam_infer.case import Case, read_case
-from repmedsam_infer.errors import RepMedSAMError
+from repmedsam_infer.case import Case, peak_bytes, read_case
 from repmedsam_infer.io.npz import open_npz
+from repmedsam_infer.system.memory import check_fits
 
 MOST_BYTES = (
     64 << 20
@@ -27,14 +27,17 @@ class FirstCase:
             with open_npz(path) as npz:
                 small = npz.declared("imgs").nbytes <= MOST_BYTES
             self.case = read_case(path) if small else None
-        except (RepMedSAMError, OSError, MemoryError, ValueError):
+        except Exception:  # whatever it is: the case fails alone, as any other does
             return
         self.seconds = time.perf_counter() - start
 
     def read(self, path: Path) -> Case:
-        """Return the case at `path`, which is this one's. Raise as `read_case` does."""
+        """Return the case at `path`, which is this one's, if memory is left for it. Raise as `read_case` does."""
         case, self.case = self.case, None
-        return read_case(path) if case is None else case
+        if case is None:
+            return read_case(path)
+        check_fits(path.name, peak_bytes(case.imgs.shape, case.imgs.dtype, is_volume=case.is_volume))
+        return case
 
     def count_in(self, report: CaseReport) -> None:
         """Add the seconds that reading took before to the report of this case."""

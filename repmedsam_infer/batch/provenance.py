@@ -1,5 +1,6 @@
 """What a run ran with, for report.json."""
 
+import contextlib
 import re
 import sys
 from pathlib import Path
@@ -32,8 +33,8 @@ def provenance(pool: EnginePool, weights: Weights, threads: int, started: str) -
 
 def peak_memory() -> float | None:
     """Largest resident set so far, MiB; None where the system does not state it (Windows)."""
-    if STATUS.exists():  # Linux, whose ru_maxrss begins with that of the process that started this one
-        found = re.search(r"^VmHWM:\s+(\d+) kB", STATUS.read_text(), re.MULTILINE)
+    with contextlib.suppress(OSError):  # Linux, whose ru_maxrss begins with that of the process that started this one
+        found = re.search(r"^VmHWM:\s+(\d+) kB", STATUS.read_text(errors="replace"), re.MULTILINE)
         if found:
             return int(found[1]) / 2**10
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from repmedsam_infer import __version__
 from repmedsam_infer.engines.precision import choose_precision
-from repmedsam_infer.engines.weights import STORE, find_weights
+from repmedsam_infer.engines.weights import STORE, Weights, find_weights
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.system.cpu import this_processor
 from repmedsam_infer.system.threads import available_threads
@@ -21,6 +21,8 @@ def describe(weights_folder: Path | None) -> dict[str, Any]:
     from repmedsam_infer.engines.compiled_cache import compiled_networks
 
     cache = compiled_networks().folder
+    found: Weights | None
+    auto: dict[str, Any] | None
     try:
         found = find_weights(weights_folder)
         weights: dict[str, Any] = {
@@ -29,12 +31,19 @@ def describe(weights_folder: Path | None) -> dict[str, Any]:
             "files": found.present,
             "fitted": asdict(found.calibration()) if STORE in found.sums else None,  # ONNX files have it in themselves
         }
-        auto: dict[str, dict[str, str]] | None = {
-            kind: choose_precision("auto", found, volumes=volumes)._asdict()
-            for kind, volumes in (("pictures", False), ("volumes", True))
-        }
     except SetupError as error:
-        weights, auto = {"error": str(error)}, None
+        found, weights = None, {"error": str(error)}
+    try:
+        auto = (
+            None
+            if found is None
+            else {
+                kind: choose_precision("auto", found, volumes=volumes)._asdict()
+                for kind, volumes in (("pictures", False), ("volumes", True))
+            }
+        )
+    except SetupError as error:
+        auto = {"error": str(error)}
     return {
         "repmedsam": __version__,
         "python": platform.python_version(),

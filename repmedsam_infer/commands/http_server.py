@@ -1,6 +1,9 @@
 """How our servers run: quiet, bounded, ended within a second."""
 
+import gc
 from typing import TYPE_CHECKING
+
+from repmedsam_infer.system.process import USUAL_COLLECTIONS
 
 if TYPE_CHECKING:
     import uvicorn
@@ -11,6 +14,7 @@ def http_server(app: "Starlette") -> "uvicorn.Server":
     """Return the server of an application; it is given its socket when it is run."""
     import uvicorn
 
+    gc.set_threshold(*USUAL_COLLECTIONS)
     config = uvicorn.Config(
         app,
         log_level="error",

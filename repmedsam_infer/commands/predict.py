@@ -6,9 +6,10 @@ command line. Next to nothing is imported before signals are handled.
 
 from typing import TYPE_CHECKING, Any
 
+from repmedsam_infer.errors import RepMedSAMError
 from repmedsam_infer.system.process import check_address_space, end_process
 
-LONGEST_WAIT = 0.05  # seconds, until the other thread leaves Python's lock alone
+LONGEST_WAIT = 0.05  # seconds, for the encoder to begin to be loaded; without it that would take turns with imports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,14 +48,14 @@ def predict(
     paths = find_cases(job.inputs)
     threads = threads or available_threads()
     jobs = min(jobs, threads, len(paths))
-    busy = Event()
+    begun = Event()
     pool = EnginePool(
-        lambda volumes: load_engines(engine, found, threads, precision, volumes=volumes, jobs=jobs, busy=busy.set)
+        lambda volumes: load_engines(engine, found, threads, precision, volumes=volumes, jobs=jobs, begun=begun.set)
     )
     kinds = list(dict.fromkeys(is_volume_name(path.name) for path in paths))
     import_engine(engine)
     pool.begin(kinds)
-    busy.wait(LONGEST_WAIT)
+    begun.wait(LONGEST_WAIT)
 
     # Networks are loaded by other threads: meanwhile all else is imported and checked, and the first case is read.
     import cv2
@@ -68,8 +69,12 @@ def predict(
     started = now()
     cv2.setNumThreads(max(1, threads // jobs))
     first = FirstCase(paths[0]) if jobs == 1 and not job.resume else None
-    do = doing(job, pool, first)
-    check_can_start(job, paths)
+    try:
+        do = doing(job, pool, first)
+        check_can_start(job, paths)
+    except RepMedSAMError:
+        pool.give_up()
+        raise
     for volumes in kinds:
         pool.engines(volumes=volumes)
 

@@ -14,7 +14,7 @@ EngineName = Literal["openvino", "torch", "onnxruntime"]
 
 
 def import_engine(name: str) -> None:
-    """Import what `load_engines` needs, if it is installed: in another thread imports wait for those of this one."""
+    """Import OpenVINO, if it is the engine and installed: in another thread that would wait for imports of this one."""
     if name == "openvino":
         from repmedsam_infer.engines.openvino_import import import_openvino
 
@@ -36,26 +36,26 @@ def load_engine(name: str, weights: Weights, threads: int, precision: str = "aut
 
 def load_engines(
     name: str, weights: Weights, threads: int, precision: str, *, volumes: bool, jobs: int,
-    busy: Callable[[], None] = lambda: None,
+    begun: Callable[[], None] = lambda: None,
 ) -> Sequence[Engine]:  # fmt: skip
     """`jobs` engines that share their networks and `threads` threads, to be used at the same time.
 
     A picture has one image to encode, with all threads; of a volume every thread does slices of its own, which takes a
     fifth less time.
 
-    busy: called where most of the time is spent from then on without Python's lock, which other threads may take.
+    begun: called when the encoder begins to be loaded, which takes longest and leaves Python's lock to other threads.
 
     Raises:
         UsageError, SetupError: as `load_engine` does; or the engine can do but one job at a time.
 
     """
     choice = check_engine(name, weights, precision, volumes=volumes)
-    # Imported here: an engine costs a second of start-up, and only one is used.
     streams = max(1, threads // jobs) if volumes else 1
+    # Imported here: an engine costs a second of start-up, and only one is used.
     if name == "openvino":
         from repmedsam_infer.engines.openvino import load_openvino
 
-        return load_openvino(weights, threads, choice.precision, jobs, streams, busy)
+        return load_openvino(weights, threads, choice.precision, jobs, streams, begun, volumes=volumes)
     if name == "onnxruntime":
         from repmedsam_infer.engines.onnx.engine import load_onnx
 
@@ -81,4 +81,6 @@ def check_engine(name: str, weights: Weights, precision: str, *, volumes: bool) 
         raise UsageError("the engine 'torch' is the reference and runs in fp32 only")
     if name == "onnxruntime" and precision not in ("auto", "fp32"):
         raise UsageError("the engine 'onnxruntime' runs in fp32 only")
+    if name != "openvino":
+        return Choice("fp32", "this engine has no other")
     return choose_precision(precision, weights, volumes=volumes)

@@ -1,5 +1,6 @@
 """The default engine: OpenVINO on the CPU. Needs no torch."""
 
+import contextlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence, Set
 from itertools import accumulate, pairwise
@@ -82,11 +83,11 @@ class OpenVINOEngine:
 
     name = "openvino"
 
-    def __init__(self, networks: Networks, sizes: BatchSizes | None = None) -> None:
+    def __init__(self, networks: Networks, sizes: BatchSizes | None = None, in_turn: int = IN_TURN) -> None:
         self.precision, self.version = networks.precision, networks.version
         self.calibration, self.confidence = networks.calibration, networks.confidence
         self.encoder = networks.encoder.create_infer_request()
-        self.sizes = sizes or BatchSizes()
+        self.sizes, self.in_turn = sizes or BatchSizes(), in_turn
         self.requests = [Requests.of(networks)]
         self.networks = networks
         self.focus = len(networks.prompts.inputs) == len(PROMPT_INPUTS)
@@ -108,21 +109,22 @@ class OpenVINOEngine:
         running: deque[tuple[Any, slice]] = deque()
         try:
             for number, some in enumerate(slice(*ends) for ends in pairwise(accumulate(sizes, initial=0))):
-                if number == len(self.requests) < IN_TURN:
+                if number == len(self.requests) < self.in_turn:
                     self.requests.append(Requests.of(self.networks))
-                if number >= IN_TURN:
+                if number >= self.in_turn:
                     finish(*running[0], decoded)
                     running.popleft()
-                free = self.requests[number % IN_TURN]
+                free = self.requests[number % self.in_turn]
                 free.prompts.infer([array[some] for array in inputs], share_inputs=True)
                 prompts = [tensor.data for tensor in free.prompts.output_tensors]
-                free.decoder.start_async([embedding[None], *prompts], share_inputs=True)
                 running.append((free.decoder, some))
+                free.decoder.start_async([embedding[None], *prompts], share_inputs=True)
             for decoder, some in running:
                 finish(decoder, some, decoded)
         finally:
-            for decoder, _ in running:  # also where this was interrupted: the next batch needs it
-                decoder.wait()
+            for decoder, _ in running:  # also where one failed, or this was interrupted: the next batch needs them
+                with contextlib.suppress(Exception):  # was raised already
+                    decoder.wait()
         return Decoded(*(array[:count] for array in decoded))
 
 
@@ -135,22 +137,23 @@ def finish(decoder: Any, some: slice, decoded: Decoded) -> None:
 
 def load_openvino(
     weights: Weights, threads: int, precision: Precision, jobs: int = 1, streams: int = 1,
-    busy: Callable[[], None] = lambda: None,
+    begun: Callable[[], None] = lambda: None, *, volumes: bool = False,
 ) -> list[OpenVINOEngine]:  # fmt: skip
     """`jobs` engines, each of `streams` that work together, on the same networks and `threads` threads in all.
 
-    busy: called when the encoder, which takes longest, begins to be imported.
+    begun: as of `load_engines`.
 
     Raises:
         UsageError: this processor cannot run in this precision.
         SetupError: OpenVINO is not installed, or the weights are missing or damaged.
 
     """
-    networks = load_networks(weights, threads, precision, jobs * streams, compiled_networks(), keep=False, busy=busy)
-    sizes = BatchSizes(NEW_IN_VOLUMES if streams > 1 else NEW_SIZE)
+    networks = load_networks(weights, threads, precision, jobs * streams, compiled_networks(), keep=False, begun=begun)
+    sizes = BatchSizes(NEW_IN_VOLUMES if volumes else NEW_SIZE)
+    in_turn = IN_TURN if threads >= 2 * jobs * streams else 1  # the other's prompts would take a thread more
     engines = []
     for _ in range(jobs):
-        workers = [OpenVINOEngine(networks, sizes) for _ in range(streams)]
+        workers = [OpenVINOEngine(networks, sizes, in_turn) for _ in range(streams)]
         workers[0].workers = workers
         engines.append(workers[0])
     return engines

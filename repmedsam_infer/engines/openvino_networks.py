@@ -44,7 +44,7 @@ class Networks(NamedTuple):
 
 def load_networks(
     weights: Weights, threads: int, precision: Precision, streams: int, cache: CompiledNetworks, *, keep: bool,
-    busy: Callable[[], None] = lambda: None,
+    begun: Callable[[], None] = lambda: None,
 ) -> Networks:  # fmt: skip
     """Return the networks from `cache` where they are there, else compiled, and added to it.
 
@@ -73,7 +73,7 @@ def load_networks(
         raise SetupError(NOTHING_TO_KEEP)
     else:  # an older OpenVINO: networks of 140 MB would be kept
         cache = NO_CACHE
-    loader = Loader(openvino, core, weights, settings, cache, keep, busy)
+    loader = Loader(openvino, core, weights, settings, cache, keep, begun)
     try:
         loaded = loader.load_all(precision)
         if not go_together(*loaded):  # one of the cache is of another make
@@ -98,7 +98,7 @@ class Loader:
     settings: dict[str, str]
     cache: CompiledNetworks
     keep: bool
-    busy: Callable[[], None]
+    begun: Callable[[], None]
 
     def load_all(self, precision: Precision) -> tuple[Any, Any, Any]:
         """Return encoder, prompts and decoder.
@@ -142,6 +142,8 @@ class Loader:
 
     def compiled(self, part: str, graph: Any, settings: dict[str, str]) -> tuple[Any, bytes | None]:
         """Return the network, and what a cache keeps of it, unless that is not needed or cannot be had."""
+        if part in ENCODERS.values():
+            self.begun()
         network = self.core.compile_model(graph, "CPU", settings)
         if part != DECODER and self.cache.folder is None:
             return self.ready(part, network), None
@@ -157,7 +159,7 @@ class Loader:
         if SMALL_CACHE.items() <= settings.items():
             settings = {**settings, NUMBERS: str(self.weights.folder / numbers_of(part))}
         if part in ENCODERS.values():
-            self.busy()
+            self.begun()
         return self.core.import_model(self.openvino.Tensor(np.frombuffer(blob, np.uint8)), "CPU", settings)
 
     def ready(self, part: str, network: Any) -> Any:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Generic, TypeVar
@@ -40,7 +40,7 @@ class Lender(Generic[T]):
 class EnginePool:
     """Engines for pictures and engines for volumes, each loaded when it is first needed, or begun with before.
 
-    load_seconds: that loading took so far, of whatever else was done meanwhile.
+    load_seconds: from when loading began until engines were there, all kinds together; other things are done meanwhile.
     """
 
     def __init__(self, load: Callable[[bool], Sequence[Engine]]) -> None:
@@ -66,6 +66,12 @@ class EnginePool:
         with self.lock:
             self.begun |= {volumes: thread.submit(self.load_apart, volumes=volumes) for volumes in kinds}
         thread.shutdown(wait=False)
+
+    def give_up(self) -> None:
+        """Wait for what is being loaded, so that nothing goes on behind whoever handles an error."""
+        for future in self.begun.values():
+            future.cancel()
+        wait(self.begun.values())
 
     def load_apart(self, *, volumes: bool) -> Sequence[Engine]:
         with taking(NETWORKS):

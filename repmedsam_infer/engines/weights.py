@@ -107,7 +107,7 @@ class Weights:
         """Work out `crc32` in a thread, if the file can be read, while this one is busy with other things."""
 
         def work_out() -> None:
-            with contextlib.suppress(SetupError):  # raised where it is needed
+            with contextlib.suppress(Exception):  # raised again where it is needed
                 self.crc32(name)
 
         Thread(target=work_out).start()

@@ -26,7 +26,7 @@ F32 = NDArray[np.float32]
 ByObject = dict[int, F32]  # of an object by its place: (4G, 4G) logits, or features
 Result = TypeVar("Result")
 LONGEST_GROUP = 16  # slices that a worker encodes before it decodes them; twice as many are no faster
-MOST_EMBEDDINGS = 64  # in the groups of all workers: 100 MB
+MOST_EMBEDDINGS = 64  # in the groups of all workers of a case: 100 MB
 
 
 def label_by_ellipsoids(

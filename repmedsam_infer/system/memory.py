@@ -52,6 +52,13 @@ class Promised:
                 self.left = free - needed
             return None
 
+    def take(self, needed: int) -> None:
+        """Count `needed` bytes as granted to this thread, whether they are free or not."""
+        if self.grant(needed) is not None:
+            with self.lock:
+                self.by_thread[threading.get_ident()] = needed
+                self.left = 0
+
     @contextlib.contextmanager
     def one_case(self) -> Iterator[None]:
         me = threading.get_ident()
@@ -78,7 +85,7 @@ one_case = promised.one_case  # what a thread checks within it counts for other 
 def taking(needed: int) -> Iterator[None]:
     """Within the block this thread takes `needed` bytes, little by little: other threads' cases have to leave them."""
     with one_case():
-        promised.grant(needed)
+        promised.take(needed)
         yield
 
 

@@ -17,11 +17,15 @@ LEAST_ADDRESS_SPACE = 3000 << 20
 A_THREAD = 80 << 20
 
 
+USUAL_COLLECTIONS = gc.get_threshold()
+
+
 def hasten_imports() -> None:
     """Set up a process whose start people wait for; to be called before anything heavy is imported.
 
     numpy's threads for matrix products spin while they have none: 0.1 s of processor time at each start, which loading
-    the networks needs, and no product here is large. Collecting garbage finds nothing among what is imported.
+    the networks needs, and no product here is large. Collecting garbage finds nothing among what is imported, and
+    little in a run; what goes on for long sets USUAL_COLLECTIONS again.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(100_000, 20, 20)

@@ -28,17 +28,18 @@ def export_onnx(model: RepMedSAM, source: Path, folder: Path, calibration: Calib
     store = folder / STORE
     if store.exists() and not store.samefile(source):
         raise UsageError(f"{folder} holds other weights than {source}: export {store}, or into another folder")
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    beside = weights_beside(source, digest)
     about = {
         "repmedsam": __version__,
-        "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "source_sha256": digest,
         **model.settings,
         **calibration.metadata(),
     }
     licence = source.parent / LICENCE
-    if licence.is_file():
+    if beside and licence.is_file():
         about["licence"] = licence.read_text(encoding="utf-8")
     files = onnx_files(model, about)
-    beside = weights_beside(source)
     sums: dict[str, str] = {}
     if folder.resolve() == source.parent.resolve():
         sums |= beside.sums if beside else {}
@@ -54,9 +55,17 @@ def export_onnx(model: RepMedSAM, source: Path, folder: Path, calibration: Calib
         raise UsageError(f"{folder} cannot be written ({error.strerror})") from error
 
 
-def weights_beside(source: Path) -> Weights | None:
-    """Return the weights that a file belongs to; None where it is one alone."""
+def weights_beside(source: Path, digest: str) -> Weights | None:
+    """Return the weights that a file of this SHA-256 belongs to; None where it is one alone.
+
+    Raises:
+        SetupError: it belongs to weights, and is not what their sums say.
+
+    """
     try:
-        return find_weights(source.parent)
+        weights = find_weights(source.parent)
     except SetupError:
         return None
+    if source.name in weights.sums and weights.sums[source.name] != digest:
+        raise SetupError(f"{source} is damaged or was changed (SHA-256 differs from that in {SUMS}); fetch it again")
+    return weights if source.name in weights.sums else None

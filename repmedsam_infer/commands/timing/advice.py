@@ -61,7 +61,7 @@ def table(measured: Sequence[Measured], automatic: Mapping[str, Choice]) -> str:
 
 def advice(measured: Sequence[Measured], automatic: Mapping[str, Choice]) -> list[str]:
     """Return lines: what to take for each kind, what auto takes, by how much they differ, and how to keep it."""
-    lines, keep = [], []
+    lines, take = [], {kind: choice.precision for kind, choice in automatic.items()}
     for kind in KINDS:
         of_kind = [one for one in measured if one.kind == kind]
         if not of_kind:
@@ -79,10 +79,10 @@ def advice(measured: Sequence[Measured], automatic: Mapping[str, Choice]) -> lis
                 f"{kind}: where networks stay loaded (many cases, app, serve) {quickest.precision} is faster still: "
                 f"{quickest.alone:.3f} s instead of {best.alone:.3f}"
             )
-        if best.precision != automatic[kind].precision:
-            keep.append(f"{kind}={best.precision}")
-    if keep:
-        lines.append(f"To keep that, set the environment variable {VARIABLE} to {','.join(keep)}")
+        take[kind] = best.precision
+    if any(precision != automatic[kind].precision for kind, precision in take.items()):
+        named = ",".join(f"{kind}={precision}" for kind, precision in take.items())
+        lines.append(f"To keep that, set the environment variable {VARIABLE} to {named}")
     if any(max(one.whole_seconds) > UNSTEADY * one.whole for one in measured):
         lines.append("Times differed much from round to round: other programs run on this machine; measure again.")
     return lines
