@@ -27,7 +27,7 @@ from pydicom.uid import (
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.dicom import folders
 from repmedsam_infer.formats.dicom import pixels as dicom_pixels
-from repmedsam_infer.formats.dicom.codestream import declared_size
+from repmedsam_infer.formats.dicom.codestream import declared_size, has_end
 from repmedsam_infer.formats.dicom.series import read_dicom
 from tests.dicom_files import affine_of, ds, enhanced, film, image, index_of, rotated, save, write_series
 
@@ -348,3 +348,18 @@ def test_a_time_that_lacks_a_slice_is_refused_whichever_volume_is_meant(tmp_path
     for volume in (None, 0, 1):
         with pytest.raises(CaseReadError, match="lie at the same position"):
             read_dicom(folder, volume=volume)
+
+
+@pytest.mark.parametrize("length", [0, 1, 7])
+def test_a_jpeg_2000_header_with_a_box_of_no_length_is_found(length: int) -> None:
+    """pydicom goes in a circle there."""
+    start = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
+    whole = b"\x00\x00\x00\x0aftypxx" + b"\x00\x00\x00\x00jp2c" + b"\xff\x4f\xff\x51"
+    assert has_end(start + whole)
+    assert not has_end(start + length.to_bytes(4, "big") + b"ftyp" + bytes(64))
+
+
+@given(st.binary(max_size=200))
+def test_whatever_compressed_pixels_begin_with_the_search_for_an_end_has_one(content: bytes) -> None:
+    has_end(b"\x00\x00\x00\x0cjP  \r\n\x87\n" + content)
+    assert has_end(b"\xff\xd8" + content)

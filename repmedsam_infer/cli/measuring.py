@@ -67,7 +67,7 @@ def report(
 
     problems = make_report(Folders(segs, cases, gts), output)
     for problem in problems:
-        typer.echo(f"error: {problem}", err=True)
+        typer.echo(f"error: {printable(problem)}", err=True)
     typer.echo(f"Open {printable(str(output))} in a browser")
     if problems:
         raise typer.Exit(EXIT_CASE_FAILED)

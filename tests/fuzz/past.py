@@ -232,5 +232,8 @@ PAST: Mapping[str, Maker] = {
     "negative labels in a segmentation": evaluated(np.full((40, 60), -1, np.int32)),
     "a report of no time": run_folder({"cases": [{"case": "2D.npz", "status": "ok", "seconds": 0}]}),
     "half a surrogate in a report": run_folder({"cases": [{"case": "2D.npz", "status": "ok", "warnings": ["\ud800"]}]}),
+    "a control character in the error of a case that did not fail": run_folder(
+        {"cases": [{"case": "2D.npz", "status": "ok", "error": "nul\x00nul"}]}
+    ),
     "control characters in a report": run_folder({"cases": [{"case": "\x1b[31m\n.npz", "status": "ok"}]}),
 }

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
-from repmedsam_infer.formats.dicom.codestream import declared_size
+from repmedsam_infer.formats.dicom.codestream import declared_size, has_end
 from repmedsam_infer.formats.dicom.files import reason_of
 from repmedsam_infer.formats.dicom.frames import DicomFrame
 from repmedsam_infer.formats.dicom.jpeg import JpegError, check_jpeg
@@ -193,6 +193,10 @@ def check_codestreams(frame: DicomFrame, path: Path) -> None:
             raise CaseReadError(
                 f"{frame.file}: its header declares {declared[0]} x {declared[1]} pixels, "
                 f"its compressed pixels {size[0]} x {size[1]}: it is damaged; export it again"
+            )
+        if not has_end(encoded):
+            raise CaseReadError(
+                f"{frame.file}: the header of its compressed pixels (JPEG 2000) has no end: it is damaged; copy it anew"
             )
         if transfer_syntax(frame) in JPEG:
             check_segments(frame, encoded)
