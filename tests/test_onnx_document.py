@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.case import read_case
 from repmedsam_infer.engines.engine import Engine
-from repmedsam_infer.engines.onnx.files import BOXES, DECODER, EMBEDDING, ENCODER, IMAGE, IOU, LOGITS, ROIS
+from repmedsam_infer.engines.onnx.files import BOXES, DECODER, ENCODER, IOU, LOGITS, ROIS
+from repmedsam_infer.engines.ports import EMBEDDING, IMAGE
 from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.preprocess import View
 from repmedsam_infer.segmentation.segment import segment

@@ -8,9 +8,8 @@ from repmedsam_infer.case import Case, peak_bytes, read_case
 from repmedsam_infer.io.npz import open_npz
 from repmedsam_infer.system.memory import check_fits
 
-MOST_BYTES = (
-    64 << 20
-)  # of an image: of what is larger, memory tells whether it fits only after the networks took theirs
+# Of an image: whether a larger one fits can only be told after the networks took their memory.
+MOST_BYTES = 64 << 20
 
 
 class FirstCase:

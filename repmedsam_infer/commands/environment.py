@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from repmedsam_infer import __version__
-from repmedsam_infer.engines.precision import choose_precision
+from repmedsam_infer.engines.precision import KINDS, choose_precision
 from repmedsam_infer.engines.weights import STORE, Weights, find_weights
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.system.cpu import this_processor
@@ -21,7 +21,6 @@ def describe(weights_folder: Path | None) -> dict[str, Any]:
     from repmedsam_infer.engines.compiled_cache import compiled_networks
 
     cache = compiled_networks().folder
-    found: Weights | None
     auto: dict[str, Any] | None
     try:
         found = find_weights(weights_folder)
@@ -31,19 +30,9 @@ def describe(weights_folder: Path | None) -> dict[str, Any]:
             "files": found.present,
             "fitted": asdict(found.calibration()) if STORE in found.sums else None,  # ONNX files have it in themselves
         }
+        auto = automatic(found)
     except SetupError as error:
-        found, weights = None, {"error": str(error)}
-    try:
-        auto = (
-            None
-            if found is None
-            else {
-                kind: choose_precision("auto", found, volumes=volumes)._asdict()
-                for kind, volumes in (("pictures", False), ("volumes", True))
-            }
-        )
-    except SetupError as error:
-        auto = {"error": str(error)}
+        weights, auto = {"error": str(error)}, None
     return {
         "repmedsam": __version__,
         "python": platform.python_version(),
@@ -55,6 +44,14 @@ def describe(weights_folder: Path | None) -> dict[str, Any]:
         "cache": None if cache is None else str(cache),
         "weights": weights,
     }
+
+
+def automatic(weights: Weights) -> dict[str, Any]:
+    """Return what auto takes for each kind of case, and why; or why it takes nothing. JSON-ready."""
+    try:
+        return {kind: choose_precision("auto", weights, volumes=kind == "volumes")._asdict() for kind in KINDS}
+    except SetupError as error:
+        return {"error": str(error)}
 
 
 def installed_version(package: str) -> str | None:

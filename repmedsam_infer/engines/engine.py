@@ -1,7 +1,7 @@
 """What can run the network: the protocol of all engines, which give the same masks."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,3 +57,22 @@ def in_batches(decode: Callable[[slice], Decoded], count: int) -> Decoded:
     """`decode` over at most MAX_BATCH of `count` boxes at a time, concatenated."""
     batches = [decode(slice(start, start + MAX_BATCH)) for start in range(0, count, MAX_BATCH)]
     return Decoded(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
+
+
+class Worker(Protocol):
+    """An engine whose workers can be set."""
+
+    workers: Sequence[Any]
+
+
+Team = TypeVar("Team", bound=Worker)
+
+
+def teams(make: Callable[[], Team], jobs: int, streams: int) -> list[Team]:
+    """`jobs` engines, each the first of `streams` workers; `make` gives one worker."""
+    engines = []
+    for _ in range(jobs):
+        workers = [make() for _ in range(streams)]
+        workers[0].workers = workers
+        engines.append(workers[0])
+    return engines

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.engines.compiled_cache import compiled_networks
-from repmedsam_infer.engines.engine import MAX_BATCH, Decoded
+from repmedsam_infer.engines.engine import MAX_BATCH, Decoded, teams
 from repmedsam_infer.engines.openvino_networks import Networks, load_networks
 from repmedsam_infer.engines.ports import PROMPT_INPUTS
 from repmedsam_infer.engines.precision import Precision
@@ -151,9 +151,4 @@ def load_openvino(
     networks = load_networks(weights, threads, precision, jobs * streams, compiled_networks(), keep=False, begun=begun)
     sizes = BatchSizes(NEW_IN_VOLUMES if volumes else NEW_SIZE)
     in_turn = IN_TURN if threads >= 2 * jobs * streams else 1  # the other's prompts would take a thread more
-    engines = []
-    for _ in range(jobs):
-        workers = [OpenVINOEngine(networks, sizes, in_turn) for _ in range(streams)]
-        workers[0].workers = workers
-        engines.append(workers[0])
-    return engines
+    return teams(lambda: OpenVINOEngine(networks, sizes, in_turn), jobs, streams)

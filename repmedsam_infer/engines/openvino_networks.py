@@ -120,6 +120,8 @@ class Loader:
         identity = str(self.openvino.__version__), arithmetic, *(self.weights.sums.get(name, "") for name in names)
         numbers = self.weights.folder / names[1]
         compiled = self.cache.read(numbers, *identity)
+        if part in ENCODERS.values():
+            self.begun()
         if compiled is not None:
             with contextlib.suppress(*FAULTS):  # another OpenVINO that calls itself the same: compile
                 network = self.ready(part, self.imported(part, compiled.blob, settings))
@@ -142,8 +144,6 @@ class Loader:
 
     def compiled(self, part: str, graph: Any, settings: dict[str, str]) -> tuple[Any, bytes | None]:
         """Return the network, and what a cache keeps of it, unless that is not needed or cannot be had."""
-        if part in ENCODERS.values():
-            self.begun()
         network = self.core.compile_model(graph, "CPU", settings)
         if part != DECODER and self.cache.folder is None:
             return self.ready(part, network), None
@@ -158,8 +158,6 @@ class Loader:
     def imported(self, part: str, blob: bytes, settings: dict[str, str]) -> Any:
         if SMALL_CACHE.items() <= settings.items():
             settings = {**settings, NUMBERS: str(self.weights.folder / numbers_of(part))}
-        if part in ENCODERS.values():
-            self.begun()
         return self.core.import_model(self.openvino.Tensor(np.frombuffer(blob, np.uint8)), "CPU", settings)
 
     def ready(self, part: str, network: Any) -> Any:

@@ -12,6 +12,7 @@ import math
 import mmap
 import os
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, Thread
@@ -52,8 +53,7 @@ class Weights:
     @property
     def sha256(self) -> str:
         """One name for the whole set: the SHA-256 of its list of sums."""
-        listing = "".join(f"{digest}  {name}\n" for name, digest in sorted(self.sums.items()))
-        return hashlib.sha256(listing.encode()).hexdigest()
+        return hashlib.sha256(listing(self.sums).encode()).hexdigest()
 
     def verified(self, *names: str) -> list[Path]:
         """Paths of these files, each found to be what SHA256SUMS says; every file is read for that but once.
@@ -160,6 +160,11 @@ class Weights:
             return ConfidenceModel.from_arrays(read_arrays(path))
         except (OSError, ValueError) as error:
             raise SetupError(f"{path} is damaged: {error}; fetch the weights again") from error
+
+
+def listing(sums: Mapping[str, str]) -> str:
+    """Return what SHA256SUMS holds of the sums of files by name, in the format of sha256sum."""
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
 
 
 def read_arrays(path: Path) -> "dict[str, NDArray[np.float32]]":

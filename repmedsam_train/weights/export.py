@@ -16,26 +16,16 @@ from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.engines.openvino_networks import numbers_of
 from repmedsam_infer.engines.ports import DECODER, PROMPT_INPUTS, PROMPTS
 from repmedsam_infer.engines.precision import ENCODERS
-from repmedsam_infer.engines.weights import SUMS
-from repmedsam_infer.network import RepMedSAM, reparameterize
+from repmedsam_infer.engines.weights import SUMS, listing
+from repmedsam_infer.network import RepMedSAM
 from repmedsam_infer.network.focus import rois_around
 from repmedsam_infer.network.repmedsam import IMAGE_SIZE
 from repmedsam_train.weights.quantize import quantized
 from repmedsam_train.weights.shared_constants import write_weights
+from repmedsam_train.weights.shipped_form import Encoder, shipped_form
 
 # Operations whose constants are the weights that take up the room.
 MULTIPLIED = {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"}
-
-
-class Encoder(nn.Module):
-    """`RepMedSAM.encode` as a module of its own, for tracing."""
-
-    def __init__(self, model: RepMedSAM) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.model.encode(image)
 
 
 class Prompts(nn.Module):
@@ -71,8 +61,7 @@ def export(
     With `images`, (3, 256, 256) float32 in [0, 1], also an int8 encoder whose ranges are taken from them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    fused = reparameterize(model)
-    fused.load_state_dict({name: tensor.half().float() for name, tensor in fused.state_dict().items()})
+    fused = shipped_form(model)
     state = {name: tensor.half().contiguous() for name, tensor in fused.state_dict().items()}
     metadata = {**fused.settings, **(calibration or Calibration()).metadata()}
 
@@ -127,5 +116,5 @@ def write_sums(folder: Path, *, int8: bool) -> None:
     """SHA256SUMS of every weight file, in the format of sha256sum."""
     graphs = [ENCODERS["fp32"], PROMPTS, DECODER, *([ENCODERS["int8"]] if int8 else [])]
     names = {f"{graph}.xml" for graph in graphs} | {numbers_of(graph) for graph in graphs}
-    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(names)]
-    (folder / SUMS).write_text("".join(lines))
+    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    (folder / SUMS).write_text(listing(sums))

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from repmedsam_infer.engines.onnx.files import BOXES, DECODER, EMBEDDING, ENCODER, IMAGE, IMAGE_SHAPE, IOU, LOGITS, ROIS
+from repmedsam_infer.engines.onnx.files import BOXES, DECODER, ENCODER, IOU, LOGITS, ROIS
+from repmedsam_infer.engines.ports import EMBEDDING, IMAGE, IMAGE_SHAPE
 from repmedsam_infer.errors import SetupError
-from repmedsam_infer.network import RepMedSAM, reparameterize
+from repmedsam_infer.network import RepMedSAM
 from repmedsam_infer.network.focus import rois_around
+from repmedsam_train.weights.shipped_form import Encoder, shipped_form
 
 importlib.import_module("onnxscript")  # torch's exporter imports it when half of the work is done
 
@@ -45,17 +47,6 @@ INTENDED_USE = (
 )
 
 
-class Encoder(nn.Module):
-    """(1, 3, 256, 256) image -> (1, C, H, W) embedding."""
-
-    def __init__(self, model: RepMedSAM) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.model.encode(image)
-
-
 class Decoder(nn.Module):
     """(1, C, H, W) embedding, (N, 4) boxes and, with focus, (N, 4) rois -> (N, 4G, 4G) logits, (N,) predicted IoU."""
 
@@ -75,8 +66,7 @@ def onnx_files(model: RepMedSAM, metadata: Mapping[str, str]) -> dict[str, bytes
         SetupError: they are not equal.
 
     """
-    fused = reparameterize(model)
-    fused.load_state_dict({name: tensor.half().float() for name, tensor in fused.state_dict().items()})
+    fused = shipped_form(model)
     encoder, decoder = Encoder(fused).eval(), Decoder(fused).eval()
     random = torch.Generator().manual_seed(0)
     image = torch.rand(IMAGE_SHAPE, generator=random)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from repmedsam_infer import __version__
 from repmedsam_infer.engines.calibration import Calibration
-from repmedsam_infer.engines.weights import CONFIDENCE, STORE, SUMS, Weights, find_weights
+from repmedsam_infer.engines.weights import CONFIDENCE, STORE, SUMS, Weights, find_weights, listing
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.network import RepMedSAM
@@ -46,10 +46,9 @@ def export_onnx(model: RepMedSAM, source: Path, folder: Path, calibration: Calib
     elif beside and CONFIDENCE in beside.sums:
         files[CONFIDENCE] = beside.verified(CONFIDENCE)[0].read_bytes()
     sums |= {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    listing = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in (*files.items(), (SUMS, listing.encode())):
+        for name, content in (*files.items(), (SUMS, listing(sums).encode())):
             write_atomic(folder / name, content)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error.strerror})") from error

@@ -3,27 +3,25 @@
 Variants take turns within each round, so that a machine that slows down slows all of them; medians over rounds count.
 """
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from repmedsam_infer.batch.report import CaseReport, rounded
+from repmedsam_infer.batch.report import CaseReport
 from repmedsam_infer.batch.run import do_case
 from repmedsam_infer.case import read_case
-from repmedsam_infer.commands.environment import describe
+from repmedsam_infer.commands.timing.times_file import write_times
 from repmedsam_infer.commands.timing.timing_cases import write_timing_cases
 from repmedsam_infer.commands.timing.whole_process import time_process
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.weights import Weights, find_weights
-from repmedsam_infer.errors import SetupError, UsageError
+from repmedsam_infer.errors import SetupError
 from repmedsam_infer.evaluation.markdown import markdown
-from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.io.case_files import find_cases, is_volume_name
 from repmedsam_infer.system.threads import available_threads
 
@@ -118,10 +116,7 @@ def benchmark_folder(
         paths = cases_of(folder, Path(scratch))
         results = benchmark(paths, variants, rounds, threads or available_threads(), found, progress)
     if output is not None:
-        try:
-            write_results(output, results, found)
-        except OSError as error:
-            raise UsageError(f"{output} could not be written ({error.strerror})") from error
+        write_times(output, results, found)
     return table(results)
 
 
@@ -178,9 +173,3 @@ def table(results: Sequence[Times]) -> str:
             }
         )
     return markdown(rows)
-
-
-def write_results(path: Path, results: Sequence[Times], weights: Weights) -> None:
-    """Every single time, and the machine, as JSON. Raises OSError where it cannot be written."""
-    content: dict[str, Any] = {"machine": describe(weights.folder), "times": [rounded(asdict(t)) for t in results]}
-    write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())

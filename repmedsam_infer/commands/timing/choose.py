@@ -2,12 +2,10 @@
 its masks are compared with those in fp32, so that nobody takes one that is fast and wrong.
 """
 
-import json
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.batch.report import rounded
 from repmedsam_infer.batch.run import do_case
 from repmedsam_infer.case import read_case
-from repmedsam_infer.commands.environment import describe
 from repmedsam_infer.commands.timing.advice import Measured, advice, table
+from repmedsam_infer.commands.timing.times_file import write_times
 from repmedsam_infer.commands.timing.timing_cases import write_timing_cases
 from repmedsam_infer.commands.timing.whole_process import time_process
 from repmedsam_infer.engines.engine import Engine
@@ -28,7 +25,6 @@ from repmedsam_infer.engines.precision import KINDS, PRECISIONS, Precision, choo
 from repmedsam_infer.engines.weights import Weights, find_weights
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.evaluation.phantoms import write_samples
-from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.io.case_files import find_cases, is_volume_name
 from repmedsam_infer.system.threads import available_threads
 
@@ -70,11 +66,7 @@ def choose(
             until = time.monotonic() + MOST_SECONDS if folder is None else None
             measured += measure(kind, cases, found, (rounds, until), threads, Path(scratch), show)
     if output is not None:
-        content = {"machine": describe(found.folder), "times": [rounded(asdict(one)) for one in measured]}
-        try:
-            write_atomic(output, (json.dumps(content, indent=2) + "\n").encode())
-        except OSError as error:
-            raise UsageError(f"{output} could not be written ({error.strerror})") from error
+        write_times(output, measured, found)
     return f"{table(measured, automatic)}\n\n" + "\n".join(advice(measured, automatic))
 
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.engines.confidence import ConfidenceModel
-from repmedsam_infer.engines.engine import Decoded, in_batches
-from repmedsam_infer.engines.onnx.files import BOXES, DECODER, EMBEDDING, ENCODER, IMAGE, ROIS, check_ports
+from repmedsam_infer.engines.engine import Decoded, in_batches, teams
+from repmedsam_infer.engines.onnx.files import BOXES, DECODER, ENCODER, ROIS, check_ports
+from repmedsam_infer.engines.ports import EMBEDDING, IMAGE
 from repmedsam_infer.engines.precision import Precision
 from repmedsam_infer.engines.weights import STORE, Weights
 from repmedsam_infer.errors import SetupError, printable
@@ -78,12 +79,7 @@ def load_onnx(weights: Weights, threads: int, jobs: int = 1, streams: int = 1) -
         why = printable(" ".join(str(error).split()), 200)
         raise SetupError(f"ONNX Runtime cannot load {ENCODER} and {DECODER} of {weights.folder}: {why}") from error
     confidence, version = weights.confidence(), str(onnxruntime.__version__)
-    engines = []
-    for _ in range(jobs):
-        workers = [OnnxEngine(encoder, decoder, version, calibration, confidence) for _ in range(streams)]
-        workers[0].workers = workers
-        engines.append(workers[0])
-    return engines
+    return teams(lambda: OnnxEngine(encoder, decoder, version, calibration, confidence), jobs, streams)
 
 
 def present_files(weights: Weights) -> tuple[str, str]:

@@ -7,12 +7,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from repmedsam_infer.engines.ports import EMBEDDING, IMAGE, IMAGE_SHAPE, MOST_NUMBERS, OPEN, PROMPT_INPUTS
+
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
-IMAGE, EMBEDDING, BOXES, ROIS = "image", "embedding", "boxes", "rois"  # rois only with focus
+BOXES, ROIS = PROMPT_INPUTS
 LOGITS, IOU = "low_res_logits", "iou"
-IMAGE_SHAPE = (1, 3, 256, 256)
-OPEN = -1  # a side of N
-MOST_NUMBERS = 1 << 24  # of one box, or image
 
 Port = tuple[str, tuple[int, ...]]
 
