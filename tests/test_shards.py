@@ -18,6 +18,14 @@ def test_every_case_is_in_exactly_one_shard(names: list[str], count: int) -> Non
         assert sum(shard.holds(name) for shard in shards) == 1
 
 
+@given(rows=st.integers(0, 200), count=st.integers(1, 40))
+def test_the_rows_of_a_manifest_are_dealt_in_turn(rows: int, count: int) -> None:
+    shards = [Shard(i, count) for i in range(1, count + 1)]
+    sizes = [sum(map(shard.holds_row, range(rows))) for shard in shards]
+    assert sum(sizes) == rows
+    assert max(sizes) - min(sizes) <= 1
+
+
 def is_a_files(name: str) -> bool:
     """Whether a file could be called so."""
     try:
