@@ -40,8 +40,8 @@ TYPES = {
 INSIDE = ("LOCAL", "Local", "local")
 TRUE = ("T", "t", "1")
 FROM_END = -1  # HeaderSize: voxels are at the end
-# Of several fields of one meaning the last counts. Version 1 has names of its own.
-ORIGINS = ("Offset", "Position", "Origin", "ImagePosition")
+# Of several fields of one meaning the last counts, as in ITK. Version 1 has names of its own.
+ORIGINS = ("Position", "Offset", "Origin", "ImagePosition")
 DIRECTIONS = ("Orientation", "Rotation", "TransformMatrix")
 
 

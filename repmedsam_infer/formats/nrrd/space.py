@@ -30,6 +30,7 @@ IN_LPS = ("leftposteriorsuperiortime", "lpst")
 VECTOR = re.compile(r"\(([^()]*)\)|(none)(?![^\s(])", re.IGNORECASE)
 
 
+@np.errstate(all="ignore")  # what comes of numbers that are too large, or of vectors of no length, is refused
 def place_of_header(name: str, header: NrrdHeader, layout: Layout) -> Place:
     """Return where the voxels lie.
 
@@ -60,8 +61,7 @@ def place_of_header(name: str, header: NrrdHeader, layout: Layout) -> Place:
         for axis, vector in enumerate(vectors[axis] for axis in along):
             if vector is not None:
                 spacing[axis] = np.linalg.norm(vector)
-                with np.errstate(all="ignore"):  # what comes of vectors of no length is refused
-                    axes[:, axis] = to_lps * vector * (1.0 / spacing[axis])
+                axes[:, axis] = to_lps * vector * (1.0 / spacing[axis])
     if "spaceorigin" in header.fields:
         (vector,) = vectors_of(name, header, "spaceorigin", count)[:1] or (None,)
         origin = origin if vector is None else to_lps * vector

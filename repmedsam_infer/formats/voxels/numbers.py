@@ -111,12 +111,15 @@ def fill(name: str, content: NDArray[np.uint8], pieces: Iterator[bytes], skip: i
 
 
 def bytes_before(name: str, stream: io.BufferedReader, encoding: Encoding) -> int:
-    """Return how many bytes come before the numbers, of those that `pieces_of` yields.
+    """Return how many bytes come before the numbers, of those that `pieces_of` yields from where the stream is then.
 
     Raises:
         CaseReadError: counted from the end, there is not enough.
 
     """
+    if encoding.kind not in PACKED:
+        stream.seek(encoding.skip, os.SEEK_CUR)
+        return 0
     if encoding.behind is None:
         return encoding.skip
     begin, size = stream.tell(), 0

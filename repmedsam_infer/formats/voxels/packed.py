@@ -7,7 +7,7 @@ from typing import IO, Protocol, cast
 from isal import igzip_lib
 
 PIECE = 1 << 20  # bytes that come out at a time
-PACKED_PIECE = 1 << 18  # that are read at a time
+PACKED_PIECE = 1 << 18  # that are read at a time, at least as many as a mark has
 GZIP, BZIP2 = b"\x1f\x8b", b"BZh"  # what each part of such data begins with
 ZLIB_METHOD, ZLIB_CHECK = 8, 31  # in the two bytes that zlib begins with (RFC 1950)
 ISAL_ERROR = cast(
