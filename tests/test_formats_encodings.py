@@ -217,3 +217,9 @@ def test_a_bomb_is_unpacked_to_the_promised_size_alone(content: bytes, tmp_path:
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_parts_that_follow_each_other_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "MOST_PARTS", 50)
+    with pytest.raises(CaseReadError, match="in more than 50 parts"):
+        voxels_of(tmp_path / "v.nrrd", nrrd(gzip.compress(b"") * 50 + gzip.compress(RAW), "gzip"))

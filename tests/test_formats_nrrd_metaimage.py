@@ -190,6 +190,7 @@ def test_one_of_several_values_a_voxel_is_a_volume(tmp_path: Path) -> None:
         (b"encoding: raw", b"encoding: zrl", "its voxels are encoded as 'zrl'"),
         (b"NRRD0004", b"NRRD0006", "does not begin as NRRD does"),
         (b"type: short", b"type: complex", "its voxels are of the type 'complex'"),
+        (b"endian: little", b"endian: little\n" + b"#\n" * 20_000, "more than 20,000 lines"),
         (b"endian: little\n", b"", "its header has no 'endian'"),
         (b"endian: little", b"endian: little\nkinds: complex domain domain", "of the kind 'complex'"),
         (b"endian: little", b"endian: little\nkinds: vector vector domain", "2 of its axes are values"),

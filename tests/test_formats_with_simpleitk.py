@@ -174,7 +174,7 @@ def test_what_pynrrd_writes_is_read_and_what_is_written_it_reads(
     scan = read_scan(path)
     assert scan.affine is not None
     if encoding == "ascii" and np.dtype(code).itemsize == 8:  # text goes by 64-bit floats, as in ITK
-        np.testing.assert_allclose(scan.voxels, voxels, rtol=1e-15)
+        np.testing.assert_allclose(scan.voxels.astype(np.float64), voxels.astype(np.float64), rtol=1e-15)
     else:
         np.testing.assert_array_equal(scan.voxels, voxels)
     np.testing.assert_allclose(scan.affine, affine, atol=CLOSE)

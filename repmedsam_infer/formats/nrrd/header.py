@@ -11,7 +11,7 @@ from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.voxels.fields import text_of
 
 START, MOST_HEADER = 1 << 16, 16 << 20  # bytes: nearly every header is in the first, and none is longer than the second
-MOST_FIELDS = 10_000  # of a writer's own: 1000 segments have 7000
+MOST_FIELDS, MOST_LINES = 10_000, 20_000  # of a writer's own fields, and of lines: 1000 segments have 7000
 LONGEST_LINE = 1_000  # characters of a field of the format itself
 LINE_END = rb"(?>\r\n|\n|\r)"
 HEADER_END = re.compile(LINE_END * 2)
@@ -58,6 +58,8 @@ def read_header(path: Path) -> NrrdHeader:
     own_count = rest.count(b":=")
     if own_count > MOST_FIELDS:
         raise CaseReadError(f"{name}: its header has {own_count:,} fields of its own; at most {MOST_FIELDS:,} are read")
+    if rest.count(b"\n") > MOST_LINES:
+        raise CaseReadError(f"{name}: its header has more than {MOST_LINES:,} lines: it is damaged")
     fields: dict[str, str] = {}
     own: dict[str, str] = {}
     for line in rest.split(b"\n"):

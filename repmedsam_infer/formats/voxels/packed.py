@@ -8,6 +8,7 @@ from isal import igzip_lib
 
 PIECE = 1 << 20  # bytes that come out at a time
 PACKED_PIECE = 1 << 18  # that are read at a time, at least as many as a mark has
+MOST_PARTS = 100_000  # that follow each other: 2 GiB in the usual parts of 64 KiB are a third of it
 GZIP, BZIP2 = b"\x1f\x8b", b"BZh"  # what each part of such data begins with
 ZLIB_METHOD, ZLIB_CHECK = 8, 31  # in the two bytes that zlib begins with (RFC 1950)
 ISAL_ERROR = cast(
@@ -44,7 +45,7 @@ def unpacked(stream: IO[bytes], kind: str) -> Iterator[bytes]:
     """
     packed = stream.read(PACKED_PIECE)
     new = unpacker_of(packed, kind)
-    while new is not None:
+    for _ in range(MOST_PARTS):
         unpacker = new()
         try:
             yield from one_member(unpacker, stream, packed)
@@ -56,6 +57,7 @@ def unpacked(stream: IO[bytes], kind: str) -> Iterator[bytes]:
         begins = {"gzip": GZIP, "bzip2": BZIP2}.get(kind)
         if begins is None or not packed.startswith(begins):  # what follows is not read
             return
+    raise PackedError(f"its {kind} data: they are in more than {MOST_PARTS:,} parts")
 
 
 def one_member(unpacker: Unpacker, stream: IO[bytes], packed: bytes) -> Iterator[bytes]:
