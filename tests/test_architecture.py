@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("system",),
     ("io",),
-    ("boxes", "preprocess"),
+    ("boxes", "preprocess", "shards"),
     ("case", "decoder_roi"),
     ("postprocess", "result", "network", "drawing", "evaluation"),
     ("engines", "formats"),

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repmedsam_infer.batch.report import REPORT
 from repmedsam_infer.batch.run import do_case
+from repmedsam_infer.batch.run_files import REPORT
 from repmedsam_infer.case import read_case
 from repmedsam_infer.commands.timing.timing_cases import TIMING_CASES, TimingCase, draw, write_timing_cases
 from repmedsam_infer.engines.engine import MAX_BATCH, Decoded, in_batches

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from repmedsam_infer.case import read_case, write_segmentation
-from repmedsam_infer.commands.convert import make_cases, modality_word, put_back
-from repmedsam_infer.commands.reading import Reading, make_reading
+from repmedsam_infer.commands.files.convert import make_cases, modality_word, put_back
+from repmedsam_infer.commands.files.reading import Reading, make_reading
 from repmedsam_infer.evaluation.evaluate import evaluate
 from repmedsam_infer.formats.boxes.source import BoxSource
 from repmedsam_infer.formats.boxes.typed import TypedBox

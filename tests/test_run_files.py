@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from repmedsam_infer.batch.label_table import COLUMNS, label_table
 from repmedsam_infer.batch.report import CaseReport, ObjectReport
+from repmedsam_infer.batch.run_files import RunFiles
 from repmedsam_infer.batch.runner import Task, do_run
 from repmedsam_infer.batch.summary import summary
 from repmedsam_infer.batch.warning_list import MOST_WARNINGS, cut
@@ -42,7 +43,7 @@ def quick_run(outputs: Path, names: list[str], resume: bool = False) -> tuple[in
         return report
 
     tasks = [Task(outputs.parent / name, outputs / name) for name in names]
-    return do_run(tasks, do, outputs, dict, resume=resume)
+    return do_run(tasks, do, RunFiles(outputs), dict, resume=resume)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="special files are those of POSIX")

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from repmedsam_infer.case import Case
-from repmedsam_infer.commands import segment as segment_files
-from repmedsam_infer.commands.reading import Reading
-from repmedsam_infer.commands.segment import FileJob
+from repmedsam_infer.commands.files import segment as segment_files
+from repmedsam_infer.commands.files.file_job import FileInput, FileJob
+from repmedsam_infer.commands.files.reading import Reading
 from repmedsam_infer.drawing.anatomy import LETTER_COLOR
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.engines.weights import Weights
@@ -135,7 +135,8 @@ def test_a_box_comes_out_on_the_voxels_it_was_given_on(
     high = [data.draw(st.integers(start + 1, side - 1)) for start, side in zip(low, shape[::-1], strict=True)]
     path = write_nifti(folder / "i.nii", np.arange(120, dtype=np.int16).reshape(shape), affine)
     source = BoxSource(typed=(TypedBox(np.array([*low, *high], float)),))
-    assert segment_files.segment_files(FileJob([path], folder / f"l{ending}", source, Reading((60.0, 120.0)))) == 0
+    job = FileJob([FileInput(path, source, Reading((60.0, 120.0)))], folder / f"l{ending}")
+    assert segment_files.segment_files(job) == 0
     expected = np.zeros(shape, np.uint8)
     expected[low[2] : high[2] + 1, low[1] : high[1] + 1, low[0] : high[0] + 1] = 1
     if ending == ".npz":

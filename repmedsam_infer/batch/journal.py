@@ -14,7 +14,6 @@ from repmedsam_infer.batch.report import CaseReport, as_json, json_bytes, read_c
 from repmedsam_infer.system.regular import is_regular, read_regular
 from repmedsam_infer.system.streams import complain
 
-NAME = "report.jsonl"
 MOST_BYTES = 1 << 30  # that are read back
 FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -22,9 +21,9 @@ FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | 
 class Journal:
     """Takes reports from any thread. Where the file cannot be written the run goes on without it, and says so once."""
 
-    def __init__(self, folder: Path | None, *, keep: bool) -> None:
-        """Begin in `folder`, after what a killed run left there if `keep`; nowhere without a folder."""
-        self.path = None if folder is None else folder / NAME
+    def __init__(self, path: Path | None, *, keep: bool) -> None:
+        """Begin at `path`, after what a killed run left there if `keep`; nowhere without a path."""
+        self.path = path
         self.lock = Lock()
         self.descriptor: int | None = None
         if self.path is None:
@@ -72,9 +71,8 @@ class Journal:
                 self.path.unlink()
 
 
-def read_journal(folder: Path) -> dict[str, CaseReport] | None:
+def read_journal(path: Path) -> dict[str, CaseReport] | None:
     """Return the cases of a run that was killed, the last report of each; None where none was."""
-    path = folder / NAME
     try:
         content = read_regular(path, MOST_BYTES) if is_regular(path) else None
     except OSError:

@@ -19,9 +19,18 @@ FORMULA = ("=", "+", "-", "@")  # a spreadsheet takes a cell that begins so for 
 
 def label_table(reports: Iterable[CaseReport]) -> bytes:
     """Return the table of all objects, UTF-8; cells that are not known, or make no sense, are empty."""
+    return table_head() + table_rows(reports)
+
+
+def table_head() -> bytes:
+    """Return its first line, which names the columns."""
+    return f"{','.join(COLUMNS)}\n".encode()
+
+
+def table_rows(reports: Iterable[CaseReport]) -> bytes:
+    """Return its lines about these cases."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(COLUMNS)
     for report in reports:
         if report.status != "failed":
             writer.writerows(row(report.case, one) for one in report.objects)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from repmedsam_infer.batch.run_files import RunFiles
 from repmedsam_infer.batch.warning_list import by_label, cut
 from repmedsam_infer.errors import CaseError, RepMedSAMError, UsageError, printable
 from repmedsam_infer.result import ObjectResult
@@ -19,7 +20,6 @@ from repmedsam_infer.segmentation.segment import DOUBTFUL
 from repmedsam_infer.system.regular import read_regular
 from repmedsam_infer.system.shortage import is_shortage
 
-EFFICIENCY, REPORT = "efficiency.csv", "report.json"
 MAX_REPORT_BYTES = 256 << 20  # of a report.json from anywhere; ours take about 400 bytes an object
 STATUSES = ("ok", "failed", "skipped")
 
@@ -110,13 +110,17 @@ class Run:
 
 
 def read_run(segs: Path, most: int = MAX_REPORT_BYTES) -> Run:
-    """Return what the run says of itself; nothing where it left no report.json.
+    """`read_report` of the run into the folder `segs`."""
+    return read_report(RunFiles(segs).report, most)
+
+
+def read_report(path: Path, most: int = MAX_REPORT_BYTES) -> Run:
+    """Return what a run says of itself in a report.json; nothing where there is none.
 
     Raises:
         UsageError: the file is not what predict writes, or has more than `most` bytes.
 
     """
-    path = segs / REPORT
     try:
         content = json.loads(read_regular(path, most))
         cases = [read_case_report(raw) for raw in content["cases"]]

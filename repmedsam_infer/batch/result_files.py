@@ -5,40 +5,38 @@ for people.
 import contextlib
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from repmedsam_infer.batch.journal import read_journal
 from repmedsam_infer.batch.label_table import is_table, label_table
 from repmedsam_infer.batch.report import (
-    EFFICIENCY,
-    REPORT,
     STATUSES,
     CaseReport,
     Run,
     as_json,
     json_bytes,
     read_efficiency,
-    read_run,
+    read_report,
 )
+from repmedsam_infer.batch.run_files import RunFiles
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.system.regular import is_regular
 from repmedsam_infer.system.streams import complain
 
-LABELS = "labels.csv"
 MOST_BYTES = 2 << 30  # of a report.json that a run goes on with
 
 
-def write_files(folder: Path, reports: Sequence[CaseReport], setting: dict[str, Any]) -> bool:
+def write_files(files: RunFiles, reports: Sequence[CaseReport], setting: dict[str, Any]) -> bool:
     """Write the three, each on its own: what hinders one leaves the others; returns whether all were written."""
-    contents: dict[str, Callable[[], bytes]] = {
-        EFFICIENCY: lambda: efficiency_table(folder / EFFICIENCY, reports),
-        REPORT: lambda: report_json(reports, setting),
-        LABELS: lambda: label_table(reports),
+    contents: dict[Path, Callable[[], bytes]] = {
+        files.efficiency: lambda: efficiency_table(files.efficiency, reports),
+        files.report: lambda: report_json(reports, setting),
+        files.labels: lambda: label_table(reports),
     }
-    written = [write_one(folder / name, content) for name, content in contents.items()]
+    written = [write_one(path, content) for path, content in contents.items()]
     return all(written)
 
 
@@ -60,6 +58,11 @@ def efficiency_table(path: Path, reports: Sequence[CaseReport]) -> bytes:
     for report in reports:
         if report.status == "ok" or (report.status == "skipped" and report.seconds and report.case not in rows):
             rows[report.case] = f"{report.seconds:.4f}"
+    return efficiency_bytes(rows)
+
+
+def efficiency_bytes(rows: Mapping[str, str]) -> bytes:
+    """Return the table of cases and their seconds, in order of name."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["case", "time"])
@@ -76,27 +79,26 @@ def report_json(reports: Sequence[CaseReport], setting: dict[str, Any]) -> bytes
     return json_bytes(content, indent=2) + b"\n"
 
 
-def known_cases(folder: Path) -> tuple[dict[str, CaseReport], bool]:
-    """Return what earlier runs into a folder put down of cases, and whether the last one was stopped or killed."""
+def known_cases(files: RunFiles) -> tuple[dict[str, CaseReport], bool]:
+    """Return what earlier runs put down of cases, and whether the last one was stopped or killed."""
     try:
-        run = read_run(folder, MOST_BYTES)
+        run = read_report(files.report, MOST_BYTES)
     except UsageError as error:
         complain(f"warning: {error}")
         run = Run({}, {})
-    of_killed = read_journal(folder)
+    of_killed = read_journal(files.journal)
     return {**run.cases, **(of_killed or {})}, of_killed is not None or "stopped_by" in run.setting
 
 
-def forget_reports(folder: Path) -> None:
+def forget_report(report: Path) -> None:
     """Remove the report of an earlier run, before its results are replaced: a run that goes on after a kill would take
     them for its own.
     """
-    if is_regular(folder / REPORT):
+    if is_regular(report):
         with contextlib.suppress(OSError):
-            (folder / REPORT).unlink()
+            report.unlink()
 
 
-def foreign_table(folder: Path) -> Path | None:
-    """Return the file that the table of labels would replace, where no run wrote it."""
-    path = folder / LABELS
-    return path if is_regular(path) and not is_table(path) else None
+def is_foreign(table: Path) -> bool:
+    """Whether the table of labels would replace a file that no run wrote."""
+    return is_regular(table) and not is_table(table)

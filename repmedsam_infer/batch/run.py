@@ -1,4 +1,4 @@
-"""A folder of npz cases: find them, and do each one."""
+"""Npz cases: find them, and do each one."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from repmedsam_infer.batch.first_case import FirstCase
-from repmedsam_infer.batch.job import Job
+from repmedsam_infer.batch.job import InputCase, Job
 from repmedsam_infer.batch.progress import Watcher
 from repmedsam_infer.batch.report import CaseReport
 from repmedsam_infer.batch.runner import Do, Task, check_new, check_table, run_tasks
@@ -16,7 +16,7 @@ from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.io.atomic import sweep_all
-from repmedsam_infer.io.case_files import find_cases, is_volume_name
+from repmedsam_infer.io.case_files import is_volume_name
 from repmedsam_infer.preprocess import Zoom, check_zoom
 from repmedsam_infer.result import objects_of
 from repmedsam_infer.segmentation.propagation import Propagation, check_propagation
@@ -24,14 +24,14 @@ from repmedsam_infer.segmentation.segment import doubts, segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 
 
-def cases_to_run(job: Job) -> list[Path]:
-    """`find_cases`, and `check_can_start`. Raise what they raise."""
-    paths = find_cases(job.inputs)
-    check_can_start(job, paths)
-    return paths
+def cases_to_run(job: Job) -> list[InputCase]:
+    """`job.find`, and `check_can_start`. Raise what they raise."""
+    cases = job.find()
+    check_can_start(job, cases)
+    return cases
 
 
-def check_can_start(job: Job, paths: Sequence[Path]) -> None:
+def check_can_start(job: Job, cases: Sequence[InputCase]) -> None:
     """Make the folders that results go to.
 
     Raises:
@@ -43,8 +43,34 @@ def check_can_start(job: Job, paths: Sequence[Path]) -> None:
         make_writable_folder(folder)
     if os.path.realpath(job.inputs) == os.path.realpath(job.outputs):
         raise UsageError("input and output folder are the same: the results would replace the cases")
-    check_new([job.task(path) for path in paths], overwrite=job.overwrite, resume=job.resume)
-    check_table(job.outputs, overwrite=job.overwrite)
+    tasks = [job.task(case) for case in cases]
+    check_nothing_read_is_replaced(job, tasks)
+    check_new(tasks, overwrite=job.overwrite, resume=job.resume)
+    check_table(job.files.labels, overwrite=job.overwrite)
+    make_folders_of(tasks)
+
+
+def check_nothing_read_is_replaced(job: Job, tasks: Sequence[Task]) -> None:
+    """Raise UsageError where a result, report or picture would take the place of a case or of the manifest."""
+    if all(not task.output for task in tasks) and job.inputs.is_dir():
+        return  # a folder's cases lie in another folder than the results
+    read = {os.path.realpath(path) for path in (job.inputs, *(task.input for task in tasks))}
+    overlays = [task.overlay for task in tasks if task.overlay is not None]
+    written = (*job.files.all, *(task.target for task in tasks), *overlays)
+    lost = next((path for path in written if os.path.realpath(path) in read), None)
+    if lost is not None:
+        raise UsageError(f"the result would replace {lost}, which is read; name another output")
+    reports = {os.path.realpath(path) for path in job.files.all}
+    taken = next((task for task in tasks if os.path.realpath(task.target) in reports), None)
+    if taken is not None:
+        raise UsageError(f"{taken.output} is the name of a report of the run; give that case another output")
+
+
+def make_folders_of(tasks: Sequence[Task]) -> None:
+    """Make the folders in the folder of results that a manifest names. Raise SetupError where one cannot be made."""
+    targets = [path for task in tasks if "/" in task.output for path in (task.target, task.overlay) if path is not None]
+    for folder in {target.parent for target in targets}:
+        make_writable_folder(folder)
 
 
 def make_writable_folder(folder: Path) -> None:
@@ -61,16 +87,16 @@ def make_writable_folder(folder: Path) -> None:
         )
 
 
-def run(job: Job, paths: Sequence[Path], pool: EnginePool, at_once: int = 1) -> Iterator[CaseReport]:
+def run(job: Job, cases: Sequence[InputCase], pool: EnginePool, at_once: int = 1) -> Iterator[CaseReport]:
     """Segment `at_once` cases at a time, and report on each in order; a failure is that case's own. Nothing is resumed,
     shown or put down.
     """
-    tasks = [job.task(path) for path in paths]
+    tasks = [job.task(case) for case in cases]
     sweep_all(task.target for task in tasks)
     return run_tasks(tasks, doing(job, pool), at_once, {}, Watcher(len(tasks)), lambda _: None)
 
 
-def doing(job: Job, pool: EnginePool, first: FirstCase | None = None) -> Do:
+def doing(job: Job, pool: EnginePool, first: FirstCase | None = None) -> Do[Task]:
     """Return what does a case of the job, with an engine of the pool; `first` may have been read before.
 
     Raises:
@@ -80,7 +106,7 @@ def doing(job: Job, pool: EnginePool, first: FirstCase | None = None) -> Do:
     zoom, propagation = check_zoom(job.zoom), check_propagation(job.propagation)
 
     def do(task: Task, watch: Stopwatch) -> CaseReport:
-        with pool.engine(volumes=is_volume_name(task.name)) as engine:
+        with pool.engine(volumes=is_volume_name(task.input.name)) as engine:
             if first is None or first.path != task.input:
                 return do_task(task, engine, watch, zoom, propagation)
             report = do_task(task, engine, watch, zoom, propagation, first.read)

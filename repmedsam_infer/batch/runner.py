@@ -9,12 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from repmedsam_infer.batch.journal import Journal
 from repmedsam_infer.batch.progress import Watcher, watching
-from repmedsam_infer.batch.report import EFFICIENCY, REPORT, CaseReport
-from repmedsam_infer.batch.result_files import LABELS, foreign_table, forget_reports, known_cases, write_files
+from repmedsam_infer.batch.report import CaseReport
+from repmedsam_infer.batch.result_files import forget_report, is_foreign, known_cases, write_files
+from repmedsam_infer.batch.run_files import RunFiles
 from repmedsam_infer.batch.summary import summary
 from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_OK, UsageError
 from repmedsam_infer.io.atomic import sweep_all
@@ -29,15 +30,20 @@ MOST_AHEAD = 1000  # cases that are handed to threads before they are shown
 
 @dataclass(frozen=True)
 class Task:
-    """One case: what is read, where its label map goes, and its overlay, if one is drawn."""
+    """One case: what is read, where its label map goes, and its overlay, if one is drawn.
+
+    output: where in the folder of results a manifest puts the label map; empty where there is none that says so.
+    """
 
     input: Path
     target: Path
     overlay: Path | None = None
+    output: str = ""
 
     @property
     def name(self) -> str:
-        return self.input.name
+        """What the case is called in reports."""
+        return self.output or self.input.name
 
     def report(self, watch: Stopwatch) -> CaseReport:
         """Return the report to fill in."""
@@ -47,27 +53,28 @@ class Task:
             "ok",
             stages=watch.seconds,
             input=str(self.input.absolute()),
-            output=self.target.name,
+            output=self.output or self.target.name,
             overlay=overlay,
         )
 
 
-Do = Callable[[Task, Stopwatch], CaseReport]  # raises nothing but Stopped
+OneTask = TypeVar("OneTask", bound=Task)
+Do = Callable[[OneTask, Stopwatch], CaseReport]  # raises nothing but Stopped
 
 
 def do_run(
-    tasks: Sequence[Task], do: Do, folder: Path | None, setting: Callable[[], dict[str, Any]], *, at_once: int = 1,
-    resume: bool = False,
+    tasks: Sequence[OneTask], do: Do[OneTask], files: RunFiles | None, setting: Callable[[], dict[str, Any]], *,
+    at_once: int = 1, resume: bool = False,
 ) -> tuple[int, list[CaseReport]]:  # fmt: skip
     """Do all tasks, show how each went, and put it down.
 
     Args:
         tasks: whose names differ.
         do: one of them, called by `at_once` threads at a time.
-        folder: where reports go; None for nowhere.
+        files: where reports go; None for nowhere.
         setting: what report.json says of the run itself.
         at_once: cases at a time.
-        resume: leave those alone whose results are in `folder`.
+        resume: leave those alone whose results are there, as the reports of earlier runs say.
 
     Returns:
         The exit code, and the reports.
@@ -77,13 +84,13 @@ def do_run(
 
     """
     paths = [path for task in tasks for path in (task.target, task.overlay) if path is not None]
-    sweep_all([*paths, *(folder / name for name in (EFFICIENCY, REPORT, LABELS) if folder is not None)])
+    sweep_all([*paths, *(() if files is None else files.all)])
     reports: list[CaseReport] = []
     with tolerant_streams(), STOPPING.between_stages():
-        done = done_before(tasks, folder) if resume and folder is not None else {}
-        if folder is not None and not resume:
-            forget_reports(folder)
-        journal = Journal(folder, keep=resume)
+        done = done_before(tasks, files) if resume and files is not None else {}
+        if files is not None and not resume:
+            forget_report(files.report)
+        journal = Journal(None if files is None else files.journal, keep=resume)
         try:
             with watching(len(tasks)) as watcher:
                 for report in run_tasks(tasks, do, at_once, done, watcher, journal.add):
@@ -91,7 +98,7 @@ def do_run(
                     reports.append(report)
         finally:  # what was done is put down whatever ends the run
             stopped = {"stopped_by": STOPPING.name} if STOPPING.name else {}
-            written = folder is None or write_files(folder, reports, {**setting(), **stopped})
+            written = files is None or write_files(files, reports, {**setting(), **stopped})
         if written:
             journal.remove()
         for line in summary(reports):
@@ -102,7 +109,7 @@ def do_run(
 
 
 def run_tasks(
-    tasks: Sequence[Task], do: Do, at_once: int, done: Mapping[str, CaseReport], watcher: Watcher,
+    tasks: Sequence[OneTask], do: Do[OneTask], at_once: int, done: Mapping[str, CaseReport], watcher: Watcher,
     note: Callable[[CaseReport], None],
 ) -> Iterator[CaseReport]:  # fmt: skip
     """Report on every task in order; after a signal on those that were finished before it.
@@ -110,7 +117,7 @@ def run_tasks(
     note: takes each report as soon as there is one, from the thread that did it.
     """
 
-    def one(task: Task) -> CaseReport | None:
+    def one(task: OneTask) -> CaseReport | None:
         if task.name in done:
             return done[task.name]
         try:
@@ -140,13 +147,13 @@ def run_tasks(
         threads.shutdown(cancel_futures=True)
 
 
-def done_before(tasks: Sequence[Task], folder: Path) -> dict[str, CaseReport]:
+def done_before(tasks: Sequence[Task], files: RunFiles) -> dict[str, CaseReport]:
     """Return the reports of the cases that are left alone, "skipped", with what an earlier run put down of each.
 
     Done anew is what failed, what lacks its overlay, what was made of a file elsewhere, and of a run that was stopped
     or killed what it had not put down yet.
     """
-    known, killed = known_cases(folder)
+    known, killed = known_cases(files)
     done = {}
     for task in tasks:
         earlier = known.get(task.name)
@@ -181,11 +188,10 @@ def check_new(tasks: Sequence[Task], *, overwrite: bool, resume: bool) -> None:
         )
 
 
-def check_table(folder: Path, *, overwrite: bool) -> None:
+def check_table(table: Path, *, overwrite: bool) -> None:
     """Raise UsageError where the table of labels would replace a file that no run wrote."""
-    foreign = foreign_table(folder)
-    if foreign is not None and not overwrite:
-        raise UsageError(f"{foreign} is already there, and no table of ours: use --overwrite to replace it")
+    if is_foreign(table) and not overwrite:
+        raise UsageError(f"{table} is already there, and no table of ours: use --overwrite to replace it")
 
 
 def show_failed(reports: Sequence[CaseReport]) -> None:

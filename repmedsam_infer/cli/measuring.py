@@ -6,16 +6,32 @@ from typing import Annotated
 import typer
 
 from repmedsam_infer.cli.root import app
+from repmedsam_infer.cli.shard import find_shard
 from repmedsam_infer.commands import options as opt
-from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, UsageError, printable
+from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_ENVIRONMENT, EXIT_OK, UsageError, printable
+from repmedsam_infer.io.case_files import is_manifest
 
 
 @app.command()
 def evaluate(
-    segs: Annotated[Path, typer.Option("--segs", "-s", help="Folder of segmentations (npz with segs).")],
-    gts: Annotated[Path, typer.Option("--gts", "-g", help="Folder of ground truth (npz with gts) of the same names.")],
+    segs: Annotated[
+        Path | None, typer.Option("--segs", "-s", help="Folder of segmentations (npz with segs).", show_default=False)
+    ] = None,
+    gts: Annotated[
+        Path | None,
+        typer.Option(
+            "--gts",
+            "-g",
+            help="Folder of ground truth (npz with gts) of the same names, or a manifest (column gts, else image).",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="CSV", help="Also a row a case.")] = None,
+    shard: opt.Shard = None,
     *,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Join the rows (-o) that shards wrote, and nothing else.")
+    ] = False,
     challenge: Annotated[bool, typer.Option("--challenge", help="Score pictures as the challenge did.")] = False,
     baselines: Annotated[bool, typer.Option("--baselines", help="Also score the filled box and its ellipse.")] = False,
     sizes: Annotated[bool, typer.Option("--sizes", help="Also by size of the objects in the frame.")] = False,
@@ -27,15 +43,28 @@ def evaluate(
     in either case. With --challenge, the NSD of a picture is that of a one-slice volume, and it is 0 for every case of
     a mean DSC up to 0.2.
 
+    With --shard the rows go to scores.I-of-N.csv, which --merge joins.
+
     Example: repmedsam evaluate -s segs -g cases --baselines -o scores.csv
+
+    Example: repmedsam evaluate --merge -o scores.csv
     """
     try:
-        from repmedsam_infer.commands.evaluate import Tables, evaluate_folder
+        from repmedsam_infer.commands.evaluate import Tables, evaluate_folder, merge_scores
     except ImportError as error:
         typer.echo(f"error: evaluate needs the package {error.name}: pip install 'repmedsam[evaluate]'", err=True)
         raise typer.Exit(EXIT_ENVIRONMENT) from None
     wanted = Tables(challenge, baselines, sizes, confidence)
-    code = evaluate_folder(segs, gts, output, wanted)
+    if merge:
+        if output is None or segs is not None or wanted != Tables():
+            raise UsageError("--merge joins the rows that shards wrote with -o: give -o, and of the rest at most -g")
+        code = merge_scores(output, gts)
+    elif segs is None or gts is None:
+        raise UsageError(
+            f"the folder of {'segmentations is missing: -s' if segs is None else 'ground truth is missing: -g'}"
+        )
+    else:
+        code = evaluate_folder(segs, gts, output, wanted, find_shard(shard))
     if code:
         raise typer.Exit(code)
 
@@ -43,15 +72,25 @@ def evaluate(
 @app.command()
 def report(
     segs: Annotated[Path, typer.Option("--segs", "-s", help="Folder that predict or segment wrote to.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="HTML", help="The page.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="HTML", help="The page; with --merge it may be left out.")
+    ] = None,
     cases: Annotated[
         Path | None,
-        typer.Option("--cases", "--inputs", "-i", help="Folder of the images that it read, if they lie elsewhere now."),
+        typer.Option(
+            "--cases",
+            "--inputs",
+            "-i",
+            help="Folder of the images that it read, if they lie elsewhere now; with --merge also the manifest: cases "
+            "that no shard did are named.",
+        ),
     ] = None,
     gts: Annotated[
         Path | None,
         typer.Option("--gts", "-g", help="Folder of ground truth of the same names, if the cases do not hold it."),
     ] = None,
+    *,
+    merge: Annotated[bool, typer.Option("--merge", help="First join the reports of shards (predict --shard).")] = False,
 ) -> None:
     """One page of a run to read and pass on: pictures, slices, sizes of objects, times, warnings, scores.
 
@@ -60,16 +99,33 @@ def report(
     says that they are; with -i from that folder, and from nowhere else. Exit code 1: a case's files could not be read,
     as the page says, too.
 
+    With --merge report.json, efficiency.csv and labels.csv are made of those of all shards; cases that are missing,
+    twice there or failed are named, and the exit code is 1 where there are some.
+
     Example: repmedsam report -s segs -i cases -o report.html
+
+    Example: repmedsam report --merge -s segs -i cases
     """
+    if output is None and not merge:
+        raise UsageError("where the page goes is missing: -o report.html")
+    code = EXIT_OK
+    if merge:
+        from repmedsam_infer.commands.merged_files import merge_reports
+
+        code = merge_reports(segs, cases)
+    if output is None:
+        if code:
+            raise typer.Exit(code)
+        return
     from repmedsam_infer.report_page.make import make_report
     from repmedsam_infer.report_page.opened import Folders
 
-    problems = make_report(Folders(segs, cases, gts), output)
+    images = None if cases is None or is_manifest(cases) else cases
+    problems = make_report(Folders(segs, images, gts), output)
     for problem in problems:
         typer.echo(f"error: {printable(problem)}", err=True)
     typer.echo(f"Open {printable(str(output))} in a browser")
-    if problems:
+    if problems or code:
         raise typer.Exit(EXIT_CASE_FAILED)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from repmedsam_infer.cli.root import app
+from repmedsam_infer.cli.shard import find_shard
 from repmedsam_infer.commands import options as opt
 from repmedsam_infer.errors import EXIT_CASE_FAILED, UsageError
 from repmedsam_infer.system.process import check_address_space
@@ -16,7 +17,9 @@ Resume = Annotated[bool, typer.Option("--resume", help="Skip cases whose results
 
 @app.command("predict")
 def predict_command(
-    inputs: Annotated[Path, typer.Option("--inputs", "-i", help="Folder of npz cases (imgs, boxes).")],
+    inputs: Annotated[
+        Path, typer.Option("--inputs", "-i", help=f"Folder of npz cases (imgs, boxes), or {opt.MANIFEST}.")
+    ],
     outputs: Annotated[Path, typer.Option("--outputs", "-o", help="Folder for the segmentations and reports.")],
     engine: opt.Engine = "openvino",
     precision: opt.Precision = "auto",
@@ -25,6 +28,7 @@ def predict_command(
     weights: opt.Weights = None,
     zoom: opt.Zoom = "auto",
     propagation: opt.Propagation = "ellipsoid",
+    shard: opt.Shard = None,
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
     resume: Resume = False,
@@ -33,7 +37,8 @@ def predict_command(
     """Segment every case of a folder.
 
     A file whose name begins with 3D is a volume, any other a picture. Beside the segmentations go efficiency.csv,
-    report.json and labels.csv, a table of all objects. A case that fails is reported and leaves the others alone.
+    report.json and labels.csv, a table of all objects. A case that fails is reported and leaves the others alone. With
+    --shard these files have the shard's number in their names, and `repmedsam report --merge` joins them.
 
     Example: repmedsam predict -i cases -o segs --overlay pictures
     """
@@ -41,7 +46,7 @@ def predict_command(
     from repmedsam_infer.batch.job import Job
     from repmedsam_infer.commands.predict import predict
 
-    job = Job(inputs, outputs, overwrite, resume, overlay, zoom, propagation)
+    job = Job(inputs, outputs, overwrite, resume, overlay, zoom, propagation, find_shard(shard))
     code = predict(job, engine, precision, threads, jobs, weights)
     if code:
         raise typer.Exit(code)
@@ -49,7 +54,7 @@ def predict_command(
 
 @app.command("segment")
 def segment_command(
-    inputs: Annotated[list[Path], typer.Argument(help=opt.FILES, show_default=False)],
+    inputs: Annotated[list[Path], typer.Argument(help=f"{opt.FILES} Or {opt.MANIFEST}.", show_default=False)],
     output: Annotated[
         str, typer.Option("--output", "-o", help="Label map to write, its ending says how; or a folder for several.")
     ],
@@ -78,6 +83,7 @@ def segment_command(
     weights: opt.Weights = None,
     zoom: opt.Zoom = "auto",
     propagation: opt.Propagation = "ellipsoid",
+    shard: opt.Shard = None,
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
     resume: Resume = False,
@@ -90,20 +96,20 @@ def segment_command(
     Example: repmedsam segment ct.nii.gz --boxes boxes.json --window abdomen -o labels.nii.gz
     """
     check_choice(overwrite=overwrite, resume=resume)
-    from repmedsam_infer.commands.reading import make_reading
-    from repmedsam_infer.commands.segment import FileJob, segment_files
-    from repmedsam_infer.formats.boxes.source import box_source
-    from repmedsam_infer.formats.endings import output_path, with_names
+    from repmedsam_infer.commands.files.file_job import FileJob
+    from repmedsam_infer.commands.files.listed_files import Given, find_inputs
+    from repmedsam_infer.commands.files.reading import make_reading
+    from repmedsam_infer.commands.files.segment import segment_files
+    from repmedsam_infer.formats.endings import output_path
+    from repmedsam_infer.io.case_files import is_manifest
     from repmedsam_infer.preprocess import check_zoom
     from repmedsam_infer.segmentation.propagation import check_propagation
 
-    inputs = with_names(inputs)
-    source = box_source(boxes, boxes_from, box or [], inputs, box_mm or [])
-    reading = make_reading(window, modality, series, volume)
-    way = check_propagation(propagation)
-    job = FileJob(
-        inputs, output_path(output), source, reading, ending, overlay, overwrite, check_zoom(zoom), way, resume
-    )
+    given = Given(boxes, boxes_from, box or [], box_mm or [])
+    part = find_shard(shard)
+    found = find_inputs(inputs, part, given, make_reading(window, modality, series, volume))
+    way, place, listed = check_propagation(propagation), output_path(output), any(map(is_manifest, inputs))
+    job = FileJob(found, place, ending, overlay, overwrite, check_zoom(zoom), way, resume, part, listed)
     code = segment_files(job, engine, precision, threads, weights, jobs)
     if code:
         raise typer.Exit(code)
@@ -145,8 +151,8 @@ def convert(
 
     Example: repmedsam convert segs/3DBox_CT_ct.npz --like ct.nii.gz -o labels.nii.gz
     """
-    from repmedsam_infer.commands.convert import make_cases, put_back, show_converted
-    from repmedsam_infer.commands.reading import make_reading
+    from repmedsam_infer.commands.files.convert import make_cases, put_back, show_converted
+    from repmedsam_infer.commands.files.reading import make_reading
     from repmedsam_infer.formats.boxes.source import box_source
     from repmedsam_infer.formats.endings import with_names
 

@@ -5,12 +5,17 @@ from pathlib import Path
 
 import typer
 
-from repmedsam_infer.batch.report import REPORT, read_run
+from repmedsam_infer.batch.report import read_run
+from repmedsam_infer.batch.run_files import REPORT, in_parts, parts_of
+from repmedsam_infer.commands.merge import named, without_parts
 from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_OK, UsageError, printable
-from repmedsam_infer.evaluation.evaluate import CaseScore, evaluate, table, write_csv
+from repmedsam_infer.evaluation.evaluate import CaseScore, evaluate, table
 from repmedsam_infer.evaluation.markdown import markdown
 from repmedsam_infer.evaluation.object_sizes import size_table
 from repmedsam_infer.evaluation.reliability import Estimate, bins_table, reliability_table
+from repmedsam_infer.evaluation.score_csv import read_csv, write_csv
+from repmedsam_infer.evaluation.truths import find_truths
+from repmedsam_infer.shards.shard import Shard
 from repmedsam_infer.system.streams import complain
 
 MOST_NAMES = 10  # of cases that are left out, in the sentence below the table
@@ -26,15 +31,17 @@ class Tables:
     confidence: bool = False
 
 
-def evaluate_folder(segs: Path, gts: Path, output: Path | None, wanted: Tables) -> int:
+def evaluate_folder(segs: Path, gts: Path, output: Path | None, wanted: Tables, shard: Shard | None = None) -> int:
     """Score `segs` against `gts`: tables, and on stderr what was wrong with single cases; return the exit code.
+
+    With a shard, the cases that are its, and the rows go to a file of its own beside `output`.
 
     Raises:
         UsageError: a folder is missing or empty, there is no confidence, or `output` cannot be written.
 
     """
     cases = []
-    for case in evaluate(segs, gts, challenge=wanted.challenge, baselines=wanted.baselines):
+    for case in evaluate(segs, gts, challenge=wanted.challenge, baselines=wanted.baselines, shard=shard):
         cases.append(case)
         if case.error:
             complain(f"warning: {case.error}; {'it is not scored' if case.left_out else 'it scores 0'}")
@@ -47,11 +54,52 @@ def evaluate_folder(segs: Path, gts: Path, output: Path | None, wanted: Tables) 
         estimates = find_estimates(segs, cases)
         typer.echo("\n" + markdown(reliability_table(estimates)) + "\n\n" + markdown(bins_table(estimates)))
     if output is not None:
-        try:
-            write_csv(output, cases)
-        except OSError as error:
-            raise UsageError(f"{output} could not be written ({error.strerror})") from error
+        write_scores(output if shard is None else output.with_name(in_parts(output.name, shard)), cases)
     return EXIT_CASE_FAILED if any(case.error for case in cases) else EXIT_OK
+
+
+def write_scores(output: Path, cases: list[CaseScore]) -> None:
+    try:
+        write_csv(output, cases)
+    except OSError as error:
+        raise UsageError(f"{output} could not be written ({error.strerror})") from error
+
+
+def merge_scores(output: Path, gts: Path | None) -> int:
+    """Join the rows of all shards, which lie beside `output`, into it, and print the table; return the exit code.
+
+    gts: the folder or manifest of all cases, so that those that no shard scored are named; None where that is not to be
+        checked.
+
+    Raises:
+        UsageError: there are no rows of shards, they cannot be read, or `output` cannot be written.
+
+    """
+    try:
+        found = parts_of(output)
+    except OSError as error:
+        raise UsageError(f"the folder {output.parent} cannot be read ({error.strerror})") from error
+    if not found:
+        raise UsageError(f"there are no scores of shards beside {output}: evaluate --shard I/N -o {output}")
+    cases: dict[str, CaseScore] = {}
+    twice: list[str] = []
+    for shard in found:
+        for case in read_csv(output.with_name(in_parts(output.name, shard))):
+            twice += [case.case] if case.case in cases else []
+            cases[case.case] = case
+    missing = [] if gts is None else [one.name for one in find_truths(gts, None) if one.name not in cases]
+    merged = [cases[name] for name in sorted(cases)]
+    write_scores(output, merged)
+    typer.echo(markdown(table(merged)))
+    problems = without_parts(found, "scores")
+    problems += [f"{len(twice)} cases are in the scores of several shards: {named(twice)}"] if twice else []
+    problems += [f"{len(missing)} cases are missing: {named(missing)}"] if missing else []
+    for problem in problems:
+        complain(f"error: {problem}")
+    wrong = [case.case for case in merged if case.error]
+    if wrong:
+        complain(f"warning: {len(wrong)} cases have an error, which {output.name} holds: {named(wrong)}")
+    return EXIT_CASE_FAILED if problems or wrong else EXIT_OK
 
 
 def left_out_text(names: list[str], total: int) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, get_args
 import typer
 
 FILES = "Pictures or volumes: files, or folders of one DICOM series."
+MANIFEST = "a manifest of them (.csv or .jsonl, docs/scale.md)"
 BOXES_FROM = "Label map whose labels are boxed; a folder of them for several inputs."
 WINDOW = (
     "LEVEL,WIDTH, or abdomen, soft-tissue, mediastinum, lung, brain, bone, percentiles; without it what suits the file."
@@ -84,6 +85,14 @@ Propagation = Annotated[
     ),
 ]
 Threads = Annotated[int, typer.Option(min=0, max=1024, help="Threads; 0: all that this process may use.")]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Only shard I, from 1, of N; or N, where an array job's task tells I; or all. Left out: all, and in an "
+        "array job the task's own shard (docs/scale.md).",
+    ),
+]
 Weights = Annotated[Path | None, typer.Option(help="Folder of weights, if not the shipped ones.")]
 Overlay = Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw every result, as PNG, here.")]
 Boxes = Annotated[

@@ -1,4 +1,4 @@
-"""A folder of npz cases to a folder of segmentations: what `repmedsam predict` does, and the challenge's container.
+"""Npz cases to a folder of segmentations: what `repmedsam predict` does, and the challenge's container.
 
 `python -m repmedsam_infer.commands.predict` is that container's entry, without options: it starts sooner than the
 command line. Next to nothing is imported before signals are handled.
@@ -42,17 +42,17 @@ def predict(
 
     from repmedsam_infer.engines.load import import_engine, load_engines
     from repmedsam_infer.engines.pool import EnginePool
-    from repmedsam_infer.io.case_files import find_cases, is_volume_name
+    from repmedsam_infer.io.case_files import is_volume_name
     from repmedsam_infer.system.threads import available_threads
 
-    paths = find_cases(job.inputs)
+    cases = job.find()
     threads = threads or available_threads()
-    jobs = min(jobs, threads, len(paths))
+    jobs = max(1, min(jobs, threads, len(cases)))
     begun = Event()
     pool = EnginePool(
         lambda volumes: load_engines(engine, found, threads, precision, volumes=volumes, jobs=jobs, begun=begun.set)
     )
-    kinds = list(dict.fromkeys(is_volume_name(path.name) for path in paths))
+    kinds = list(dict.fromkeys(is_volume_name(case.path.name) for case in cases))
     import_engine(engine)
     pool.begin(kinds)
     begun.wait(LONGEST_WAIT)
@@ -68,10 +68,10 @@ def predict(
 
     started = now()
     cv2.setNumThreads(max(1, threads // jobs))
-    first = FirstCase(paths[0]) if jobs == 1 and not job.resume else None
+    first = FirstCase(cases[0].path) if cases and jobs == 1 and not job.resume else None
     try:
         do = doing(job, pool, first)
-        check_can_start(job, paths)
+        check_can_start(job, cases)
     except RepMedSAMError:
         pool.give_up()
         raise
@@ -80,10 +80,11 @@ def predict(
 
     def setting() -> dict[str, Any]:
         about = provenance(pool, found, threads, started)
-        return {**about, "jobs": jobs, "load_seconds": round(pool.load_seconds, 4)}
+        of_shard = {} if job.shard is None else {"shard": str(job.shard)}
+        return {**about, **of_shard, "jobs": jobs, "load_seconds": round(pool.load_seconds, 4)}
 
-    tasks = [job.task(path) for path in paths]
-    code, reports = do_run(tasks, do, job.outputs, setting, at_once=jobs, resume=job.resume)
+    tasks = [job.task(case) for case in cases]
+    code, reports = do_run(tasks, do, job.files, setting, at_once=jobs, resume=job.resume)
     show_failed(reports)
     return code
 

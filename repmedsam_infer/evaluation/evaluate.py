@@ -1,7 +1,5 @@
 """DSC and NSD of a folder of segmentations against ground truth, per case, per modality and overall."""
 
-import csv
-import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,9 +16,10 @@ from repmedsam_infer.evaluation.baselines import Baseline, fill_boxes
 from repmedsam_infer.evaluation.metrics import nsd_of_flat_volume
 from repmedsam_infer.evaluation.object_scores import ObjectScore, score_objects
 from repmedsam_infer.evaluation.object_sizes import SizedScore, frame_sizes
-from repmedsam_infer.io.atomic import write_atomic
-from repmedsam_infer.io.case_files import find_cases, is_volume_name, modality_of
+from repmedsam_infer.evaluation.truths import find_truths
+from repmedsam_infer.io.case_files import is_volume_name, modality_of
 from repmedsam_infer.io.npz import open_npz
+from repmedsam_infer.shards.shard import Shard
 
 CHALLENGE_DSC_FLOOR = 0.2  # the challenge counts NSD as 0 for cases of a mean DSC up to this
 BASELINES: tuple[Baseline, ...] = ("box", "ellipse")
@@ -55,9 +54,13 @@ class CaseScore:
         return self.error is not None and math.isnan(self.score.dsc)
 
 
-def evaluate(segs: Path, gts: Path, *, challenge: bool, baselines: bool) -> Iterator[CaseScore]:
-    """Score every ground truth of `gts` against the segmentation of the same name in `segs`. All that have an error: a
-    missing or unreadable segmentation scores 0; a missing or unusable ground truth is left out.
+def evaluate(
+    segs: Path, gts: Path, *, challenge: bool, baselines: bool, shard: Shard | None = None
+) -> Iterator[CaseScore]:
+    """Score every ground truth of `gts`, a folder or manifest, against the segmentation of the same name in `segs`.
+
+    With a shard, those of its cases. All that have an error: a missing or unreadable segmentation scores 0; a missing
+    or unusable ground truth is left out.
 
     Raises:
         UsageError: a folder is missing or holds no ground truth.
@@ -65,26 +68,30 @@ def evaluate(segs: Path, gts: Path, *, challenge: bool, baselines: bool) -> Iter
     """
     if not segs.is_dir():
         raise UsageError(f"the folder {segs} does not exist")
-    paths = find_cases(gts)
-    for path in paths:
-        yield evaluate_case(path, segs / path.name, challenge=challenge, baselines=baselines)
-    known = {path.name for path in paths}
+    truths = find_truths(gts, shard)
+    for truth in truths:
+        yield evaluate_case(truth.path, segs / truth.name, truth.name, challenge=challenge, baselines=baselines)
+    known = {truth.name for truth in truths}
     for name in sorted(path.name for path in segs.glob("*.npz") if not path.name.startswith(".")):
-        if name not in known:
+        if name not in known and (shard is None or shard.holds(name)):
             yield without_score(
                 name, f"{printable(name)}: there is no ground truth of this name in {gts}", baselines=baselines
             )
 
 
-def evaluate_case(gt_path: Path, seg_path: Path, *, challenge: bool, baselines: bool) -> CaseScore:
-    """Never raise for what is in the files: one that cannot be scored leaves no other unscored."""
+def evaluate_case(gt_path: Path, seg_path: Path, name: str = "", *, challenge: bool, baselines: bool) -> CaseScore:
+    """Never raise for what is in the files: one that cannot be scored leaves no other unscored.
+
+    name: of the case, if it is not that of the ground truth's file.
+    """
+    name = name or gt_path.name
     try:
         gt, spacing = read_ground_truth(gt_path)
         seg, error = read_segmentation(seg_path, gt_path, gt)
     except CaseReadError as problem:
-        return without_score(gt_path.name, str(problem), baselines=baselines)
+        return without_score(name, str(problem), baselines=baselines)
     except MemoryError:
-        return without_score(gt_path.name, f"{printable(gt_path.name)}: does not fit into memory", baselines=baselines)
+        return without_score(name, f"{printable(gt_path.name)}: does not fit into memory", baselines=baselines)
     by_baseline: dict[str, Score] = {}
     if baselines:
         boxes = tight_boxes(gt)
@@ -96,7 +103,7 @@ def evaluate_case(gt_path: Path, seg_path: Path, *, challenge: bool, baselines: 
     sizes = frame_sizes(find_extents(gt), gt.shape)
     objects = tuple(SizedScore(label, float(sizes[label - 1]), *one) for label, one in scores.items())
     score = mean_of_objects(scores, challenge=challenge)
-    return CaseScore(gt_path.name, modality_of(gt_path.name), labels, score, by_baseline, error, objects)
+    return CaseScore(name, modality_of(name), labels, score, by_baseline, error, objects)
 
 
 def without_score(name: str, error: str, *, baselines: bool) -> CaseScore:
@@ -218,22 +225,3 @@ def table(cases: list[CaseScore]) -> list[dict[str, str]]:
 
     rows = [row(m, groups[m], {method: means[method][m] for method in methods}) for m in modalities]
     return rows + [row(name, cases, scores) for name, scores in overall.items()]
-
-
-def write_csv(path: Path, cases: list[CaseScore]) -> None:
-    """Write a row a case.
-
-    Raises:
-        OSError: it could not be written.
-
-    """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    methods = list(cases[0].baselines) if cases else []
-    columns = ["dsc", "nsd", *(f"{method}_{score}" for method in methods for score in ("dsc", "nsd"))]
-    writer.writerow(["case", "modality", "labels", *columns, "error"])
-    for case in cases:
-        scores = [case.score, *case.baselines.values()]
-        cells = [f"{value:.6f}" for score in scores for value in (score.dsc, score.nsd)]
-        writer.writerow([case.case, case.modality, case.labels, *cells, case.error or ""])
-    write_atomic(path, buffer.getvalue().encode("utf-8", "backslashreplace"))

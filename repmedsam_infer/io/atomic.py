@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from repmedsam_infer.errors import CaseWriteError
@@ -26,18 +26,28 @@ def write_atomic(path: Path, content: bytes | memoryview, mode: int = 0o666) -> 
         OSError: no space, no permission, ...
 
     """
+    write_parts_atomic(path, lambda: (content,), mode)
+
+
+def write_parts_atomic(path: Path, parts: Callable[[], Iterable[bytes | memoryview]], mode: int = 0o666) -> None:
+    """`write_atomic` of what `parts()` gives, one after the other: nothing has to be in memory as a whole.
+
+    Raises:
+        OSError: as `write_atomic`; and what `parts` raises.
+
+    """
     try:
-        write_and_rename(path, content, mode)
+        write_and_rename(path, parts(), mode)
     except FileNotFoundError:  # another run that began just now swept the `.part`; or the folder is gone
-        write_and_rename(path, content, mode)
+        write_and_rename(path, parts(), mode)
 
 
-def write_and_rename(path: Path, content: bytes | memoryview, mode: int) -> None:
+def write_and_rename(path: Path, parts: Iterable[bytes | memoryview], mode: int) -> None:
     temporary = path.with_name(f".{kept_name(path.name)}.{secrets.token_hex(4)}{SUFFIX}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            file.writelines(parts)
             file.flush()
             os.fsync(descriptor)
         temporary.replace(path)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from repmedsam_infer.errors import UsageError
 
+MANIFESTS = (".csv", ".jsonl")
+
 
 def is_volume_name(name: str) -> bool:
     return name.startswith("3D")
@@ -15,6 +17,11 @@ def modality_of(name: str) -> str:
     return parts[1] if len(parts) > 1 else "unknown"
 
 
+def is_manifest(path: Path) -> bool:
+    """Whether a path has a manifest's ending, and is no folder."""
+    return path.suffix.lower() in MANIFESTS and not path.is_dir()
+
+
 def find_cases(folder: Path) -> list[Path]:
     """Return the npz files of a folder in order of name, without hidden ones.
 
@@ -24,7 +31,8 @@ def find_cases(folder: Path) -> list[Path]:
     """
     if folder.is_file():
         raise UsageError(
-            f"{folder} is a file, and a folder of npz cases is needed; `repmedsam segment` takes images as they are"
+            f"{folder} is a file, and a folder of npz cases is needed, or a manifest (.csv, .jsonl); "
+            "`repmedsam segment` takes images as they are"
         )
     if not folder.is_dir():
         raise UsageError(f"the folder {folder} does not exist")

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_infer.batch.report import EFFICIENCY, REPORT, CaseReport, Run, number, read_efficiency
+from repmedsam_infer.batch.report import CaseReport, Run, number, read_efficiency
+from repmedsam_infer.batch.run_files import EFFICIENCY, REPORT
 from repmedsam_infer.errors import RepMedSAMError, UsageError, printable
 from repmedsam_infer.evaluation.measure import Measure, measure_labels
 from repmedsam_infer.io.case_files import modality_of

@@ -26,11 +26,11 @@ def predict(
     from repmedsam_train.weights.networks import load_trained
 
     job = Job(inputs, outputs, overwrite=True)
-    paths = cases_to_run(job)
+    cases = cases_to_run(job)
     engines = [TorchEngine(reparameterize(load_trained(model)))]
     if any(
         report.status == "failed"
-        for report in follow(run(job, paths, EnginePool.holding({False: engines, True: engines})), len(paths))
+        for report in follow(run(job, cases, EnginePool.holding({False: engines, True: engines})), len(cases))
     ):
         raise typer.Exit(EXIT_CASE_FAILED)
 

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from repmedsam_infer.batch.report import REPORT
+from repmedsam_infer.batch.run_files import REPORT
 from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.errors import SetupError
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.batch.run import make_writable_folder
 from repmedsam_infer.batch.warning_list import cut
-from repmedsam_infer.commands.reading import Reading
+from repmedsam_infer.commands.files.reading import Reading
 from repmedsam_infer.errors import CaseReadError, CaseWriteError, RepMedSAMError, UsageError, printable
 from repmedsam_infer.formats import check_holds, read_scan, write_labels
 from repmedsam_infer.formats.boxes.source import BoxSource

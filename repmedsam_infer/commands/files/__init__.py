@@ -1,0 +1,1 @@
+"""Commands on files as people have them: label maps of them, and cases made of them."""

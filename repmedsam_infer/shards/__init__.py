@@ -1,0 +1,1 @@
+"""Which cases are this process's, where many share the work."""
