@@ -1,10 +1,12 @@
-"""A Slurm of two nodes on this machine, for tests: `python -m tests.slurm.cluster up FOLDER`, and `down FOLDER`.
+"""A Slurm of two nodes on this machine, for tests: `python -m tests.clusters.slurm up FOLDER`, and `down FOLDER`.
 
 All that it has is in FOLDER, which `up` makes and `down` removes: munge's key and socket, slurm.conf, state, logs.
 It runs as root, needs neither systemd nor control groups, and keeps no accounts: `squeue` knows jobs for an hour after
-their end. Its ports are free ones of the loopback interface. Clients find it by SLURM_CONF=FOLDER/slurm.conf.
+their end. Its ports are free ones of the loopback interface. `up` prints the line for a shell
+in which clients find it.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -52,7 +54,7 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=2
 SchedulerType=sched/backfill
 MinJobAge=3600
 KillWait=5
-ReturnToService=2
+ReturnToService=0
 SlurmdTimeout=300
 SlurmdParameters=config_overrides
 NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1 RealMemory=16000
@@ -70,33 +72,36 @@ def missing_programs() -> list[str]:
 def client_environment(folder: Path) -> dict[str, str]:
     """The environment in which Slurm's commands ask this cluster."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_", "SRUN_"))}
-    return {**kept, "SLURM_CONF": str(folder / "slurm.conf")}
+    return {**kept, "SLURM_CONF": str(folder / "slurm.conf"), "PATH": f"{folder / 'bin'}:{kept.get('PATH', '')}"}
 
 
-def up(folder: Path) -> None:
-    """Make the folder and start all in it, waiting until both nodes are idle.
+def up(folder: Path) -> list[subprocess.Popen[bytes]]:
+    """Make the folder and start all in it, waiting until both nodes are idle; returns what was started.
 
     Raises:
         RuntimeError: Slurm did not start; the message has the end of its logs, and nothing of it runs.
 
     """
+    started: list[subprocess.Popen[bytes]] = []
     if len(os.fsencode(folder / "munge.socket")) > LONGEST_SOCKET:
         raise RuntimeError(f"{folder} has too long a name for a socket in it")
     folder.mkdir(mode=0o755)
     try:
         write_files(folder)
         munged = ("munged", "--foreground", "--force", "--num-threads=2")
-        start(folder, "munged", *munged, *(f"--{kind}-file={folder}/munge.{kind}" for kind in ("key", "log", "pid")),
-              f"--seed-file={folder}/munge.seed", f"--socket={folder}/munge.socket")  # fmt: skip
+        places = [f"--{kind}-file={folder}/munge.{kind}" for kind in ("key", "log", "pid", "seed")]
+        started.append(start(folder, "munged", *munged, *places, f"--socket={folder}/munge.socket"))
         wait_for((folder / "munge.socket").exists, "munged")
-        start(folder, "slurmctld", "slurmctld", "-D", "-c", "-f", f"{folder}/slurm.conf")
-        for node in NODES:
-            start(folder, node, "slurmd", "-D", "-N", node, "-f", f"{folder}/slurm.conf")
+        started.append(start(folder, "slurmctld", "slurmctld", "-D", "-c", "-f", f"{folder}/slurm.conf"))
+        started.extend(start(folder, one, "slurmd", "-D", "-N", one, "-f", f"{folder}/slurm.conf") for one in NODES)
         wait_for(lambda: idle_nodes(folder) == len(NODES), "nodes")
     except BaseException as error:
         logs = "\n".join(f"{path.name}: {path.read_text(errors='replace')[-2000:]}" for path in folder.glob("*.log"))
         down(folder)
+        for one in started:
+            one.wait()
         raise RuntimeError(f"Slurm did not start ({error})\n{logs}") from error
+    return started
 
 
 def write_files(folder: Path) -> None:
@@ -108,6 +113,12 @@ def write_files(folder: Path) -> None:
         (folder / f"spool.{node}").mkdir()
     host = socket.gethostname().split(".")[0]
     (folder / "slurm.conf").write_text(CONFIGURATION.format(host=host, folder=folder, ports=free_ports(3)))
+
+    # Snakemake's plugin takes SLURM_CONF out of the environment of its srun, which then looks in /etc/slurm.
+    program = folder / "bin" / "srun"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which("srun")} "$@"\n')
+    program.chmod(0o755)
 
 
 def free_ports(count: int) -> list[int]:
@@ -122,12 +133,12 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def start(folder: Path, name: str, program: str, *arguments: str) -> None:
+def start(folder: Path, name: str, program: str, *arguments: str) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own; what it says goes to NAME.out.log."""
     environment = {**client_environment(folder), MARK: str(folder)}
     environment["PATH"] = os.pathsep.join((environment.get("PATH", ""), "/usr/sbin"))
     with (folder / f"{name}.out.log").open("wb") as log:
-        subprocess.Popen(
+        return subprocess.Popen(
             [program, *arguments],
             cwd=folder,
             env=environment,
@@ -157,17 +168,10 @@ def down(folder: Path) -> None:
     """End every process of this cluster and of its jobs, and remove the folder; it need not have come up."""
     while found := list(processes(folder)):
         for process in found:
-            kill(process)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         time.sleep(0.05)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def kill(process: int) -> None:
-    try:
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, os.WNOHANG)  # where `up` was called by this very process
-    except (ProcessLookupError, ChildProcessError):
-        pass
 
 
 def processes(folder: Path) -> Iterator[int]:
@@ -177,15 +181,15 @@ def processes(folder: Path) -> Iterator[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
-                variables = (entry / "environ").read_bytes().split(b"\0")
-            except OSError:  # it has ended
+                variables = (entry / "environ").read_bytes().split(b"\0")  # nothing, once it has ended
+            except OSError:
                 continue
             if ours in variables or (asks in variables and any(one.startswith(in_job) for one in variables)):
                 yield int(entry.name)
 
 
 def main() -> int:
-    usage = "usage: python -m tests.slurm.cluster up|down FOLDER\n"
+    usage = "usage: python -m tests.clusters.slurm up|down FOLDER\n"
     if len(sys.argv) != 3 or sys.argv[1] not in ("up", "down"):
         sys.stderr.write(usage)
         return 2
@@ -198,7 +202,7 @@ def main() -> int:
         sys.stderr.write(f"error: {', '.join(missing)}: not installed (Debian: slurm-wlm, munge)\n")
         return 3
     up(folder)
-    sys.stdout.write(f"export SLURM_CONF={folder}/slurm.conf\n")
+    sys.stdout.write(f"export SLURM_CONF={folder}/slurm.conf PATH={folder}/bin:$PATH\n")
     return 0
 
 
