@@ -27,7 +27,7 @@ def read(name: str, snakemake: Path) -> Any:
 
 
 def validate(path: Path, version: str, snakemake: Path) -> subprocess.CompletedProcess[str]:
-    command = [snakemake.with_name("kubernetes-validate"), "--strict", "-k", version, path]
+    command = [str(snakemake.with_name("kubernetes-validate")), "--strict", "-k", version, str(path)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

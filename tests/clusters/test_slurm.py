@@ -14,10 +14,9 @@ import pytest
 
 from tests.clusters import slurm as one_machine
 from tests.clusters.cases import check_whole, pause, results, running, when_written
-from tests.clusters.runs import SHARDS, Runs, begin_and_kill, go_on, workflow
+from tests.clusters.runs import SHARDS, Runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
-QUICK = ("--slurm-init-seconds-before-status-checks", "9", "--slurm-status-command", "squeue", "--slurm-no-account")
 
 
 def test_an_array_job_does_every_case_once(slurm: Runs, tmp_path: Path) -> None:
@@ -44,7 +43,7 @@ def test_tasks_that_were_cancelled_or_killed_go_on_where_they_were(slurm: Runs, 
     said = slurm("repmedsam", "report", "--merge", "-s", segs, "-i", slurm.cases, code=1)
     named = re.search(r"(\d+) cases are missing", said)
     assert named is not None, said
-    assert missing <= int(named[1]) <= missing + 1  # a label map may have been written, and not put down
+    assert missing <= int(named[1]) <= missing + 2  # label maps of cases at hand may be written, and not put down
 
     slurm.merge(segs, slurm.submit(segs, "1,3"))
     check_whole(segs, slurm.expected)
@@ -63,13 +62,6 @@ def test_a_task_of_a_node_that_fails_is_started_anew(slurm: Runs, tmp_path: Path
     slurm.merge(segs, job)
     assert "Restarts=1" in slurm("scontrol", "show", "job", f"{job}_1")
     check_whole(segs, slurm.expected)
-
-
-def test_snakemake_on_slurm_goes_on_after_a_kill(slurm: Runs, snakemake: Path, tmp_path: Path) -> None:
-    command = [*workflow(snakemake, "slurm", tmp_path, f"inputs={slurm.cases}"), *QUICK, "--latency-wait", "10"]
-    begin_and_kill(command, slurm, tmp_path)
-    slurm("scancel", f"--user={os.geteuid()}")
-    go_on(command, slurm, tmp_path)
 
 
 @pytest.mark.usefixtures("slurm_folder")  # skipped where there is no Slurm; its own one is another
