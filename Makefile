@@ -16,7 +16,7 @@ SHUT_OFF = --rm --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-pr
 AT_ONCE = --numprocesses auto --maxprocesses 4 --dist loadfile
 HARDENED = --network none $(SHUT_OFF)
 
-.PHONY: demo app app-speed serve-speed pictures fuzz test fast lint check coverage docker docker-app docker-demo lock clean
+.PHONY: demo app app-speed serve-speed throughput pictures fuzz test fast lint check coverage docker docker-app docker-demo lock clean
 
 demo: $(VENV)/run  ## masks on sample cases, as pictures
 	rm -rf demo
@@ -85,6 +85,10 @@ app-speed: $(VENV)/dev  ## how quick the page is; nothing else should run
 
 serve-speed: $(VENV)/dev  ## how quick the viewers' server is, and whether it leaks; nothing else should run
 	$(BIN)/python -m tests.serve_speed
+
+CASES ?= demo/cases
+throughput: $(VENV)/dev  ## cases an hour by threads, --jobs and processes, on the npz cases of CASES; nothing else should run
+	$(BIN)/python -m tests.throughput $(CASES)
 
 pictures: $(VENV)/dev  ## the README's pictures of the page
 	$(BIN)/python -m tests.page_pictures docs

@@ -21,6 +21,7 @@ from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.weights import STORE, Weights, find_weights
 from repmedsam_infer.evaluation.phantoms import write_samples
+from repmedsam_infer.shards.array_job import SYSTEMS
 
 settings.register_profile("untimed", deadline=None)  # speed lives in benchmarks
 settings.load_profile("untimed")
@@ -30,11 +31,16 @@ PARITY = Path(__file__).parent / "parity"
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of compiled networks of all tests: none reads or fills that of the user, nor takes their precision."""
+    """The folder of compiled networks of all tests: none reads or fills that of the user.
+
+    None takes the user's precision either, or is a task of an array job.
+    """
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("compiled")
         patch.setenv("REPMEDSAM_CACHE", str(folder))
         patch.delenv("REPMEDSAM_PRECISION", raising=False)
+        for system in SYSTEMS:
+            patch.delenv(system.task, raising=False)
         yield folder
 
 

@@ -92,13 +92,13 @@ def merge_scores(output: Path, gts: Path | None) -> int:
     write_scores(output, merged)
     typer.echo(markdown(table(merged)))
     problems = without_parts(found, "scores")
-    problems += [f"{len(twice)} cases are in the scores of several shards: {named(twice)}"] if twice else []
-    problems += [f"{len(missing)} cases are missing: {named(missing)}"] if missing else []
+    problems += [f"in the scores of several shards ({len(twice)}): {named(twice)}"] if twice else []
+    problems += [f"missing ({len(missing)}): {named(missing)}"] if missing else []
     for problem in problems:
         complain(f"error: {problem}")
     wrong = [case.case for case in merged if case.error]
     if wrong:
-        complain(f"warning: {len(wrong)} cases have an error, which {output.name} holds: {named(wrong)}")
+        complain(f"warning: scored 0 or left out, {output.name} says why ({len(wrong)}): {named(wrong)}")
     return EXIT_CASE_FAILED if problems or wrong else EXIT_OK
 
 

@@ -148,7 +148,7 @@ def without_parts(found: Iterable[Shard], what: str) -> list[str]:
     for count in sorted({shard.count for shard in there}):
         without = [f"{i}/{count}" for i in range(1, count + 1) if Shard(i, count) not in there]
         if without:
-            sentences.append(f"there is no {what} of shard {named(without)}: run it, and then this again")
+            sentences.append(f"no {what} of shard {named(without)}: run it, and then this again")
     return sentences
 
 

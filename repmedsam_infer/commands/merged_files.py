@@ -38,11 +38,11 @@ def merge_reports(folder: Path, inputs: Path | None) -> int:
         complain(f"error: {sentence}")
     for what, names in (
         ("failed", merged.failed),
-        ("are in the reports of several shards", merged.twice),
-        ("are missing", merged.missing),
+        ("in the reports of several shards", merged.twice),
+        ("missing", merged.missing),
     ):
         if names:
-            complain(f"error: {len(names)} cases {what}: {named(names)}")
+            complain(f"error: {what} ({len(names)}): {named(names)}")
     return EXIT_OK if merged.is_complete else EXIT_CASE_FAILED
 
 

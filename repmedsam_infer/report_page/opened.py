@@ -92,8 +92,8 @@ def usable(read: Callable[[], NDArray[Any] | None], notes: list[str]) -> NDArray
 
 
 def check_name(name: str) -> None:
-    """Raise CaseReadError where a name leads to another folder: report.json may come from anywhere."""
-    if not is_path(name) or Path(name).name != name or name in ("", ".."):
+    """Raise CaseReadError where a name leads out of its folder: report.json may come from anywhere."""
+    if not is_path(name) or not Path(name).name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise CaseReadError(f"{name}: is not the name of a file")
 
 

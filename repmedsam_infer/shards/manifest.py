@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
@@ -65,25 +66,21 @@ def read_manifest(path: Path, columns: Collection[str], shard: Shard | None) -> 
         shard: None for all.
 
     Raises:
-        UsageError: it cannot be read, has no row, or a line of it makes no sense. Results of one name are found within
-            a shard: as they have one name, they are in the same one.
+        UsageError: it cannot be read, has no row, gives two results one name, or a line of the shard makes no sense.
 
     """
     known = (IMAGE, OUTPUT, *columns)
-    named: dict[str, int] = {}
-    line = 0
-    for line, values in read_rows(path):
-        row = make_row(path, line, values, known)
-        if shard is not None and not shard.holds(row.name):
-            continue
-        if row.name in named:
+    lines: dict[int, int] = {}  # by hash of the case's name: of a million names less than half of the names' memory
+    for number, (line, values) in enumerate(read_rows(path)):
+        name = values.get(OUTPUT) or values.get(IMAGE, "").rpartition("/")[2]
+        other = lines.setdefault(hash(name), line)
+        if other != line:
             raise UsageError(
-                f"{path}, line {line}: the result {row.name} is that of line {named[row.name]}, too: give each an "
-                f"{OUTPUT} of its own"
+                f"{path}, line {line}: the result {name} is that of line {other}, too: give each an {OUTPUT} of its own"
             )
-        named[row.name] = line
-        yield row
-    if not line:
+        if shard is None or shard.holds_row(number):
+            yield make_row(path, line, values, known)
+    if not lines:
         raise UsageError(f"the manifest {path} lists no case")
 
 
@@ -136,11 +133,11 @@ def table_rows(path: Path, text: TextIO) -> Rows:
         if IMAGE not in names or len(set(names)) != len(names):
             raise UsageError(f"{path}: the first line names the columns, each once: {IMAGE}, {OUTPUT}, ...")
         for row in rows:
-            if not any(cell.strip() for cell in row):
+            if not any(map(str.strip, row)):
                 continue
             if len(row) != len(names):
                 raise UsageError(f"{path}, line {rows.line_num}: has {len(row)} cells, and the first line {len(names)}")
-            yield rows.line_num, dict(zip(names, (cell.strip() for cell in row), strict=True))
+            yield rows.line_num, dict(zip(names, map(str.strip, row), strict=True))
     except csv.Error as error:
         raise UsageError(f"{path}, line {rows.line_num}: is no line of a table ({error})") from error
 
@@ -172,9 +169,7 @@ def json_text(path: Path, line: int, key: str, value: Any) -> str:
 
 def lines_of(path: Path, text: TextIO) -> Iterator[str]:
     """Return lines, none of them longer than a manifest's. Raise UsageError where one is."""
-    number = 0
-    while content := text.readline(MOST_CHARACTERS + 1):
-        number += 1
+    for number, content in enumerate(iter(partial(text.readline, MOST_CHARACTERS + 1), ""), 1):
         if len(content) > MOST_CHARACTERS:
             raise UsageError(f"{path}, line {number}: has more than {MOST_CHARACTERS} characters")
         yield content

@@ -14,15 +14,20 @@ ALL = "all"
 class Shard:
     """Shard `index`, from 1, of `count`.
 
-    A case belongs to a shard by a hash of its name alone: whatever other cases there are, and whenever a process
-    begins, it is in the same one. Shards hold about as many cases each, not exactly (docs/scale.md).
+    A case of a folder belongs to a shard by a hash of its name alone: whatever other cases there are, and whenever a
+    process begins, it is in the same one; shards hold about as many cases each, not exactly. The rows of a manifest,
+    which does not change while it is worked on, are dealt in turn, which balances better (docs/scale.md).
     """
 
     index: int
     count: int
 
+    def holds_row(self, number: int) -> bool:
+        """Whether row `number`, from 0, of a manifest is in this shard."""
+        return number % self.count == self.index - 1
+
     def holds(self, name: str) -> bool:
-        """Whether the case of that name is in this shard."""
+        """Whether the case of that name in a folder is in this shard."""
         digest = hashlib.sha256(os.fsencode(name)).digest()
         return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
 

@@ -11,7 +11,7 @@ from repmedsam_infer.commands.files.reading import Reading, make_reading
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.formats.boxes.source import BoxSource, box_source
 from repmedsam_infer.formats.boxes.typed import parse_box, parse_box_mm
-from repmedsam_infer.formats.endings import with_names
+from repmedsam_infer.formats.endings import OUTPUTS, ending_of, with_names
 from repmedsam_infer.io.case_files import is_manifest
 from repmedsam_infer.shards.manifest import BOXES, COLUMNS, READING, ManifestRow, read_manifest
 from repmedsam_infer.shards.shard import Shard
@@ -65,10 +65,16 @@ def listed_inputs(manifest: Path, shard: Shard | None, boxes: BoxSource | None, 
         UsageError: a line makes no sense, or has no boxes.
 
     """
-    return [
-        FileInput(row.image, boxes_of(row, manifest, boxes), reading_of(row, manifest, reading), row.output)
-        for row in read_manifest(manifest, COLUMNS, shard)
-    ]
+    return [input_of(row, manifest, boxes, reading) for row in read_manifest(manifest, COLUMNS, shard)]
+
+
+def input_of(row: ManifestRow, manifest: Path, boxes: BoxSource | None, reading: Reading) -> FileInput:
+    """Raise UsageError as `listed_inputs`."""
+    if row.output and ending_of(Path(row.output)) not in OUTPUTS:
+        raise UsageError(
+            f"{manifest}, line {row.line}: output is {row.output}; label maps are written as {', '.join(OUTPUTS)}"
+        )
+    return FileInput(row.image, boxes_of(row, manifest, boxes), reading_of(row, manifest, reading), row.output)
 
 
 def boxes_of(row: ManifestRow, manifest: Path, otherwise: BoxSource | None) -> BoxSource:
@@ -86,6 +92,8 @@ def boxes_of(row: ManifestRow, manifest: Path, otherwise: BoxSource | None) -> B
         return BoxSource(file=path) if given[0] == "boxes" else BoxSource(labels=path)
     parse = parse_box if given[0] == "box" else parse_box_mm
     texts = [text for text in value.split(BETWEEN) if text.strip()]
+    if not texts:
+        raise UsageError(f"{manifest}, line {row.line}: {given[0]} is {value}, and boxes are needed")
     return BoxSource(typed=tuple(in_line(manifest, row.line, partial(parse, text)) for text in texts))
 
 
