@@ -66,7 +66,7 @@ class Runs:
 def workflow(snakemake: Path, profile: str, folder: Path, *of_config: str) -> list[str]:
     """Snakemake's command for the workflow in `folder`, with results in its segs."""
     places = ("-s", WORKFLOW / "Snakefile", "--profile", WORKFLOW / "profiles" / profile, "--directory", folder)
-    settings = (f"outputs={folder / 'segs'}", f"shards={JOBS}", "mem_mb=1000", *of_config)
+    settings = (f"outputs={folder / 'segs'}", f"shards={JOBS}", "mem_mb=1000", "options=--zoom off", *of_config)
     return [str(snakemake), *map(str, places), "--config", *settings]
 
 

@@ -9,7 +9,7 @@ from tests.clusters.runs import Runs, begin_and_kill, go_on, workflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 # Seconds between looks at the queue grow by 10 until a job is done: the first one is to find both done.
-QUICK = ("--slurm-init-seconds-before-status-checks", "9", "--slurm-status-command", "squeue", "--slurm-no-account")
+QUICK = ("--slurm-init-seconds-before-status-checks", "8", "--slurm-status-command", "squeue", "--slurm-no-account")
 
 
 def test_it_goes_on_after_a_kill(slurm: Runs, snakemake: Path, tmp_path: Path) -> None:
