@@ -19,7 +19,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     count = int(os.environ.get("REPMEDSAM_SLURM_CASES", "24"))
     draw_cases(folder / "cases", count)
     install(folder / "bin")
-    environment = dict(os.environ)
+    environment = one_machine.environment_without_slurm()
     environment["PATH"] = f"{folder / 'bin'}:{environment['PATH']}"
     environment["XDG_CACHE_HOME"] = str(folder / "cache")  # Snakemake's
     runs = Runs(folder / "cases", folder / "expected", environment, PATIENCE + 4.0 * count)
@@ -47,9 +47,7 @@ def slurm_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def slurm(plain: Runs, slurm_folder: Path) -> Runs:
     """`plain`, in the environment of a Slurm that runs."""
-    clients = one_machine.client_environment(slurm_folder)
-    path = f"{slurm_folder / 'bin'}:{plain.environment['PATH']}"
-    environment = {**plain.environment, "SLURM_CONF": clients["SLURM_CONF"], "PATH": path}
+    environment = one_machine.client_environment(slurm_folder, plain.environment)
     return Runs(plain.cases, plain.expected, environment, plain.longest)
 
 

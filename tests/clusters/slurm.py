@@ -69,9 +69,15 @@ def missing_programs() -> list[str]:
     return [name for name in PROGRAMS if shutil.which(name, path=path) is None]
 
 
-def client_environment(folder: Path) -> dict[str, str]:
-    """The environment in which Slurm's commands ask this cluster."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_", "SRUN_"))}
+def environment_without_slurm() -> dict[str, str]:
+    """This process's environment, less what Slurm says to a job and to its commands."""
+    theirs = ("SLURM_", "SBATCH_", "SRUN_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
+
+
+def client_environment(folder: Path, environment: dict[str, str] | None = None) -> dict[str, str]:
+    """The environment, by default this process's, in which Slurm's commands ask this cluster."""
+    kept = environment_without_slurm() if environment is None else environment
     return {**kept, "SLURM_CONF": str(folder / "slurm.conf"), "PATH": f"{folder / 'bin'}:{kept.get('PATH', '')}"}
 
 
@@ -100,7 +106,9 @@ def up(folder: Path) -> list[subprocess.Popen[bytes]]:
         down(folder)
         for one in started:
             one.wait()
-        raise RuntimeError(f"Slurm did not start ({error})\n{logs}") from error
+        if isinstance(error, Exception):
+            raise RuntimeError(f"Slurm did not start ({error})\n{logs}") from error
+        raise
     return started
 
 
