@@ -117,3 +117,21 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "n.csv").mkdir()
     with pytest.raises(UsageError, match="cannot be read"):
         rows_of(tmp_path / "n.csv")
+
+
+@given(
+    content=st.binary(max_size=300)
+    | st.text(st.sampled_from('image,output\n\r"{}[]:;/.\\\0 a'), max_size=80).map(str.encode)
+)
+def test_whatever_a_manifest_holds_it_is_rows_or_one_sentence(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("manifest")
+    for name in ("m.csv", "m.jsonl"):
+        (folder / name).write_bytes(content if content.startswith(b"{") else b"image,output\n" + content)
+        try:
+            rows = rows_of(folder / name)
+        except UsageError as error:
+            assert len(str(error).splitlines()) == 1
+        else:
+            assert all(row.name and is_inside(row.output or "a") for row in rows)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -190,6 +191,16 @@ def test_in_an_array_job_a_task_does_its_shard_and_says_so(
     assert sorted(segs_in(outputs)) == expected
     assert repmedsam("predict", "-i", cases, "-o", outputs, "--shard", "all", "--resume", *FP32).err == ""
     assert len(segs_in(outputs)) == 10
+
+
+def test_the_challenges_entry_does_every_case_also_within_an_array_job(cases: Path, tmp_path: Path) -> None:
+    (tmp_path / "inputs").symlink_to(cases, target_is_directory=True)
+    of_task = {f"SLURM_ARRAY_TASK_{name}": value for name, value in {"ID": "5", "MIN": "4", "MAX": "6"}.items()}
+    entry = [sys.executable, "-m", "repmedsam_infer.commands.predict"]
+    found = {**os.environ, **of_task, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    subprocess.run(entry, cwd=tmp_path, env=found, stdout=subprocess.DEVNULL, check=True)
+    assert len(segs_in(tmp_path / "outputs")) == 10
+    assert (tmp_path / "outputs" / "report.json").is_file()
 
 
 def test_two_tasks_on_one_shard_at_once_do_no_harm(cases: Path, tmp_path: Path, repmedsam: Repmedsam) -> None:
