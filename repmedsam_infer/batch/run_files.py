@@ -59,5 +59,7 @@ def parts_of(path: Path) -> list[Shard]:
     """
     pattern = re.compile(rf"{re.escape(path.stem)}\.(\d{{1,7}})-of-(\d{{1,7}}){re.escape(path.suffix)}", re.ASCII)
     found = [match for one in path.parent.iterdir() if (match := pattern.fullmatch(one.name))]
-    shards = {Shard(int(match[1]), int(match[2])) for match in found if 1 <= int(match[1]) <= int(match[2]) <= MOST_SHARDS}
+    shards = {
+        Shard(int(match[1]), int(match[2])) for match in found if 1 <= int(match[1]) <= int(match[2]) <= MOST_SHARDS
+    }
     return sorted(shards, key=lambda shard: (shard.count, shard.index))

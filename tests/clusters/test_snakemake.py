@@ -20,7 +20,9 @@ def test_it_goes_on_after_a_kill(plain: Runs, snakemake: Path, tmp_path: Path) -
 def test_a_case_that_fails_is_named_at_the_end_and_hinders_nothing(
     plain: Runs, snakemake: Path, tmp_path: Path
 ) -> None:
-    """The page and scores are made all the same, no shard is tried again, and Snakemake's exit code is not 0."""
+    """The page and scores are made all the same, no shard is tried again, and Snakemake's exit code is not 0; once the
+    case is mended, it alone is done.
+    """
     draw_cases(tmp_path / "cases", 3)
     (tmp_path / "cases" / "2DBox_US_broken.npz").write_bytes(b"no npz")
     wanted = (f"inputs={tmp_path / 'cases'}", f"truth={tmp_path / 'cases'}", "page=true")
@@ -32,6 +34,12 @@ def test_a_case_that_fails_is_named_at_the_end_and_hinders_nothing(
     assert json.loads((segs / "report.json").read_text())["counts"] == {"ok": 3, "failed": 1, "skipped": 0}
     assert (segs / "report.html").exists()
     assert len((segs / "scores.csv").read_text().splitlines()) == 1 + 4
+
+    draw_cases(tmp_path / "more", 4)
+    (tmp_path / "more" / "2DBox_US_0003.npz").replace(tmp_path / "cases" / "2DBox_US_broken.npz")
+    plain(*workflow(snakemake, "local", tmp_path, *wanted), "--forcerun", "shard")
+    assert len(results(segs)) == 4
+    assert json.loads((segs / "report.json").read_text())["counts"] == {"ok": 1, "failed": 0, "skipped": 3}
 
 
 @pytest.mark.parametrize("profile", sorted(path.name for path in (WORKFLOW / "profiles").iterdir()))
