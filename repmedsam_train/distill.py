@@ -47,9 +47,14 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
     teaching = teaching.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(
-        trained_on, recipe.seed, recipe.augmentation, balance=recipe.balance, emphasis=recipe.emphasis
+        trained_on,
+        recipe.seed,
+        recipe.augmentation,
+        balance=recipe.balance,
+        emphasis=recipe.emphasis,
+        epochs=recipe.epochs,
     )
-    held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION)
+    held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, epochs=recipe.epochs)
 
     def load(step: int) -> Batch:
         phase = recipe.phase(step)

@@ -49,6 +49,7 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
         focus=model.focus,
         balance=recipe.balance,
         emphasis=recipe.emphasis,
+        epochs=recipe.epochs,
     )
     if initial is not None:
         phase = recipe.phase(0)
@@ -57,7 +58,7 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     elif recipe.fused:
         raise UsageError("fused training starts from trained weights; name them with --initial")
     model.image_encoder.requires_grad_(not recipe.heads_only)
-    held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, focus=model.focus)
+    held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, focus=model.focus, epochs=recipe.epochs)
 
     def load(step: int) -> Batch:
         phase = recipe.phase(step)
@@ -105,7 +106,9 @@ def inputs_of(batch: Batch) -> Inputs:
 
 @torch.no_grad()
 def validate(model: Network, dataset: TrainingSet, recipe: Recipe, device: torch.device) -> float:
-    """Mean hard Dice of the objects in a fixed draw of unaugmented slices, rare modalities drawn more often."""
+    """Mean hard Dice of the objects in a fixed draw of unaugmented slices: rare modalities drawn more often, or with
+    `recipe.epochs` all cases alike.
+    """
     dices: list[float] = []
     batch_size = min(VALIDATION_BATCH, recipe.validation_samples)
     for step in range(math.ceil(recipe.validation_samples / batch_size)):

@@ -54,7 +54,7 @@ def train(task: Task[M], recipe: Recipe, out: Path) -> Path:
     cv2.setNumThreads(1)  # the processor is torch's
     model = task.model.train()
     average = moving_average(model, recipe.ema_decay)
-    optimizer = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), lr=recipe.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(parameter_groups(model, recipe), lr=recipe.learning_rate, fused=True)
     latest, weights = out / "latest.pt", out / "model.safetensors"
     first, best = load_checkpoint(latest, model, average, optimizer)
     averaged = cast(M, average.module)
@@ -113,19 +113,20 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
 
 
 def learning_rate(step: int, recipe: Recipe) -> float:
-    """Linear warm-up, then a cosine to a hundredth of the peak."""
+    """Linear warm-up, then a cosine from the peak to `recipe.final_rate` of it."""
     if step < recipe.warmup_steps:
         return recipe.learning_rate * (step + 1) / recipe.warmup_steps
     progress = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
-    return recipe.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+    falling = (1 + math.cos(math.pi * progress)) / 2
+    return recipe.learning_rate * (recipe.final_rate + (1 - recipe.final_rate) * falling)
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weight decay on matrices and kernels only."""
+def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
+    """Weight decay on matrices and kernels only; with `recipe.decay_all` on every parameter."""
     trained = [p for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in trained if p.ndim > 1]
-    plain = [p for p in trained if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    decayed = [p for p in trained if p.ndim > 1 or recipe.decay_all]
+    plain = [p for p in trained if p.ndim <= 1 and not recipe.decay_all]
+    return [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
 def save_weights(path: Path, model: nn.Module, settings: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ class LossWeights:
     bce: float = 1.0
     iou: float = 0.2
     outside: float = 0.5  # what all pixels far from the box weigh in the BCE, next to 1 for all near it
+    plain: bool = False  # as in the paper: BCE is the mean over all pixels, and every pixel counts
 
 
 def segmentation_loss(
@@ -28,20 +29,25 @@ def segmentation_loss(
         counted: (N, S, S) in [0, 1], what a pixel weighs: 0 where another object lies over this one.
 
     The BCE of an object is a mean over the neighbourhood of its box plus a lighter one over the rest of the image, so
-    that an object of a few pixels weighs as much as one that fills the frame.
+    that an object of a few pixels weighs as much as one that fills the frame; with `weights.plain` a mean over all.
 
     """
+    if weights.plain:
+        counted = torch.ones_like(counted)
     masks = masks * counted
     probability = logits.sigmoid() * counted
     overlap = (probability * masks).sum((1, 2))
     dice = 1 - (2 * overlap + 1) / (probability.sum((1, 2)) + masks.sum((1, 2)) + 1)
 
-    near = neighbourhood(boxes, logits.shape[-1])
-    far = (1 - near) * counted
-    near = near * counted
     bce_map = functional.binary_cross_entropy_with_logits(logits, masks, reduction="none")
-    bce = (bce_map * near).sum((1, 2)) / near.sum((1, 2)).clamp(min=1)
-    bce = bce + weights.outside * (bce_map * far).sum((1, 2)) / far.sum((1, 2)).clamp(min=1)
+    if weights.plain:
+        bce = bce_map.mean((1, 2))
+    else:
+        near = neighbourhood(boxes, logits.shape[-1])
+        far = (1 - near) * counted
+        near = near * counted
+        bce = (bce_map * near).sum((1, 2)) / near.sum((1, 2)).clamp(min=1)
+        bce = bce + weights.outside * (bce_map * far).sum((1, 2)) / far.sum((1, 2)).clamp(min=1)
 
     with torch.no_grad():
         hard, truth = (logits > 0) * (counted > 0.5).float(), (masks > 0.5).float()

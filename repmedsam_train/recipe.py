@@ -1,5 +1,6 @@
 """Everything that can be adjusted about a training run, in one typed place; read from TOML, written beside the run."""
 
+import math
 import tomllib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network.repmedsam import Grid
 from repmedsam_train.data.augmentation import NO_AUGMENTATION, Augmentation
 from repmedsam_train.data.dataset import VISITS
+from repmedsam_train.data.split import PARTS
 from repmedsam_train.losses import LossWeights
 
 
@@ -38,10 +40,13 @@ class Recipe:
     boxes_per_image: int = 8
     balance: float = 0.5  # modalities are drawn by their size to this power: 0 alike, 1 by their share
     emphasis: dict[str, float] = field(default_factory=dict)  # how many times more often a modality is drawn than that
+    epochs: bool = False  # every case once in an epoch, in random order, a volume VISITS times; else drawn by balance
     learning_rate: float = 1e-3
+    final_rate: float = 0.01  # of the learning rate, at the end
     warmup_steps: int = 100
     weight_decay: float = 0.05
-    gradient_clip: float = 1.0
+    decay_all: bool = False  # also biases and normalisations
+    gradient_clip: float = 1.0  # norm of all gradients; inf for none
     ema_decay: float = 0.998
     loss: LossWeights = field(default_factory=LossWeights)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -72,8 +77,9 @@ RecipeName = Literal["scratch", "paper-distill", "paper-finetune"]
 def named_recipe(name: str, pictures: int, volumes: int) -> Recipe:
     """One of `RecipeName`; epochs become steps by how many cases there are.
 
-    `paper-distill` and `paper-finetune` are the paper's settings (section 3.2, tables 2 and 3): 256 pixels, batches of
-    4, 10 epochs at 1e-4 and 30 at 2e-5, boxes moved by up to 5 pixels, flips; the published network.
+    `paper-distill` and `paper-finetune` are the paper's settings (section 3.2, tables 2 and 3): the published network
+    at 256 pixels, AdamW, batches of 4, 10 epochs at 1e-4 and 30 at 2e-5, a cosine to 0, boxes moved by up to 5 pixels,
+    flips, an average of weights, Dice, BCE and MSE alike. docs/paper.md says what the paper leaves open.
 
     Raises:
         UsageError: there is no such recipe.
@@ -85,19 +91,27 @@ def named_recipe(name: str, pictures: int, volumes: int) -> Recipe:
         raise UsageError(f"there is no recipe '{name}'; choose one of: {', '.join(get_args(RecipeName))}")
     epochs, rate = (10, 1e-4) if name == "paper-distill" else (30, 2e-5)
     batch = 4
-    epoch = max(1, round((pictures + VISITS * volumes) / batch))
+    visits = pictures + VISITS * volumes
+    epoch = max(1, round(visits / batch))
     flips_only = replace(NO_AUGMENTATION, flip=0.5, tight_box=0, volume_box=0, box_jitter_relative=1.0)
     return Recipe(
         phases=(Phase(256, epochs * epoch, batch),),
         grid=64,
         focus=False,
+        boxes_per_image=1,
+        epochs=True,
         learning_rate=rate,
+        final_rate=0,
         warmup_steps=0,
         weight_decay=0.01,
+        decay_all=True,
+        gradient_clip=math.inf,
         ema_decay=0.999,
+        loss=LossWeights(iou=1, plain=True),
         augmentation=flips_only,
         checkpoint_every=max(1, epoch // 4),
         validate_every=epoch,
+        validation_samples=max(1, visits // (PARTS - 1)),
     )
 
 

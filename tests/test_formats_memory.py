@@ -28,7 +28,7 @@ SIDE = 20_000
 SCRIPT = """
 import resource, sys
 from pathlib import Path
-import cv2, numpy, nibabel, pydicom, SimpleITK
+import cv2, numpy, nibabel, pydicom
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats import read_scan
 from repmedsam_infer.formats.label_grid import whole_labels

@@ -1,5 +1,6 @@
 """Training learns, resumes exactly, and its result becomes weights that segment."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -280,8 +281,43 @@ def test_the_papers_recipes_are_the_papers() -> None:
     epoch = (100 + 4 * 25) // 4
     assert (distilling.steps, distilling.learning_rate) == (10 * epoch, 1e-4)
     assert (tuning.steps, tuning.learning_rate) == (30 * epoch, 2e-5)
-    assert {phase.batch for phase in (*distilling.phases, *tuning.phases)} == {4}
-    assert not tuning.focus
+    for recipe in (distilling, tuning):
+        assert {(phase.size, phase.batch, phase.drawn) for phase in recipe.phases} == {(256, 4, 0)}
+        assert (recipe.focus, recipe.grid, recipe.epochs, recipe.emphasis) == (False, 64, True, {})
+        assert (recipe.warmup_steps, recipe.gradient_clip, recipe.decay_all) == (0, math.inf, True)
+        assert recipe.loss == LossWeights(dice=1, bce=1, iou=1, plain=True)
+        rates = [learning_rate(step, recipe) for step in range(recipe.steps + 1)]
+        assert rates[0] == pytest.approx(recipe.learning_rate)
+        assert rates[-1] == 0
+        assert rates[recipe.steps // 2] == pytest.approx(recipe.learning_rate / 2)
+
+
+def test_the_papers_loss_is_dice_bce_and_mse_over_all_pixels() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, covered = torch.randn(3, 32, 32, generator=generator), torch.zeros(3, 32, 32)
+    masks, iou = (torch.rand(3, 32, 32, generator=generator) > 0.7).float(), torch.rand(3, generator=generator)
+    boxes = torch.tensor([[4.0, 4, 20, 20]]).expand(3, 4)
+    paper = named_recipe("paper-finetune", 100, 25).loss
+    loss, _ = segmentation_loss(logits, iou, masks, boxes, covered, paper)
+    probability, hard = logits.sigmoid(), (logits > 0).float()
+    dice = 1 - (2 * (probability * masks).sum((1, 2)) + 1) / (probability.sum((1, 2)) + masks.sum((1, 2)) + 1)
+    both = (hard * masks).sum((1, 2))
+    true_iou = both / (hard.sum((1, 2)) + masks.sum((1, 2)) - both)
+    bce = torch.nn.BCEWithLogitsLoss()(logits, masks)
+    assert float(loss) == pytest.approx(float(dice.mean() + bce + torch.nn.MSELoss()(iou, true_iou)), rel=1e-5)
+
+
+def test_an_epoch_is_every_picture_once_and_every_volume_four_times(samples: Path) -> None:
+    paths = find_cases(samples)
+    dataset = TrainingSet(paths, 3, epochs=True)
+    expected = sorted(i for i, path in enumerate(paths) for _ in range(4 if path.name.startswith("3D") else 1))
+    visits = len(expected)
+    epochs = [[dataset.visited_index(epoch * visits + k) for k in range(visits)] for epoch in range(3)]
+    assert [sorted(epoch) for epoch in epochs] == [expected] * 3
+    assert epochs[0] != epochs[1] != epochs[2]
+    batches = [dataset.batch(step, 2, 64, 1) for step in range(2)]
+    again = TrainingSet(paths, 3, epochs=True).batch(1, 2, 64, 1)
+    np.testing.assert_array_equal(batches[1].images, again.images)
 
 
 def test_a_toml_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from typing import Any
 from repmedsam_infer.app.kept import Kept, file_of, read_kept, write_kept
 from repmedsam_infer.app.opened_case import NetworkOf, OpenedCase
 from repmedsam_infer.errors import CaseReadError, RepMedSAMError, UsageError
-from repmedsam_infer.formats.endings import DICOM, ITK, NIFTI, PICTURE, ending_of, name_of
+from repmedsam_infer.formats.endings import DICOM, METAIMAGE, NIFTI, NRRD, PICTURE, ending_of, name_of
 from repmedsam_infer.interactive.drawing import Drawing
 from repmedsam_infer.preprocess import Zoom
 
 MOST_OPEN = 2  # images in memory
-IMAGES = (*NIFTI, *ITK, *PICTURE, ".npz")
+IMAGES = (*NIFTI, *NRRD, *METAIMAGE, *PICTURE, ".npz")
 RESULTS = ("_labels", "_boxes")  # what names of our own results end with
 Changed = Callable[[str], None]
 

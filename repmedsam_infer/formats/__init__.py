@@ -1,7 +1,7 @@
 """Files as people have them: read into a `Scan`, label maps written back into the same place in space.
 
-In and out: .nii and .nii.gz (nifti/), .nrrd and .mha (itk.py), .png (pictures/), DICOM (dicom/).
-In only: .mhd, .jpg, .tif, .bmp. Out only: .npz, with the labels as the array segs, in the file's order.
+In and out: .nii and .nii.gz (nifti/), .nrrd (nrrd/), .mha (metaimage/), .png (pictures/), DICOM (dicom/).
+In only: .nhdr, .mhd, .jpg, .tif, .bmp. Out only: .npz, with the labels as the array segs, in the file's order.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError, CaseWriteError
-from repmedsam_infer.formats.endings import DICOM, ITK, NIFTI, OUTPUTS, PICTURE, ending_of
+from repmedsam_infer.formats.endings import DICOM, METAIMAGE, NIFTI, NRRD, OUTPUTS, PICTURE, ending_of
 from repmedsam_infer.formats.opening import check_file, is_folder
 from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.formats.volumes import choose_volume
@@ -43,10 +43,14 @@ def read_scan(path: Path, series: str | None = None, volume: int | None = None) 
         from repmedsam_infer.formats.nifti.image import read_nifti
 
         return read_nifti(path, volume)
-    if ending in ITK:
-        from repmedsam_infer.formats.itk import read_itk
+    if ending in NRRD:
+        from repmedsam_infer.formats.nrrd.image import read_nrrd
 
-        return read_itk(path, volume)
+        return read_nrrd(path, volume)
+    if ending in METAIMAGE:
+        from repmedsam_infer.formats.metaimage.image import read_metaimage
+
+        return read_metaimage(path, volume)
     if ending in PICTURE:
         from repmedsam_infer.formats.pictures.picture import read_picture
 
@@ -73,9 +77,9 @@ def scan_of(image: Any, volume: int | None = None) -> Scan | None:
 
         return scan_of_nibabel(image)
     if type(image).__module__.partition(".")[0] == "SimpleITK":
-        from repmedsam_infer.formats.itk import scan_of_itk
+        from repmedsam_infer.formats.simpleitk import scan_of_simpleitk
 
-        return scan_of_itk(image)
+        return scan_of_simpleitk(image)
     return None
 
 
@@ -92,7 +96,7 @@ def kind_of(path: Path) -> str:
     """
     check_file(path)
     ending = ending_of(path)
-    if ending in (*NIFTI, *ITK, *PICTURE, *DICOM):
+    if ending in (*NIFTI, *NRRD, *METAIMAGE, *PICTURE, *DICOM):
         return ending
     try:
         with path.open("rb") as file:
@@ -111,9 +115,8 @@ def kind_of(path: Path) -> str:
         advice = "; it is packed: unpack it first"
     if path.suffix.lower() in VOLUMES:
         advice = "; convert it to .nii.gz first"
-    raise CaseReadError(
-        f"{path.name}: is of no kind that can be read ({', '.join((*NIFTI, *ITK, *PICTURE))}, DICOM){advice}"
-    )
+    known = ", ".join((*NIFTI, *NRRD, *METAIMAGE, *PICTURE))
+    raise CaseReadError(f"{path.name}: is of no kind that can be read ({known}, DICOM){advice}")
 
 
 def check_holds(path: Path, scan: Scan) -> None:
@@ -164,10 +167,14 @@ def write_labels(path: Path, labels: NDArray[Any], scan: Scan, names: Sequence[s
         from repmedsam_infer.formats.nifti.image import write_nifti
 
         write_nifti(path, labels, scan)
-    elif ending in (".nrrd", ".seg.nrrd", ".mha"):
-        from repmedsam_infer.formats.itk import write_itk
+    elif ending in NRRD:
+        from repmedsam_infer.formats.nrrd.image import write_nrrd
 
-        write_itk(path, labels, scan, names)
+        write_nrrd(path, labels, scan, names)
+    elif ending == ".mha":
+        from repmedsam_infer.formats.metaimage.image import write_metaimage
+
+        write_metaimage(path, labels, scan)
     elif ending == ".png":
         from repmedsam_infer.formats.pictures.picture import write_picture
 

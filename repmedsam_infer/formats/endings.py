@@ -7,7 +7,8 @@ from pathlib import Path
 from repmedsam_infer.errors import UsageError
 
 NIFTI = (".nii.gz", ".nii")
-ITK = (".seg.nrrd", ".nrrd", ".mha", ".mhd")
+NRRD = (".seg.nrrd", ".nrrd")
+METAIMAGE = (".mha", ".mhd")
 PICTURE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 DICOM = (".dcm", ".dicom", ".ima")
 OUTPUTS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha", ".png", ".dcm", ".npz")  # of label maps
@@ -16,7 +17,9 @@ OUTPUTS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha", ".png", ".dcm", ".np
 def ending_of(path: Path) -> str:
     """Return the ending in small letters, of those above; empty if it is none of them."""
     name = path.name.lower()
-    return next((ending for ending in (*NIFTI, *ITK, *PICTURE, *DICOM, ".npz") if name.endswith(ending)), "")
+    return next(
+        (ending for ending in (*NIFTI, *NRRD, *METAIMAGE, *PICTURE, *DICOM, ".npz") if name.endswith(ending)), ""
+    )
 
 
 def output_path(text: str) -> Path:
@@ -65,4 +68,4 @@ def own_ending(path: Path) -> str:
         return ".nii.gz"
     if ending == ".npz":
         return ".npz"
-    return ".png" if ending in PICTURE else ".mha" if ending in (".mha", ".mhd") else ".nrrd"
+    return ".png" if ending in PICTURE else ".mha" if ending in METAIMAGE else ".nrrd"

@@ -26,6 +26,7 @@ from repmedsam_train.data.sampling import (
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 
+EPOCHS = 1  # sets the random numbers of epochs apart from those of steps
 VISITS = 4  # of a volume for one of a picture
 
 
@@ -56,11 +57,18 @@ class TrainingSet:
         focus: bool = True,
         balance: float = 0.5,
         emphasis: Mapping[str, float] = MappingProxyType({}),
+        epochs: bool = False,
     ) -> None:
+        """With `epochs` nothing is drawn: an epoch is every picture once and every volume VISITS times, in an order of
+        its own.
+        """
         self.paths = paths
+        self.epochs = epochs
+        self.visits = [i for i, path in enumerate(paths) for _ in range(VISITS if is_volume_name(path.name) else 1)]
         self.seed = seed
         self.augmentation = augmentation or Augmentation()
         self.focus = focus
+        self.orders: dict[int, NDArray[np.int64]] = {}  # of the epoch that is on
         self.probabilities = draw_probabilities(self.paths, balance, emphasis)
         self.cases: dict[int, TrainingCase] = {}
 
@@ -69,9 +77,18 @@ class TrainingSet:
             self.cases[index] = read_training_case(self.paths[index])
         return self.cases[index]
 
-    def real_case(self, rng: np.random.Generator) -> TrainingCase:
-        """Return a random case; of a mammogram at times with skin or dense tissue in place of what is marked."""
-        index = int(rng.choice(len(self.paths), p=self.probabilities))
+    def drawn_index(self, rng: np.random.Generator) -> int:
+        return int(rng.choice(len(self.paths), p=self.probabilities))
+
+    def visited_index(self, visit: int) -> int:
+        """Return which case visit `visit`, from 0 through all epochs, is to."""
+        epoch, place = divmod(visit, len(self.visits))
+        if epoch not in self.orders:
+            self.orders = {epoch: np.random.default_rng([self.seed, EPOCHS, epoch]).permutation(self.visits)}
+        return int(self.orders[epoch][place])
+
+    def real_case(self, index: int, rng: np.random.Generator) -> TrainingCase:
+        """Return a case; of a mammogram at times with skin or dense tissue in place of what is marked."""
         case = self.case(index)
         if modality_of(self.paths[index].name) != "Mammography":
             return case
@@ -82,8 +99,13 @@ class TrainingSet:
         """`batch_size` samples; each is with probability `drawn` of a drawn case, else of a real one."""
         rng = np.random.default_rng([self.seed, step])
         samples: list[Sample] = []
+        visits = iter(range(step * batch_size, (step + 1) * batch_size) if self.epochs else ())
         while len(samples) < batch_size:
-            case = training_case(*draw_case(rng)) if rng.random() < drawn else self.real_case(rng)
+            if rng.random() < drawn:
+                case = training_case(*draw_case(rng))
+            else:
+                visit = next(visits, None)  # a case without objects has another one drawn in its place
+                case = self.real_case(self.drawn_index(rng) if visit is None else self.visited_index(visit), rng)
             sample = draw_sample(case, rng, size, boxes_per_image, self.augmentation, focus=self.focus)
             if sample is not None:
                 samples.append(sample)

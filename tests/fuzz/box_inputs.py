@@ -101,7 +101,7 @@ def label_maps(dice: random.Random, folder: Path) -> Trial:
             labels[where] = np.array(odd.number(dice), np.float64).astype(labels.dtype)
     ending = dice.choice((".nii", ".nii.gz", ".nrrd", ".mha"))
     path = inputs / f"labels{ending}"
-    raw = good.nifti(path, labels) if ending.startswith(".nii") else good.itk(path, labels)
+    raw = good.nifti(path, labels) if ending.startswith(".nii") else good.by_simpleitk(path, labels)
     if dice.random() < 0.5:
         path.write_bytes(odd.damaged(dice, raw))
     command = dice.choice(("segment", "convert"))

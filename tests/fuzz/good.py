@@ -53,11 +53,11 @@ def nifti(path: Path, voxels: NDArray[np.generic] | None = None) -> bytes:
     return path.read_bytes()
 
 
-def itk(path: Path, voxels: NDArray[np.generic] | None = None) -> bytes:
+def by_simpleitk(path: Path, voxels: NDArray[np.generic] | None = None, *, is_packed: bool = False) -> bytes:
     """Write a CT to `path`, which says how; return the bytes."""
     import SimpleITK
 
     image = SimpleITK.GetImageFromArray(ct() if voxels is None else voxels)
     image.SetSpacing([1.0, 1.0, 3.0])
-    SimpleITK.WriteImage(image, str(path), useCompression=False)
+    SimpleITK.WriteImage(image, str(path), useCompression=is_packed)
     return path.read_bytes()

@@ -193,38 +193,42 @@ PAST: Mapping[str, Maker] = {
     "a box of control characters": command("segment", PICTURE, "--box", "\x1b[31m\n", "-o", OUTPUTS),
     "an NRRD that points to another file": image_file(
         "v.nrrd",
-        lambda path: good.itk(path).replace(b"encoding: raw\n", b"encoding: raw\ndata file: nowhere.raw\n"),
+        lambda path: good.by_simpleitk(path).replace(b"encoding: raw\n", b"encoding: raw\ndata file: nowhere.raw\n"),
         good.BOX_3D,
     ),
-    "a MetaImage that ITK complains of": image_file(
-        "v.mha", lambda path: good.itk(path).replace(b"MET_SHORT", b"MET_STRING"), good.BOX_3D
+    "a MetaImage whose voxels are strings": image_file(
+        "v.mha", lambda path: good.by_simpleitk(path).replace(b"MET_SHORT", b"MET_STRING"), good.BOX_3D
     ),
     "an NRRD of text whose voxels are bytes": image_file(
-        "v.nrrd", lambda path: good.itk(path).replace(b"encoding: raw", b"encoding: ascii"), good.BOX_3D
+        "v.nrrd", lambda path: good.by_simpleitk(path).replace(b"encoding: raw", b"encoding: ascii"), good.BOX_3D
     ),
     "a MetaImage of 2^64 axes": image_file(
-        "v.mha", lambda path: good.itk(path).replace(b"NDims = 3", b"NDims = 18446744073709551616"), good.BOX_3D
+        "v.mha",
+        lambda path: good.by_simpleitk(path).replace(b"NDims = 3", b"NDims = 18446744073709551616"),
+        good.BOX_3D,
     ),
     "an NRRD of 1,000 words in one field": image_file(
-        "v.nrrd", lambda path: good.itk(path).replace(b"kinds:", b"kinds: " + b"domain " * 1000), good.BOX_3D
+        "v.nrrd", lambda path: good.by_simpleitk(path).replace(b"kinds:", b"kinds: " + b"domain " * 1000), good.BOX_3D
     ),
     "a MetaImage of 128 axes": image_file(
-        "v.mha", lambda path: good.itk(path).replace(b"NDims = 3", b"NDims = 128"), good.BOX_3D
+        "v.mha", lambda path: good.by_simpleitk(path).replace(b"NDims = 3", b"NDims = 128"), good.BOX_3D
     ),
     "an NRRD whose other file has no name": image_file(
-        "v.nrrd", lambda path: good.itk(path).replace(b"encoding: raw", b"data file: \nencoding: raw"), good.BOX_3D
+        "v.nrrd",
+        lambda path: good.by_simpleitk(path).replace(b"encoding: raw", b"data file: \nencoding: raw"),
+        good.BOX_3D,
     ),
     "threads beyond any number": command("predict", "-i", "in", "-o", OUTPUTS, "--threads", "99999999999999999999"),
     "a MetaImage whose directions and sides multiply beyond any number": image_file(
         "v.mha",
         lambda path: (
-            good.itk(path)
+            good.by_simpleitk(path)
             .replace(b"TransformMatrix = 1 ", b"TransformMatrix = 1e200 ")
             .replace(b"ElementSpacing = 1 ", b"ElementSpacing = 1e200 ")
         ),
         good.BOX_3D,
     ),
-    "a MetaImage whose name is not UTF-8": image_file("v\udcff.mha", good.itk, good.BOX_3D),
+    "a MetaImage whose name is not UTF-8": image_file("v\udcff.mha", good.by_simpleitk, good.BOX_3D),
     "a PNG with a part of 4 GiB": image_file("p.png", png_of_a_part_too_large, good.BOX_2D),
     "a DICOM file whose JPEG has one wrong bit": image_file("d.dcm", dicom_of_damaged_jpeg, good.BOX_2D),
     "a DICOM file of slope 1e30": image_file("d.dcm", dicom_of_steep_slope, good.BOX_2D),

@@ -124,29 +124,31 @@ def spoiled_nifti(dice: random.Random, raw: bytes) -> bytes:
 
 
 def nrrd(dice: random.Random, folder: Path) -> Trial:
-    return volumes(dice, folder, (".nrrd",), good.itk, spoiled_nrrd)
+    return volumes(dice, folder, (".nrrd",), lambda path: by_simpleitk(dice, path), spoiled_nrrd)
+
+
+def by_simpleitk(dice: random.Random, path: Path) -> bytes:
+    return good.by_simpleitk(path, is_packed=dice.random() < 0.5)
 
 
 def spoiled_nrrd(dice: random.Random, raw: bytes) -> bytes:
     head, _, data = raw.partition(b"\n\n")
-    return _spoiled_text(dice, raw, head, data, NRRD_LINES, b"\n\n", b":")
+    return spoiled_text(dice, raw, head, data, NRRD_LINES, b"\n\n", b":")
 
 
 def meta_image(dice: random.Random, folder: Path) -> Trial:
-    return volumes(dice, folder, (".mha", ".mha", ".mhd"), _meta, spoiled_meta)
-
-
-def _meta(path: Path) -> bytes:
-    """Return header and voxels in one file, whatever the ending."""
-    return good.itk(path.with_suffix(".mha"))
+    # Header and voxels are in one file, whatever the ending.
+    return volumes(
+        dice, folder, (".mha", ".mha", ".mhd"), lambda path: by_simpleitk(dice, path.with_suffix(".mha")), spoiled_meta
+    )
 
 
 def spoiled_meta(dice: random.Random, raw: bytes) -> bytes:
     head, mark, data = raw.partition(b"ElementDataFile = LOCAL\n")
-    return _spoiled_text(dice, raw, head + mark.rstrip(b"\n"), data, META_LINES, b"\n", b" =")
+    return spoiled_text(dice, raw, head + mark.rstrip(b"\n"), data, META_LINES, b"\n", b" =")
 
 
-def _spoiled_text(
+def spoiled_text(
     dice: random.Random, raw: bytes, head: bytes, data: bytes, lines: tuple[str, ...], end: bytes, mark: bytes
 ) -> bytes:
     """Return a file of a text header in which a line or three are replaced, added, removed or put in twice."""

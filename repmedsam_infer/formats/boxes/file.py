@@ -110,6 +110,6 @@ def known_names(path: Path) -> dict[int, str]:
     """Return what 3D Slicer's segmentations call their labels; names that cannot be shown are left out."""
     if path.suffix.lower() != ".nrrd":
         return {}
-    from repmedsam_infer.formats.itk import segment_names
+    from repmedsam_infer.formats.nrrd.image import segment_names
 
     return {label: name for label, name in segment_names(path).items() if name.isprintable() and len(name) <= MAX_NAME}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.formats.dicom.files import BRIEF, DICOMDIR, NO_IMAGES, DicomFile, NotDicomError, read_header
-from repmedsam_infer.formats.endings import ITK, NIFTI, PICTURE, ending_of
+from repmedsam_infer.formats.endings import METAIMAGE, NIFTI, NRRD, PICTURE, ending_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -159,7 +159,7 @@ def images_of(name: str, folder: Path, paths: Sequence[Path], notes: list[str]) 
         else:
             images.append(file)
     if not images and not others:
-        readable = [path for path in paths if ending_of(path) in (*NIFTI, *ITK, *PICTURE)]
+        readable = [path for path in paths if ending_of(path) in (*NIFTI, *NRRD, *METAIMAGE, *PICTURE)]
         advice = f"; give its files by name ({_listed([path.name for path in readable])})" if readable else ""
         raise CaseReadError(f"{name}: none of the {len(paths)} files in this folder is a DICOM file{advice}")
     if not images:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from repmedsam_infer.drawing.label_colours import label_colours
-from repmedsam_infer.formats.endings import ITK, NIFTI, ending_of, name_of
+from repmedsam_infer.formats.endings import METAIMAGE, NIFTI, NRRD, ending_of, name_of
 from repmedsam_infer.formats.names.printed import printed
 from repmedsam_infer.formats.names.slicer import MOST_SEGMENTS
 from repmedsam_infer.io.atomic import write_result
@@ -29,7 +29,7 @@ def description_path(labels: Path) -> Path:
 
 def may_be_described(labels: Path) -> bool:
     """Whether a file of descriptions may be written beside a label map."""
-    return ending_of(labels) in (*NIFTI, *ITK)
+    return ending_of(labels) in (*NIFTI, *NRRD, *METAIMAGE)
 
 
 def is_description(path: Path) -> bool:
@@ -50,7 +50,7 @@ def describe_labels(labels: Path, names: Sequence[str]) -> None:
 
     """
     ending = ending_of(labels)
-    if ending in (*NIFTI, ".mha") or (ending in ITK and len(names) > MOST_SEGMENTS):
+    if ending in (*NIFTI, *METAIMAGE) or (ending in NRRD and len(names) > MOST_SEGMENTS):
         write_label_description(description_path(labels), names)
 
 

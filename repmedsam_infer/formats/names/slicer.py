@@ -9,7 +9,7 @@ from repmedsam_infer.drawing.label_colours import label_colours
 from repmedsam_infer.formats.names.printed import printed
 
 DIGITS = 10  # of a label's number, at most
-MOST_SEGMENTS = 1_000  # ITK reads and writes fields in a time that grows with the square of their number
+MOST_SEGMENTS = 1_000  # Programs on ITK read fields in a time that grows with the square of their number
 # Of the whole file. Slicer writes "master", its documentation has "source".
 COMMON = {
     "Segmentation_MasterRepresentation": "Binary labelmap",

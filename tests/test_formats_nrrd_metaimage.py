@@ -81,14 +81,16 @@ def test_labels_have_the_very_place_of_their_image(ending: str, tmp_path: Path) 
         assert getattr(image, get)() == pytest.approx(getattr(labels, get)(), abs=1e-15)
 
 
-def test_the_header_of_nrrd_is_understood_as_itk_does(tmp_path: Path) -> None:
+def test_the_space_of_nrrd_is_turned_to_lps_or_warned_of(tmp_path: Path) -> None:
     path = save(tmp_path / "i.nrrd", np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.diag([2.0, 3, 4, 1]))
     raw = path.read_bytes()
     path.write_bytes(raw.replace(b"left-posterior-superior", b"right-anterior-superior"))
     np.testing.assert_allclose(place_of(read_scan(path)), np.diag([-2, -3, 4, 1]))
     spaceless = raw.replace(b"space: left-posterior-superior\n", b"space dimension: 3\n")
     path.write_bytes(spaceless)
-    assert "does not say how it lies" in read_scan(path).warnings[0]
+    assert "does not say how it lies in the patient (no space)" in read_scan(path).warnings[0]
+    path.write_bytes(raw.replace(b"left-posterior-superior", b"scanner-xyz"))
+    assert "does not say how it lies in the patient (its space is scanner-xyz)" in read_scan(path).warnings[0]
 
 
 def test_pictures_colours_and_detached_voxels(tmp_path: Path) -> None:
@@ -184,13 +186,31 @@ def test_one_of_several_values_a_voxel_is_a_volume(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
-        (b"encoding: raw", b"encoding: TEXT", "voxels are stored as text"),
+        (b"encoding: raw", b"encoding: TEXT", "its text has other words than numbers"),
+        (b"encoding: raw", b"encoding: zrl", "its voxels are encoded as 'zrl'"),
+        (b"NRRD0004", b"NRRD0006", "does not begin as NRRD does"),
+        (b"type: short", b"type: complex", "its voxels are of the type 'complex'"),
+        (b"endian: little", b"endian: little\n" + b"#\n" * 20_000, "more than 20,000 lines"),
+        (b"endian: little\n", b"", "its header has no 'endian'"),
+        (b"endian: little", b"endian: little\nkinds: complex domain domain", "of the kind 'complex'"),
+        (b"endian: little", b"endian: little\nkinds: vector vector domain", "2 of its axes are values"),
+        (
+            b"endian: little",
+            b"endian: little\nspace: LPS\nspace directions: none none none\nspacings: 1 1 1",
+            "spacings",
+        ),
+        (b"endian: little", b"endian: little\nspace dimension: 2", "has 3 axes of voxels in a space of 2"),
+        (b"endian: little", b"endian: little\nspcae: LPS", "its header has the line 'spcae: LPS', which NRRD has not"),
+        (b"endian: little", b"endian: little\ntype: int", "has the field 'type' twice"),
+        (b"sizes: 2 3 4", b"sizes: 2 3", "its header has '2 3' as 'sizes'"),
+        (b"sizes: 2 3 4", b"sizes: 2 0 4", "declares 2 x 0 x 4 voxels"),
+        (b"sizes: 2 3 4", b"sizes: 2 1_0 4", "its header has '1_0' as 'sizes'"),
         (b"endian: little", b"endian: little\n" + b"a:=b\n" * 20_000, "20,000 fields of its own"),
         (b"endian: little", b"endian: little\nunits: " + b"x" * 2000, "'units' of its header has 2,007 characters"),
         (b"dimension: 3", b"dimension: 200", "declares '200' axes"),
     ],
 )
-def test_headers_that_itk_would_not_survive_never_reach_it(
+def test_headers_of_nrrd_that_nobody_writes_are_refused_with_what_is_wrong(
     before: bytes, after: bytes, reason: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "odd.nrrd"

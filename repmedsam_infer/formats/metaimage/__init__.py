@@ -1,0 +1,1 @@
+"""MetaImage (.mha, .mhd): headers understood, images in, label maps out."""

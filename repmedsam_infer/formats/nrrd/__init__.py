@@ -1,0 +1,1 @@
+"""NRRD (.nrrd, .nhdr): headers understood, images in, label maps out."""
