@@ -33,7 +33,14 @@ app: $(VENV)/app  ## the page in the browser, on sample cases
 
 test: $(VENV)/dev  ## all tests that this machine can run
 	$(BIN)/pytest $(AT_ONCE) -m "not slow and not container"
-	$(BIN)/pytest -m "slow or container"
+	$(BIN)/pytest -m "(slow or container) and not cluster"
+	$(BIN)/pytest $(AT_ONCE) -m cluster
+
+.PHONY: test-slurm workflow
+test-slurm: $(VENV)/dev workflow  ## array jobs on a Slurm brought up here (slurm-wlm, munge), Snakemake on it, files for Kubernetes
+	$(BIN)/pytest $(AT_ONCE) -m cluster
+
+workflow: $(VENV)/workflow/made  ## Snakemake, in an environment of its own
 
 fast: $(VENV)/dev  ## the tests of every commit
 	$(BIN)/pytest $(AT_ONCE) -m "not slow and not container"
@@ -95,6 +102,7 @@ lock: $(VENV)/dev  ## requirements.txt of requirements.in
 	$(COMPILE) requirements.in -o requirements.txt
 	$(COMPILE) --no-emit-package numpy requirements-files.in -o requirements-files.txt
 	$(COMPILE) --no-emit-package numpy requirements-app.in -o requirements-app.txt
+	$(COMPILE) workflow/requirements.in -o workflow/requirements.txt
 
 $(VENV)/run: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -104,6 +112,13 @@ $(VENV)/run: pyproject.toml constraints.txt
 $(VENV)/app: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt -e '.[app]'
+	touch $@
+
+$(VENV)/workflow/made: workflow/requirements.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q uv
+	$(BIN)/uv venv -q --clear --python $(BIN)/python $(VENV)/workflow
+	$(BIN)/uv pip install -q --compile-bytecode --python $(VENV)/workflow --require-hashes -r workflow/requirements.txt
 	touch $@
 
 $(VENV)/dev: pyproject.toml constraints.txt
