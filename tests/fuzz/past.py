@@ -21,6 +21,7 @@ from tests.fuzz.zips import Member, write_zip
 
 Write = Callable[[Path], object]
 PICTURE = f"{INPUTS}/picture.png"
+SROW_Y = 296  # bytes before the second row of a NIfTI header's affine
 SIGNALLING = np.array([0x7F80_0001], "<u4").view("<f4")  # NaN of the kind that numpy warns of
 VOID = (np.zeros((40, 60), "V0"), np.zeros((40, 60), "V3"), np.zeros((40, 60), [("a", "u1"), ("b", "f4")]))
 
@@ -130,6 +131,20 @@ def png_of_a_part_too_large(_: Path) -> bytes:
     return content[: start - 4] + b"\xff\xff\xff\xf0" + content[start:]
 
 
+def png_that_ends_before_its_pixels(path: Path) -> bytes:
+    """OpenCV reads on after such an end."""
+    content = png_of_a_part_too_large(path)
+    end = b"\0\0\0\0IEND\xae\x42\x60\x82"
+    start = content.index(b"IDAT") - 4
+    return content[:start] + end + content[start:]
+
+
+def nifti_of_a_signalling_place(path: Path) -> bytes:
+    content = bytearray(good.nifti(path))
+    content[SROW_Y : SROW_Y + 4] = SIGNALLING.tobytes()
+    return bytes(content)
+
+
 def dicom_of_damaged_jpeg(_: Path) -> bytes:
     raw = bytearray((SHIPPED / "SC_rgb_jpeg_app14_dcmd.dcm").read_bytes())
     raw[raw.index(b"\xff\xdb")] ^= 0x40  # the marker of a table
@@ -230,6 +245,10 @@ PAST: Mapping[str, Maker] = {
     ),
     "a MetaImage whose name is not UTF-8": image_file("v\udcff.mha", good.by_simpleitk, good.BOX_3D),
     "a PNG with a part of 4 GiB": image_file("p.png", png_of_a_part_too_large, good.BOX_2D),
+    "a PNG that ends before a part of 4 GiB": image_file("p.png", png_that_ends_before_its_pixels, good.BOX_2D),
+    "a NIfTI file that lies at a NaN of the signalling kind": image_file(
+        "v.nii", nifti_of_a_signalling_place, good.BOX_3D
+    ),
     "a DICOM file whose JPEG has one wrong bit": image_file("d.dcm", dicom_of_damaged_jpeg, good.BOX_2D),
     "a DICOM file of slope 1e30": image_file("d.dcm", dicom_of_steep_slope, good.BOX_2D),
     "a PNG with a checksum that libpng complains of": image_file("p.png", png_with_bad_chunk, good.BOX_2D),

@@ -119,7 +119,8 @@ def affine_of(name: str, header: Any, shape: tuple[int, ...], warnings: list[str
             raise CaseReadError(f"{name}: its qform is damaged ({error}); correct it or export again") from error
         qform = None
     if has_sform:
-        affine, other = header.get_sform(), qform
+        with np.errstate(invalid="ignore"):  # numpy warns of NaN of the signalling kind, which is refused below
+            affine, other = header.get_sform(), qform
     mm = MM.get(int(header["xyzt_units"]) % 8, 1.0)
     to_lps = np.diag(RAS_TO_LPS)[:, None] * [[mm], [mm], [mm], [1.0]]
     affine = np.asarray(affine * to_lps, np.float64)

@@ -11,6 +11,7 @@ PNG_START, BMP_START = b"\x89PNG\r\n\x1a\n", b"BM"
 PHOTOMETRIC, PALETTE = 262, 3  # a TIFF tag, and its value for colours of a palette
 BITS, SAMPLES, SHORT = 258, 277, 3  # TIFF tags of bits a channel and channels; a type
 PLANAR, APART = 284, 2  # a TIFF tag, and its value for channels that are stored one after another
+PNG_PIXELS = (b"IDAT", b"fdAT")
 PNG_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # decoded, of each colour type
 BYTE = 8  # bits
 OS2_HEADER = 12  # bytes of the header that BMP has from OS/2, with sides of 16 bits
@@ -60,7 +61,7 @@ def read_header(name: str, content: bytes) -> PictureHeader:
 
 def _png(name: str, content: bytes) -> PictureHeader:
     width, height = struct.unpack_from(">II", content, 16)
-    offset, orientation = len(PNG_START), UPRIGHT
+    offset, orientation, has_pixels = len(PNG_START), UPRIGHT, False
     while offset + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, offset)
         if offset + 12 + length > len(content):  # OpenCV takes memory for what a part declares
@@ -69,8 +70,9 @@ def _png(name: str, content: bytes) -> PictureHeader:
             orientation = _exif_orientation(content[offset + 8 : offset + 8 + length])
         if kind == b"acTL" and struct.unpack_from(">I", content, offset + 8)[0] > 1:
             raise CaseReadError(f"{name}: is an animation (APNG); save the one picture that you mean")
-        if kind == b"IEND":
+        if kind == b"IEND" and has_pixels and not length:  # OpenCV reads on after one that is odd
             break
+        has_pixels |= kind in PNG_PIXELS
         offset += 12 + length
     depth, colours = struct.unpack_from(">BB", content, 24)
     bytes_a_pixel = max(1, depth // BYTE) * PNG_CHANNELS.get(colours, 4)
