@@ -49,7 +49,7 @@ def distill(
     """
     from repmedsam_train.distill import distill as run
 
-    typer.echo(run(train, out, chosen(recipe, train, config, shorten, bf16=bf16), teacher, val))
+    typer.echo(run(train, out, chosen(recipe, train, val, config, shorten, bf16=bf16), teacher, val))
 
 
 @app.command()
@@ -70,18 +70,18 @@ def finetune(
     """
     from repmedsam_train.finetune import finetune as run
 
-    typer.echo(run(train, out, chosen(recipe, train, config, shorten, bf16=bf16), val, initial))
+    typer.echo(run(train, out, chosen(recipe, train, val, config, shorten, bf16=bf16), val, initial))
 
 
-def chosen(name: str, train: Path, config: Path | None, shorten: float, *, bf16: bool) -> "Recipe":
+def chosen(name: str, train: Path, val: Path | None, config: Path | None, shorten: float, *, bf16: bool) -> "Recipe":
     from dataclasses import replace
 
-    from repmedsam_infer.io.case_files import find_cases, is_volume_name
-    from repmedsam_train.recipe import changed, named_recipe, shortened
+    from repmedsam_train.data.dataset import visits_of
+    from repmedsam_train.data.split import parts_of
+    from repmedsam_train.recipe import SEED, changed, named_recipe, shortened
 
-    names = [path.name for path in find_cases(train)]
-    volumes = sum(map(is_volume_name, names))
-    recipe = named_recipe(name, len(names) - volumes, volumes)
+    trained_on, held_out = parts_of(train, val, SEED)
+    recipe = named_recipe(name, visits_of(trained_on), visits_of(held_out))
     if config is not None:
         recipe = changed(recipe, config)
     if shorten != 1:

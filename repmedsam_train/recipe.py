@@ -9,9 +9,9 @@ from typing import Literal, get_args
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network.repmedsam import Grid
 from repmedsam_train.data.augmentation import NO_AUGMENTATION, Augmentation
-from repmedsam_train.data.dataset import VISITS
-from repmedsam_train.data.split import PARTS
 from repmedsam_train.losses import LossWeights
+
+SEED = 0
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Recipe:
     ema_decay: float = 0.998
     loss: LossWeights = field(default_factory=LossWeights)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    seed: int = 0
+    seed: int = SEED  # also of the split, where no held-out cases are named
     fused: bool = False  # train the inference form, without normalisations: a fifth faster, for good starting weights
     heads_only: bool = False  # leave the encoder as it is; with `fused`, so that its statistics do not move either
     bf16: bool = False  # autocast of the encoder; faster only where the processor has it
@@ -74,8 +74,9 @@ class Recipe:
 RecipeName = Literal["scratch", "paper-distill", "paper-finetune"]
 
 
-def named_recipe(name: str, pictures: int, volumes: int) -> Recipe:
-    """One of `RecipeName`; epochs become steps by how many cases there are.
+def named_recipe(name: str, visits: int, held_out: int) -> Recipe:
+    """One of `RecipeName`; epochs become steps by how many visits to cases there are in one (dataset.py), and one
+    validation is as many visits as there are to those held out.
 
     `paper-distill` and `paper-finetune` are the paper's settings (section 3.2, tables 2 and 3): the published network
     at 256 pixels, AdamW, batches of 4, 10 epochs at 1e-4 and 30 at 2e-5, a cosine to 0, boxes moved by up to 5 pixels,
@@ -91,7 +92,6 @@ def named_recipe(name: str, pictures: int, volumes: int) -> Recipe:
         raise UsageError(f"there is no recipe '{name}'; choose one of: {', '.join(get_args(RecipeName))}")
     epochs, rate = (10, 1e-4) if name == "paper-distill" else (30, 2e-5)
     batch = 4
-    visits = pictures + VISITS * volumes
     epoch = max(1, round(visits / batch))
     flips_only = replace(NO_AUGMENTATION, flip=0.5, tight_box=0, volume_box=0, box_jitter_relative=1.0)
     return Recipe(
@@ -111,7 +111,7 @@ def named_recipe(name: str, pictures: int, volumes: int) -> Recipe:
         augmentation=flips_only,
         checkpoint_every=max(1, epoch // 4),
         validate_every=epoch,
-        validation_samples=max(1, visits // (PARTS - 1)),
+        validation_samples=max(1, held_out),
     )
 
 

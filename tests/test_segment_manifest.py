@@ -132,5 +132,33 @@ def test_a_manifest_is_given_alone_and_into_a_folder(images: Path, repmedsam: Re
     two = repmedsam("segment", images / "m.csv", images / "a" / "1.png", "-o", images / "out", "--box", "1,2,3,4")
     assert two.code == 2
     assert "is given alone" in two.err
+    named = repmedsam("segment", images / "m.csv", "-o", images / "labels.nii.gz")
+    assert named.code == 2
+    assert "a manifest go into a folder" in named.err
     alone = ("segment", images / "a" / "0.png", "--box", "18,8,46,40", "-o", images / "one.png", "--shard", "1/1")
     assert "go into a folder" in repmedsam(*alone).err
+
+
+def test_two_images_of_one_result_are_refused_whatever_the_shard(images: Path, repmedsam: Repmedsam) -> None:
+    cv2.imwrite(str(images / "a" / "0.jpg"), good_image(48, 64))
+    files = (images / "a" / "0.png", images / "a" / "0.jpg")
+    (images / "m.csv").write_text("image\na/0.png\na/0.jpg\n")
+    for inputs in (files, (images / "m.csv",)):
+        for i in (1, 2):
+            done = repmedsam(
+                "segment", *inputs, "-o", images / "out", "--boxes", images / "boxes.json", "--shard", f"{i}/2"
+            )
+            assert done.code == 2
+            assert "result" in done.err
+
+
+def test_a_single_image_is_done_whatever_array_job_its_task_is_in(
+    images: Path, repmedsam: Repmedsam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"ID": 2, "MIN": 1, "MAX": 16, "COUNT": 16}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", str(value))
+    for output in ("one.png", "folder"):
+        done = repmedsam("segment", images / "a" / "0.png", "--box", "18,8,46,40", "-o", images / output, *FP32)
+        assert done.code == 0
+        assert "note" not in done.err
+    assert (images / "folder" / "0.png").is_file()

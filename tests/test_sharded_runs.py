@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from repmedsam_infer.batch.run_files import RunFiles
+from repmedsam_infer.commands import merged_files
+from repmedsam_infer.commands.merge import Merged, read_merged
 from repmedsam_infer.shards.shard import Shard
 from tests.conftest import Repmedsam, good_box, good_image, write_npz
 
@@ -111,10 +113,11 @@ def test_what_failed_is_named_and_done_when_its_shard_is_run_again(
 def test_a_case_in_the_reports_of_two_shards_is_named(cases: Path, tmp_path: Path, repmedsam: Repmedsam) -> None:
     outputs = tmp_path / "outputs"
     run_shards(repmedsam, cases, outputs)
-    files, other = RunFiles(outputs, Shard(1, COUNT)), RunFiles(outputs, Shard(1, 1))
+    files, other = RunFiles(outputs, Shard(1, COUNT)), RunFiles(outputs, Shard(1, 2))
     shutil.copy(files.report, other.report)
     merged = repmedsam("report", "--merge", "-s", outputs, "-i", cases)
     assert merged.code == 1
+    assert "there is a report of runs in 2 and in 3 shards: remove" in merged.err
     assert "error: in the reports of several shards (" in merged.err
     content = json.loads((outputs / "report.json").read_text())
     assert len(content["cases"]) == len({case["case"] for case in content["cases"]}) == 10
@@ -182,7 +185,7 @@ def test_in_an_array_job_a_task_does_its_shard_and_says_so(
     cases: Path, tmp_path: Path, repmedsam: Repmedsam, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outputs = tmp_path / "outputs"
-    for name, value in {"ID": 5, "MIN": 4, "MAX": 6, "COUNT": 3}.items():
+    for name, value in {"ID": 2, "MIN": 1, "MAX": 3, "COUNT": 3}.items():
         monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", str(value))
     done = repmedsam("predict", "-i", cases, "-o", outputs, *FP32)
     assert done.code == 0
@@ -195,7 +198,7 @@ def test_in_an_array_job_a_task_does_its_shard_and_says_so(
 
 def test_the_challenges_entry_does_every_case_also_within_an_array_job(cases: Path, tmp_path: Path) -> None:
     (tmp_path / "inputs").symlink_to(cases, target_is_directory=True)
-    of_task = {f"SLURM_ARRAY_TASK_{name}": value for name, value in {"ID": "5", "MIN": "4", "MAX": "6"}.items()}
+    of_task = {f"SLURM_ARRAY_TASK_{name}": value for name, value in {"ID": "2", "MIN": "1", "MAX": "3"}.items()}
     entry = [sys.executable, "-m", "repmedsam_infer.commands.predict"]
     found = {**os.environ, **of_task, "PYTHONPATH": str(Path(__file__).parent.parent)}
     subprocess.run(entry, cwd=tmp_path, env=found, stdout=subprocess.DEVNULL, check=True)
@@ -214,7 +217,9 @@ def test_two_tasks_on_one_shard_at_once_do_no_harm(cases: Path, tmp_path: Path, 
     assert not [path for path in outputs.iterdir() if path.name.startswith(".")]
 
 
-def test_a_manifest_puts_results_where_it_says(cases: Path, tmp_path: Path, repmedsam: Repmedsam) -> None:
+def test_a_manifest_puts_results_where_it_says(
+    cases: Path, tmp_path: Path, repmedsam: Repmedsam, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Images of one name in two folders, results in folders, their report, page and scores."""
     names = [path.name for path in sorted(cases.iterdir())]
     for sub in ("a", "b"):
@@ -223,7 +228,7 @@ def test_a_manifest_puts_results_where_it_says(cases: Path, tmp_path: Path, repm
         (cases / name).rename(cases / "ab"[i % 2] / f"2DBox_US_{i // 2}.npz")
     manifest = tmp_path / "cases.csv"
     lines = [f"cases/{sub}/2DBox_US_{i}.npz,{sub}/2DBox_US_{i}.npz" for sub in "ab" for i in range(5)]
-    manifest.write_text("\n".join(["image,output", *lines]))
+    manifest.write_text("\n".join(["image,output,gts", *(f"{line},{line.split(',')[0]}" for line in lines)]))
     outputs, pictures = tmp_path / "outputs", tmp_path / "pictures"
     run_shards(repmedsam, manifest, outputs, "--overlay", str(pictures))
     assert sorted(segs_in(outputs)) == sorted(line.split(",")[1] for line in lines)
@@ -233,20 +238,68 @@ def test_a_manifest_puts_results_where_it_says(cases: Path, tmp_path: Path, repm
     scored = repmedsam("evaluate", "-s", outputs, "-g", manifest, "-o", tmp_path / "scores.csv")
     assert scored.code == 0, scored.err
     assert [row["case"] for row in rows_in(tmp_path / "scores.csv")] == sorted(segs_in(outputs))
+    monkeypatch.chdir(tmp_path)  # paths of a manifest are relative to it, not twice
+    for i in range(1, COUNT + 1):
+        part = repmedsam("evaluate", "-s", "outputs", "-g", "cases.csv", "-o", "parts.csv", "--shard", f"{i}/{COUNT}")
+        assert (part.code, part.err) == (0, "")
+    assert repmedsam("evaluate", "--merge", "-o", "parts.csv", "-g", "cases.csv").code == 0
+    assert rows_in(tmp_path / "parts.csv") == rows_in(tmp_path / "scores.csv")
     manifest.write_text("\n".join(["image,output", *lines, "cases/none.npz,c.npz"]))
     assert "missing (1): c.npz" in repmedsam("report", "--merge", "-s", outputs, "-i", manifest).err
 
 
-@pytest.mark.parametrize("name", ["report.json", "labels.csv", "report.jsonl"])
+@pytest.mark.parametrize("name", ["efficiency.csv", "labels.csv", "report.jsonl"])
 def test_a_manifest_is_never_replaced_by_a_report(name: str, cases: Path, repmedsam: Repmedsam) -> None:
-    manifest = cases / name.replace(".json", ".jsonl").replace(".jsonll", ".jsonl")
+    manifest = cases / name
     path = next(cases.glob("*.npz"))
     content = f"image\n{path.name}\n" if manifest.suffix == ".csv" else json.dumps({"image": path.name})
     manifest.write_text(content)
-    done = repmedsam("predict", "-i", manifest, "-o", cases, "--overwrite", *FP32)
+    for command in (("predict", "-i", manifest), ("segment", manifest, "--boxes-from", cases)):
+        done = repmedsam(*command, "-o", cases, "--overwrite", *FP32)
+        assert done.code == 2
+        assert "would replace" in done.err
+        assert manifest.read_text() == content
+
+
+def test_what_another_shard_reads_is_not_replaced(cases: Path, repmedsam: Repmedsam) -> None:
+    first, second, *_ = sorted(cases.iterdir())
+    before = second.read_bytes()
+    (cases / "m.csv").write_text(f"image,output\n{first.name},{second.name}\n{second.name},z.npz\n")
+    done = repmedsam("predict", "-i", cases / "m.csv", "-o", cases, "--overwrite", "--shard", "1/2", *FP32)
+    assert (done.code, second.read_bytes()) == (2, before)
+
+
+@pytest.mark.parametrize("text", ["a\\u0000.npz", "a\\ud800.npz"])
+@pytest.mark.parametrize("key", ["image", "output", "gts"])
+def test_a_manifest_of_names_that_no_file_can_have_is_refused(
+    text: str, key: str, tmp_path: Path, repmedsam: Repmedsam
+) -> None:
+    line = f'{{"image": "a.npz", "output": "b.npz", "{key}": "{text}"}}'.replace("\\\\", "\\")
+    (tmp_path / "m.jsonl").write_text(line)
+    (tmp_path / "segs").mkdir()
+    for command in (("predict", "-i", tmp_path / "m.jsonl", "-o", tmp_path / "out"),
+                    ("evaluate", "-s", tmp_path / "segs", "-g", tmp_path / "m.jsonl")):  # fmt: skip
+        done = repmedsam(*command)
+        assert done.code == 2
+        assert "no path can have" in done.err
+
+
+def test_a_report_that_changes_while_it_is_joined_is_said(
+    cases: Path, tmp_path: Path, repmedsam: Repmedsam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = tmp_path / "outputs"
+    run_shards(repmedsam, cases, outputs)
+
+    def then_removed(folder: Path, inputs: Path | None) -> Merged:
+        merged = read_merged(folder, inputs)
+        RunFiles(folder, Shard(2, COUNT)).report.unlink()
+        return merged
+
+    monkeypatch.setattr(merged_files, "read_merged", then_removed)
+    done = repmedsam("report", "--merge", "-s", outputs)
     assert done.code == 2
-    assert "would replace" in done.err
-    assert manifest.read_text() == content
+    assert "shard 2/3 changed while reports were joined: run this again" in done.err
+    assert not (outputs / "report.json").exists()
 
 
 def test_scores_of_shards_joined_are_the_scores(cases: Path, tmp_path: Path, repmedsam: Repmedsam) -> None:

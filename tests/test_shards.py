@@ -75,7 +75,7 @@ def grid_engine(task: int, first: int, last: int, step: int = 1) -> dict[str, st
     return {f"SGE_TASK_{name}": str(value) for name, value in values.items()}
 
 
-@given(first=st.integers(0, 50), count=st.integers(1, 50), step=st.integers(1, 7))
+@given(first=st.integers(0, 1), count=st.integers(2, 50), step=st.integers(1, 7))
 def test_the_tasks_of_an_array_do_every_shard_once(first: int, count: int, step: int) -> None:
     last = first + (count - 1) * step
     for of_system in (slurm, grid_engine):
@@ -89,6 +89,7 @@ def test_the_tasks_of_an_array_do_every_shard_once(first: int, count: int, step:
     [
         ({}, None, None),
         ({"SGE_TASK_ID": "undefined"}, None, None),
+        ({"SLURM_ARRAY_TASK_ID": ""}, None, None),
         ({"AWS_BATCH_JOB_ARRAY_INDEX": "0", "AWS_BATCH_JOB_ARRAY_SIZE": "3"}, None, Shard(1, 3)),
         ({"AWS_BATCH_JOB_ARRAY_INDEX": "2", "AWS_BATCH_JOB_ARRAY_SIZE": "3"}, "3", Shard(3, 3)),
         ({"JOB_COMPLETION_INDEX": "0"}, "16", Shard(1, 16)),
@@ -116,6 +117,9 @@ def test_what_a_task_does(environment: dict[str, str], given: str | None, expect
         ({"JOB_COMPLETION_INDEX": "-1"}, "16", "no number"),
         (slurm(7, 3, 7, count=2), None, "2 of the 5"),  # --array=3,7
         (slurm(3, 3, 3), "16", "has 1 tasks"),  # --array=3 again, of 16
+        (slurm(3, 3, 3), None, "submitted again"),
+        (slurm(4, 3, 5), None, "submitted again"),  # --array=3-5
+        (slurm(1, 1, 1), None, "submitted again"),
         ({**slurm(3, 0, 9), "SLURM_ARRAY_TASK_MAX": "x"}, None, "no number"),
     ],
 )

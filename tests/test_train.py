@@ -277,8 +277,8 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn() -> None:
 
 
 def test_the_papers_recipes_are_the_papers() -> None:
-    distilling, tuning = (named_recipe(name, 100, 25) for name in ("paper-distill", "paper-finetune"))
-    epoch = (100 + 4 * 25) // 4
+    distilling, tuning = (named_recipe(name, 200, 50) for name in ("paper-distill", "paper-finetune"))
+    epoch = 200 // 4
     assert (distilling.steps, distilling.learning_rate) == (10 * epoch, 1e-4)
     assert (tuning.steps, tuning.learning_rate) == (30 * epoch, 2e-5)
     for recipe in (distilling, tuning):
@@ -297,7 +297,7 @@ def test_the_papers_loss_is_dice_bce_and_mse_over_all_pixels() -> None:
     logits, covered = torch.randn(3, 32, 32, generator=generator), torch.zeros(3, 32, 32)
     masks, iou = (torch.rand(3, 32, 32, generator=generator) > 0.7).float(), torch.rand(3, generator=generator)
     boxes = torch.tensor([[4.0, 4, 20, 20]]).expand(3, 4)
-    paper = named_recipe("paper-finetune", 100, 25).loss
+    paper = named_recipe("paper-finetune", 200, 50).loss
     loss, _ = segmentation_loss(logits, iou, masks, boxes, covered, paper)
     probability, hard = logits.sigmoid(), (logits > 0).float()
     dice = 1 - (2 * (probability * masks).sum((1, 2)) + 1) / (probability.sum((1, 2)) + masks.sum((1, 2)) + 1)

@@ -4,6 +4,7 @@ Nothing else should run. Ways take turns; medians of all rounds are shown. CASES
 """
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -27,7 +28,7 @@ class Way(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Of all processes together: seconds from start to end, seconds of processor time, MiB at most."""
+    """Of all processes together: seconds from start to end, seconds of processors, peaks of their memory in MiB."""
 
     seconds: float
     processor: float
@@ -65,13 +66,13 @@ def show(line: str) -> None:
 def paths_of(paths: list[Path], most: int, *, volumes: bool) -> list[Path]:
     """Return at most so many, evenly out of all."""
     kind = [path.absolute() for path in paths if is_volume_name(path.name) == volumes]
-    return kind[:: max(1, len(kind) // max(1, most))][:most]
+    return [kind[i * len(kind) // most] for i in range(most)] if len(kind) > most else kind
 
 
 def measure_kind(kind: str, paths: list[Path], ways: list[Way], rounds: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        manifest = Path(scratch, "cases.csv")
-        manifest.write_text("\n".join(["image", *map(str, paths)]), encoding="utf-8")
+        manifest = Path(scratch, "cases.jsonl")
+        manifest.write_text("\n".join(json.dumps({"image": str(path)}) for path in paths), encoding="utf-8")
         measured: dict[str, list[Measured]] = {way.name: [] for way in ways}
         for round_ in range(rounds + 1):  # the first fills the caches
             for way in ways:

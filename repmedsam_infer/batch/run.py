@@ -16,7 +16,7 @@ from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.pool import EnginePool
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.io.atomic import sweep_all
-from repmedsam_infer.io.case_files import is_volume_name
+from repmedsam_infer.io.case_files import is_manifest, is_volume_name
 from repmedsam_infer.preprocess import Zoom, check_zoom
 from repmedsam_infer.result import objects_of
 from repmedsam_infer.segmentation.propagation import Propagation, check_propagation
@@ -52,18 +52,20 @@ def check_can_start(job: Job, cases: Sequence[InputCase]) -> None:
 
 def check_nothing_read_is_replaced(job: Job, tasks: Sequence[Task]) -> None:
     """Raise UsageError where a result, report or picture would take the place of a case or of the manifest."""
-    if all(not task.output for task in tasks) and job.inputs.is_dir():
-        return  # a folder's cases lie in another folder than the results
-    read = {os.path.realpath(path) for path in (job.inputs, *(task.input for task in tasks))}
-    overlays = [task.overlay for task in tasks if task.overlay is not None]
-    written = (*job.files.all, *(task.target for task in tasks), *overlays)
-    lost = next((path for path in written if os.path.realpath(path) in read), None)
-    if lost is not None:
-        raise UsageError(f"the result would replace {lost}, which is read; name another output")
-    reports = {os.path.realpath(path) for path in job.files.all}
-    taken = next((task for task in tasks if os.path.realpath(task.target) in reports), None)
-    if taken is not None:
-        raise UsageError(f"{taken.output} is the name of a report of the run; give that case another output")
+    if is_manifest(job.inputs):  # a folder's cases lie in another folder than the results
+        from repmedsam_infer.shards.manifest import check_reads_none_of
+
+        overlays = [task.overlay for task in tasks if task.overlay is not None]
+        check_reads_none_of(job.inputs, [*job.files.all, *(task.target for task in tasks), *overlays])
+    check_no_folder_is_a_file([task.target for task in tasks])
+
+
+def check_no_folder_is_a_file(targets: Sequence[Path]) -> None:
+    """Raise UsageError where one result would lie in another, as in a folder."""
+    known = set(targets)
+    odd = next((parent for target in targets for parent in target.parents if parent in known), None)
+    if odd is not None:
+        raise UsageError(f"{odd} would be a label map and a folder of others: give them other outputs")
 
 
 def make_folders_of(tasks: Sequence[Task]) -> None:

@@ -56,7 +56,7 @@ def evaluate(
         raise typer.Exit(EXIT_ENVIRONMENT) from None
     wanted = Tables(challenge, baselines, sizes, confidence)
     if merge:
-        if output is None or segs is not None or wanted != Tables():
+        if output is None or segs is not None or shard is not None or wanted != Tables():
             raise UsageError("--merge joins the rows that shards wrote with -o: give -o, and of the rest at most -g")
         code = merge_scores(output, gts)
     elif segs is None or gts is None:
@@ -113,6 +113,8 @@ def report(
         from repmedsam_infer.commands.merged_files import merge_reports
 
         code = merge_reports(segs, cases)
+    elif cases is not None and is_manifest(cases):
+        raise UsageError(f"{cases} is a manifest, which is for --merge: images are found where report.json says")
     if output is None:
         if code:
             raise typer.Exit(code)

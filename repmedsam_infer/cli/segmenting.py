@@ -106,10 +106,12 @@ def segment_command(
     from repmedsam_infer.segmentation.propagation import check_propagation
 
     given = Given(boxes, boxes_from, box or [], box_mm or [])
-    part = find_shard(shard)
-    found = find_inputs(inputs, part, given, make_reading(window, modality, series, volume))
-    way, place, listed = check_propagation(propagation), output_path(output), any(map(is_manifest, inputs))
-    job = FileJob(found, place, ending, overlay, overwrite, check_zoom(zoom), way, resume, part, listed)
+    manifest = next(filter(is_manifest, inputs), None)
+    # A single image is that task's own, whatever array job it is in.
+    own = find_shard(shard) if shard is not None or manifest is not None or len(inputs) > 1 else None
+    found = find_inputs(inputs, own, given, make_reading(window, modality, series, volume))
+    way, place = check_propagation(propagation), output_path(output)
+    job = FileJob(found, place, ending, overlay, overwrite, check_zoom(zoom), way, resume, own, manifest)
     code = segment_files(job, engine, precision, threads, weights, jobs)
     if code:
         raise typer.Exit(code)

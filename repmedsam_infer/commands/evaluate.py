@@ -40,6 +40,8 @@ def evaluate_folder(segs: Path, gts: Path, output: Path | None, wanted: Tables, 
         UsageError: a folder is missing or empty, there is no confidence, or `output` cannot be written.
 
     """
+    if wanted.confidence and shard is not None:
+        raise UsageError("--confidence is for a whole run: leave out --shard, after `repmedsam report --merge`")
     cases = []
     for case in evaluate(segs, gts, challenge=wanted.challenge, baselines=wanted.baselines, shard=shard):
         cases.append(case)
@@ -50,11 +52,11 @@ def evaluate_folder(segs: Path, gts: Path, output: Path | None, wanted: Tables, 
         typer.echo("\n" + left_out_text(left_out, len(cases)))
     if wanted.sizes and (by_size := size_table(one for case in cases for one in case.objects)):
         typer.echo("\n" + markdown(by_size))
+    if output is not None:
+        write_scores(output if shard is None else output.with_name(in_parts(output.name, shard)), cases)
     if wanted.confidence:
         estimates = find_estimates(segs, cases)
         typer.echo("\n" + markdown(reliability_table(estimates)) + "\n\n" + markdown(bins_table(estimates)))
-    if output is not None:
-        write_scores(output if shard is None else output.with_name(in_parts(output.name, shard)), cases)
     return EXIT_CASE_FAILED if any(case.error for case in cases) else EXIT_OK
 
 
@@ -86,7 +88,10 @@ def merge_scores(output: Path, gts: Path | None) -> int:
     for shard in found:
         for case in read_csv(output.with_name(in_parts(output.name, shard))):
             twice += [case.case] if case.case in cases else []
-            cases[case.case] = case
+            if cases and case.baselines.keys() != next(iter(cases.values())).baselines.keys():
+                raise UsageError(f"the scores of shard {shard} have other columns than those before: run it alike")
+            if case.case not in cases or cases[case.case].left_out:
+                cases[case.case] = case
     missing = [] if gts is None else [one.name for one in find_truths(gts, None) if one.name not in cases]
     merged = [cases[name] for name in sorted(cases)]
     write_scores(output, merged)

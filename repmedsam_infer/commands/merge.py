@@ -15,8 +15,9 @@ from repmedsam_infer.errors import UsageError, printable
 from repmedsam_infer.io.case_files import find_cases, is_manifest
 from repmedsam_infer.shards.manifest import COLUMNS, read_manifest
 from repmedsam_infer.shards.shard import Shard
+from repmedsam_infer.system.streams import complain
 
-WORDS = ("ok", "skipped", "failed")  # from what says most of a case
+STATUSES_BY_WORTH = ("ok", "skipped", "failed")  # from what says most of a case
 MOST_NAMED = 10  # in one sentence
 OF_ONE_SHARD = ("shard", "counts", "stopped_by", "load_seconds")  # of a setting: not of the whole run
 SHOULD_AGREE = ("repmedsam", "weights", "engine")  # of a setting: otherwise results are not of one kind
@@ -94,6 +95,9 @@ def expected_names(inputs: Path) -> set[str]:
     """Raise UsageError where the folder or manifest cannot be read."""
     if is_manifest(inputs):
         return {row.name for row in read_manifest(inputs, COLUMNS, None)}
+    if inputs.is_dir() and not any(path.suffix == ".npz" for path in inputs.iterdir()):
+        complain(f"note: there are no npz cases in {inputs}, so images that no shard did are not named")
+        return set()
     return {path.name for path in find_cases(inputs)}
 
 
@@ -131,7 +135,7 @@ def add(merged: Merged, shard: Shard, report: CaseReport, *, there: bool) -> Non
     before = merged.cases.get(report.case)
     if before is not None:
         merged.twice.append(report.case)
-    if before is None or WORDS.index(report.status) < WORDS.index(before.status):
+    if before is None or STATUSES_BY_WORTH.index(report.status) < STATUSES_BY_WORTH.index(before.status):
         merged.cases[report.case] = Taken(shard, report.status, there)
 
 
@@ -142,14 +146,14 @@ def unfinished(reported: Iterable[Shard], running: Iterable[Shard]) -> list[str]
 
 
 def without_parts(found: Iterable[Shard], what: str) -> list[str]:
-    """Return which shards left no file; those of runs in different numbers of shards are told apart by that."""
+    """Return which shards left no file, in a sentence; another where files are of runs in several numbers of shards."""
     there = set(found)
-    sentences = []
-    for count in sorted({shard.count for shard in there}):
-        without = [f"{i}/{count}" for i in range(1, count + 1) if Shard(i, count) not in there]
-        if without:
-            sentences.append(f"no {what} of shard {named(without)}: run it, and then this again")
-    return sentences
+    counts = sorted({shard.count for shard in there})
+    if len(counts) > 1:
+        runs = " and in ".join(map(str, counts))
+        return [f"there is a {what} of runs in {runs} shards: remove the files of those that are not meant (*-of-N.*)"]
+    without = [f"{i}/{count}" for count in counts for i in range(1, count + 1) if Shard(i, count) not in there]
+    return [f"no {what} of shard {named(without)}: run it, and then this again"] if without else []
 
 
 def listing_of(folder: Path) -> Callable[[str], bool]:

@@ -1,5 +1,6 @@
 """The reports of a run whose shards were done apart, written as those of one run: `repmedsam report --merge`."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,12 +62,19 @@ def write_merged(folder: Path, merged: Merged) -> None:
 
 
 def reports_of(folder: Path, merged: Merged) -> Iterator[CaseReport]:
-    """Return the report that is taken of each case; those of one shard are in memory at a time."""
-    taken = {one.shard for one in merged.cases.values()}
+    """Return the report that is taken of each case; those of one shard are in memory at a time.
+
+    Raises:
+        UsageError: a shard's report is another one by now.
+
+    """
+    taken = Counter(one.shard for one in merged.cases.values())
     for shard in sorted(taken, key=lambda one: (one.count, one.index)):
-        for report in read_report(RunFiles(folder, shard).report, MOST_BYTES).cases.values():
-            if merged.cases[report.case].shard == shard:
-                yield report
+        reports = read_report(RunFiles(folder, shard).report, MOST_BYTES).cases
+        still = [name for name in reports if name in merged.cases and merged.cases[name].shard == shard]
+        if len(still) != taken[shard]:
+            raise UsageError(f"the report of shard {shard} changed while reports were joined: run this again")
+        yield from (reports[name] for name in still)
 
 
 def label_parts(folder: Path, merged: Merged) -> Iterator[bytes]:

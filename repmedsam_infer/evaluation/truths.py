@@ -29,4 +29,4 @@ def find_truths(gts: Path, shard: Shard | None) -> list[Truth]:
     if not is_manifest(gts):
         return [Truth(path, path.name) for path in find_cases(gts) if shard is None or shard.holds(path.name)]
     rows = read_manifest(gts, COLUMNS, shard)
-    return [Truth(gts.parent / row.options.get(GTS, row.image), row.name) for row in rows]
+    return [Truth(gts.parent / row.options[GTS] if GTS in row.options else row.image, row.name) for row in rows]

@@ -7,7 +7,7 @@ from pathlib import Path
 from repmedsam_infer.errors import UsageError
 
 NIFTI = (".nii.gz", ".nii")
-NRRD = (".seg.nrrd", ".nrrd")
+NRRD = (".seg.nrrd", ".nrrd", ".nhdr")
 METAIMAGE = (".mha", ".mhd")
 PICTURE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 DICOM = (".dcm", ".dicom", ".ima")

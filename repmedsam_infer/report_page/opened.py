@@ -77,7 +77,7 @@ def open_case(report: CaseReport, folders: Folders) -> Opened:
     case = read_case(path)
     segs = read_labels(inside(folders.segs, name), "segs", case.shape)
     notes: list[str] = []
-    truth = usable(lambda: read_truth(folders.gts, path, case.shape), notes)
+    truth = usable(lambda: read_truth(folders.gts, path, name_in_folders(report), case.shape), notes)
     spacing = None if case.spacing is None else tuple(case.spacing[-len(case.shape) :].tolist())
     return Opened(case, segs, spacing, modality_of(name), Extras(truth), notes=notes)
 
@@ -116,9 +116,21 @@ def input_of(report: CaseReport, folders: Folders) -> Path:
         if not report.input or not is_path(report.input):
             raise CaseReadError(f"{report.case}: report.json does not say where its image is; name the folder (-i)")
         return Path(report.input)
-    name = Path(report.input).name if report.input else report.case
+    return inside(folders.cases, name_in_folders(report))
+
+
+def name_in_folders(report: CaseReport) -> str:
+    """Return where the files of a case are in folders of images or of ground truth: its name, where a manifest puts its
+    result into a folder, as images of one name may be in several; else its image's.
+
+    Raises:
+        CaseReadError: that leads out of a folder.
+
+    """
+    is_in_folder = Path(report.case).name != report.case
+    name = Path(report.input).name if report.input and not is_in_folder else report.case
     check_name(name)
-    return inside(folders.cases, name)
+    return name
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -128,10 +140,10 @@ def inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def read_truth(gts: Path | None, path: Path, shape: tuple[int, ...]) -> NDArray[Any] | None:
-    """Return the ground truth of the case at `path`, or None where there is none."""
+def read_truth(gts: Path | None, path: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    """Return the ground truth of the case at `path`: of that name in a folder, or its own; None where there is none."""
     if gts is not None:
-        path = gts / path.name
+        path = inside(gts, name)
         if not path.exists():
             return None
     with open_npz(path) as npz:

@@ -61,7 +61,7 @@ def choose_shard(given: str | None, environment: Mapping[str, str]) -> Chosen:
     wanted = None if given is None else parse_shard(given)
     if isinstance(wanted, Shard) or (given is not None and wanted is None):
         return Chosen(wanted)
-    system = next((one for one in SYSTEMS if environment.get(one.task, NOT_AN_ARRAY) != NOT_AN_ARRAY), None)
+    system = next((one for one in SYSTEMS if environment.get(one.task, "") not in ("", NOT_AN_ARRAY)), None)
     if system is None:
         if wanted is None:
             return Chosen(None)
@@ -92,6 +92,11 @@ def shard_of_task(system: System, wanted: int | None, environment: Mapping[str, 
             f"${system.task}/N, or --shard all for every case"
         )
     found = count or spanned
+    if wanted is None and (found == 1 or begins > 1):
+        raise UsageError(
+            f"the tasks of this {system.name} array are {begins} to {last}, as when some are submitted again: say "
+            f"which shard is meant, --shard ${system.task}/N with the number of all, or --shard all for every case"
+        )
     if found is None and wanted is None:
         raise UsageError(
             f"{system.task} says that this is a task of an array job, and not of how many: write --shard N with their "
@@ -117,7 +122,7 @@ def whole_number(variable: str, environment: Mapping[str, str]) -> int | None:
 
     """
     text = environment.get(variable) if variable else None
-    if text is None or text == NOT_AN_ARRAY:
+    if text is None or text in ("", NOT_AN_ARRAY):
         return None
     if not (text.isascii() and text.isdecimal() and len(text) <= 9):
         raise UsageError(f"{variable} is {text!r}, which is no number of a task: write --shard I/N")

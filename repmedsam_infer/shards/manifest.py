@@ -3,10 +3,11 @@
 import csv
 import io
 import json
-from collections.abc import Collection, Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TextIO
 
 from repmedsam_infer.errors import UsageError
@@ -16,6 +17,7 @@ from repmedsam_infer.system.regular import open_regular
 IMAGE, OUTPUT, GTS = "image", "output", "gts"
 BOXES = ("boxes", "boxes_from", "box", "box_mm")
 READING = ("window", "modality", "series", "volume")
+PATHS = ("boxes", "boxes_from", GTS)  # that are paths
 COLUMNS = (*BOXES, *READING, GTS)  # beside image and output
 LEFT_ALONE = "_"  # begins the name of a column that is the user's own
 MOST_CHARACTERS = 100_000  # of a line, against files that are no manifest
@@ -47,36 +49,46 @@ def find_listed(path: Path, shard: Shard | None) -> list[ManifestRow]:
     """Return the rows of a manifest of npz cases that are in the shard; all rows without one.
 
     Raises:
-        UsageError: as `read_manifest`, or a result is not called .npz.
+        UsageError: as `read_manifest`, or a result would not be called .npz.
 
     """
     rows = list(read_manifest(path, [GTS], shard))
-    odd = next((row for row in rows if row.output and not row.output.endswith(".npz")), None)
+    odd = next((row for row in rows if not row.name.endswith(".npz")), None)
     if odd is not None:
-        raise UsageError(f"{path}, line {odd.line}: {OUTPUT} is {odd.output}; label maps of npz cases end with .npz")
+        what = OUTPUT if odd.output else IMAGE
+        raise UsageError(f"{path}, line {odd.line}: {what} is {odd.name}; npz cases and their label maps end with .npz")
     return rows
 
 
-def read_manifest(path: Path, columns: Collection[str], shard: Shard | None) -> Iterator[ManifestRow]:
+def read_manifest(
+    path: Path, columns: Collection[str], shard: Shard | None, result_of: Callable[[str], str] = str
+) -> Iterator[ManifestRow]:
     """Return the rows whose cases are in the shard, in their order; all rows without one.
 
     Args:
         path: the manifest, UTF-8.
         columns: those that may be there beside image and output.
         shard: None for all.
+        result_of: what the label map of an image of that name is called where no output is given.
 
     Raises:
         UsageError: it cannot be read, has no row, gives two results one name, or a line of the shard makes no sense.
 
     """
     known = (IMAGE, OUTPUT, *columns)
-    lines: dict[int, int] = {}  # by hash of the case's name: of a million names less than half of the names' memory
+    lines: dict[int, int] = {}  # by hash of the result's name: of a million names less than half of the names' memory
+    named: bool | None = None
     for number, (line, values) in enumerate(read_rows(path)):
-        name = values.get(OUTPUT) or values.get(IMAGE, "").rpartition("/")[2]
-        other = lines.setdefault(hash(name), line)
+        output = values.get(OUTPUT, "")
+        if bool(output) is not (named if named is not None else bool(output)):
+            raise UsageError(f"{path}, line {line}: {OUTPUT} is given in some lines and not in others: give it in all")
+        named = bool(output)
+        result = str(PurePosixPath(output)) if output else result_of(PurePath(values.get(IMAGE, "")).name)
+        other = lines.setdefault(hash(os.path.normcase(result)), line)
         if other != line:
             raise UsageError(
-                f"{path}, line {line}: the result {name} is that of line {other}, too: give each an {OUTPUT} of its own"
+                f"{path}, line {line}: the result {result} is that of line {other}, too: give each an {OUTPUT} of its "
+                "own"
             )
         if shard is None or shard.holds_row(number):
             yield make_row(path, line, values, known)
@@ -92,6 +104,9 @@ def make_row(path: Path, line: int, values: Mapping[str, str], known: Collection
             f"{path}, line {line}: there is no column {odd!r} here; {', '.join(known)} are known, and columns that "
             f"begin with {LEFT_ALONE} are left alone"
         )
+    for key in known:
+        if not may_be_path(values.get(key, "")):
+            raise UsageError(f"{path}, line {line}: {key} has characters that no path can have")
     if not values.get(IMAGE):
         raise UsageError(f"{path}, line {line}: {IMAGE} is missing")
     output = values.get(OUTPUT, "")
@@ -101,13 +116,44 @@ def make_row(path: Path, line: int, values: Mapping[str, str], known: Collection
             "without .. and not absolute"
         )
     options = {key: value for key, value in values.items() if key in known and key not in (IMAGE, OUTPUT) and value}
+    output = str(PurePosixPath(output)) if output else ""
     return ManifestRow(line, path.parent / values[IMAGE], output, options)
+
+
+def may_be_path(text: str) -> bool:
+    """Whether a system could have a file of this path: without half surrogates and zero bytes."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+def check_reads_none_of(path: Path, written: Collection[Path]) -> None:
+    """Check that no line, also of other shards, reads what is going to be written; nor that the manifest is that.
+
+    Raises:
+        UsageError: one does.
+
+    """
+    names = {place.name for place in written}
+    real = {os.path.realpath(place) for place in written}
+
+    def check(read: Path) -> None:
+        if read.name in names and os.path.realpath(read) in real:
+            raise UsageError(f"the result would replace {read}, which is read; name another output")
+
+    check(path)
+    for _, values in read_rows(path):
+        for key in (IMAGE, *PATHS):
+            value = values.get(key, "")
+            if value.rpartition("/")[2] in names and may_be_path(value):
+                check(path.parent / value)
 
 
 def is_inside(output: str) -> bool:
     """Whether a path written with slashes stays in the folder that it is joined to, on every system."""
     parts = PurePosixPath(output).parts
-    odd = "\\" in output or ":" in output or "\0" in output
+    odd = "\\" in output or ":" in output
     return bool(parts) and not odd and ".." not in parts and not output.startswith("/") and not output.endswith("/")
 
 
@@ -131,7 +177,9 @@ def table_rows(path: Path, text: TextIO) -> Rows:
     try:
         names = [name.strip() for name in next(rows, [])]
         if IMAGE not in names or len(set(names)) != len(names):
-            raise UsageError(f"{path}: the first line names the columns, each once: {IMAGE}, {OUTPUT}, ...")
+            raise UsageError(
+                f"{path}: the first line names the columns, each once, with commas between: {IMAGE},{OUTPUT}"
+            )
         for row in rows:
             if not any(map(str.strip, row)):
                 continue

@@ -1,7 +1,7 @@
 """Batches of training samples from challenge npz files, volumes and rare modalities drawn more often."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -26,8 +26,13 @@ from repmedsam_train.data.sampling import (
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 
-EPOCHS = 1  # sets the random numbers of epochs apart from those of steps
+EPOCHS = 1 << 31  # a step that no run reaches: random numbers of epochs are apart from those of steps
 VISITS = 4  # of a volume for one of a picture
+
+
+def visits_of(paths: Sequence[Path]) -> int:
+    """Return how many visits to cases an epoch is: one to a picture, VISITS to a volume."""
+    return sum(VISITS if is_volume_name(path.name) else 1 for path in paths)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repmedsam_infer.batch.label_table import is_table
-from repmedsam_infer.batch.run import make_writable_folder
+from repmedsam_infer.batch.run import check_no_folder_is_a_file, make_writable_folder
 from repmedsam_infer.batch.run_files import LABELS, RunFiles
 from repmedsam_infer.batch.runner import Task, check_new, check_table
 from repmedsam_infer.commands.files.reading import Reading
@@ -17,6 +17,7 @@ from repmedsam_infer.formats.endings import OUTPUTS, ending_of, name_of, own_end
 from repmedsam_infer.formats.names.itksnap import description_path, is_description, may_be_described
 from repmedsam_infer.preprocess import Zoom
 from repmedsam_infer.segmentation.propagation import Propagation
+from repmedsam_infer.shards.manifest import check_reads_none_of
 from repmedsam_infer.shards.shard import Shard
 
 
@@ -45,8 +46,8 @@ class FileJob:
     """What to do: inputs to a file or a folder.
 
     ending: of label maps in a folder; empty for each input's own kind.
-    shard: the inputs are those of one shard; the output is a folder then.
-    listed: the inputs are those of a manifest, which may be none in a shard; the output is a folder then.
+    shard: which of the inputs are done; None for all. With one, or with a manifest, the output is a folder.
+    manifest: that the inputs are of; its rows are those of the shard already.
     """
 
     inputs: Sequence[FileInput]
@@ -58,7 +59,7 @@ class FileJob:
     propagation: Propagation = "ellipsoid"
     resume: bool = False
     shard: Shard | None = None
-    listed: bool = False
+    manifest: Path | None = None
 
     def task(self, one: FileInput, target: Path) -> FileTask:
         """Return what becomes of an input."""
@@ -92,7 +93,11 @@ def tasks_of(job: FileJob) -> tuple[list[FileTask], RunFiles | None]:
     if job.shard is not None and not is_folder:
         raise UsageError(f"the results of a shard go into a folder, and {job.output} is a file's name; name a folder")
     targets = [job.output / target for target in named_targets(job)] if is_folder else [checked_file(job)]
+    check_written_once(targets)  # of all shards
     tasks = list(map(job.task, job.inputs, targets))
+    if job.shard is not None and job.manifest is None:
+        tasks = [task for task in tasks if job.shard.holds(task.name)]
+        targets = [task.target for task in tasks]
     overlays = [task.overlay for task in tasks if task.overlay is not None]
     beside = job.files.all if is_folder else (job.table,)
     described = [target for target in targets if may_be_described(target)]
@@ -113,12 +118,16 @@ def tasks_of(job: FileJob) -> tuple[list[FileTask], RunFiles | None]:
 
 
 def goes_into_folder(job: FileJob) -> bool:
-    return job.listed or job.output.is_dir() or not ending_of(job.output)
+    if job.manifest is not None and ending_of(job.output) and not job.output.is_dir():
+        raise UsageError(
+            f"the results of a manifest go into a folder, and {job.output} is a file's name; name a folder"
+        )
+    return job.output.is_dir() or not ending_of(job.output)
 
 
 def check_written_once(paths: Sequence[Path]) -> None:
-    twice, count = Counter(map(os.path.abspath, paths)).most_common(1)[0]
-    if count > 1:
+    twice = next((path for path, count in Counter(map(os.path.abspath, paths)).items() if count > 1), None)
+    if twice is not None:
         raise UsageError(f"two results would be written to {twice}; name folders of their own")
 
 
@@ -129,6 +138,9 @@ def check_nothing_read_is_replaced(job: FileJob, written: Sequence[Path]) -> Non
     lost = [path for path in written if os.path.realpath(path) in sources]
     if lost:
         raise UsageError(f"the result would replace {lost[0]}, which is read; name another output")
+    if job.manifest is not None:
+        check_reads_none_of(job.manifest, written)
+    check_no_folder_is_a_file(written)
 
 
 def named_targets(job: FileJob) -> list[Path]:

@@ -11,7 +11,7 @@ from repmedsam_infer.commands.files.reading import Reading, make_reading
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.formats.boxes.source import BoxSource, box_source
 from repmedsam_infer.formats.boxes.typed import parse_box, parse_box_mm
-from repmedsam_infer.formats.endings import OUTPUTS, ending_of, with_names
+from repmedsam_infer.formats.endings import OUTPUTS, ending_of, name_of, with_names
 from repmedsam_infer.io.case_files import is_manifest
 from repmedsam_infer.shards.manifest import BOXES, COLUMNS, READING, ManifestRow, read_manifest
 from repmedsam_infer.shards.shard import Shard
@@ -34,7 +34,7 @@ class Given(NamedTuple):
 
 
 def find_inputs(inputs: Sequence[Path], shard: Shard | None, given: Given, reading: Reading) -> list[FileInput]:
-    """Return the inputs that are in the shard, all of them without one: of the command line, or of a manifest on it.
+    """Return the inputs of the command line; or those of a manifest on it, of the shard's rows if there is one.
 
     Raises:
         UsageError: a manifest makes no sense or is not the only input, or boxes are missing or cannot be for these.
@@ -44,11 +44,11 @@ def find_inputs(inputs: Sequence[Path], shard: Shard | None, given: Given, readi
     if manifest is None:
         inputs = with_names(inputs)
         source = given.source(inputs)
-        return [FileInput(path, source, reading) for path in inputs if shard is None or shard.holds(path.name)]
+        return [FileInput(path, source, reading) for path in inputs]
     if len(inputs) > 1:
         raise UsageError(f"{manifest} is a manifest, which is given alone: add a line to it for each other image")
-    otherwise = given.source([manifest, manifest]) if any(given) else None
-    return listed_inputs(manifest, shard, otherwise, reading)
+    several = [manifest, manifest]  # boxes of the command line have to be for several images
+    return listed_inputs(manifest, shard, given.source(several) if any(given) else None, reading)
 
 
 def listed_inputs(manifest: Path, shard: Shard | None, boxes: BoxSource | None, reading: Reading) -> list[FileInput]:
@@ -65,7 +65,12 @@ def listed_inputs(manifest: Path, shard: Shard | None, boxes: BoxSource | None, 
         UsageError: a line makes no sense, or has no boxes.
 
     """
-    return [input_of(row, manifest, boxes, reading) for row in read_manifest(manifest, COLUMNS, shard)]
+    return [input_of(row, manifest, boxes, reading) for row in read_manifest(manifest, COLUMNS, shard, result_name)]
+
+
+def result_name(image: str) -> str:
+    """Return what the label map of an image is called, but for the ending that depends on its kind."""
+    return name_of(Path(image))
 
 
 def input_of(row: ManifestRow, manifest: Path, boxes: BoxSource | None, reading: Reading) -> FileInput:

@@ -140,12 +140,11 @@ def encoding_of(name: str, fields: dict[str, str], layout: Layout, header_size: 
 
 
 def place_of_fields(name: str, fields: dict[str, str], axes: int) -> Place:
-    is_old = fields.get("FileFormatVersion", "0") == "0"
     origin, spacing, directions = np.zeros(axes), np.ones(axes), np.eye(axes)
-    for field in ORIGINS if is_old else ("Offset", "ElementOrigin"):
+    for field in ORIGINS:
         if field in fields:
             origin = numbers(name, fields, field, axes)
-    for field in DIRECTIONS if is_old else ("TransformMatrix", "ElementDirection"):
+    for field in DIRECTIONS:
         if field in fields:
             directions = numbers(name, fields, field, axes * axes).reshape(axes, axes)
     for field in ("ElementSize", "ElementSpacing"):
