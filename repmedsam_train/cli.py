@@ -186,6 +186,9 @@ def export(
     With --onnx the model may be weights that are shipped: repmedsam-train export weights/repmedsam.safetensors onnx
     --onnx
 
+    With --decoder it must be those: after a change of the decoder that needs no new numbers, repmedsam-train export
+    weights/repmedsam.safetensors weights --decoder
+
     Example: repmedsam-train export runs/first/calibrated.safetensors weights --train data/train
     """
     if onnx:

@@ -18,7 +18,7 @@ from repmedsam_infer.engines.precision import Precision
 from repmedsam_infer.engines.weights import Weights
 
 F32 = NDArray[np.float32]
-MAX_BATCH = 16  # boxes decoded at once
+MAX_BATCH = 16  # boxes decoded at once: for 2 % less time than 8 in a picture of hundreds, and 20 MiB more
 IN_TURN = 2  # batches: the network runs one while the other is read and filled
 # Times, in what one box more adds to a batch:
 BATCH = 2.5  # of a batch, whatever its size
