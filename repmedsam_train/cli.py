@@ -177,11 +177,17 @@ def export(
     onnx: Annotated[
         bool, typer.Option("--onnx", help="Write encoder.onnx and decoder.onnx (docs/onnx.md), and nothing else.")
     ] = False,
+    decoder: Annotated[
+        bool, typer.Option("--decoder", help="Write decoder.xml alone, over the numbers of weights that are there.")
+    ] = False,
 ) -> None:
     """Re-parameterize trained weights and write them for OpenVINO and torch, or as ONNX, with checksums.
 
     With --onnx the model may be weights that are shipped: repmedsam-train export weights/repmedsam.safetensors onnx
     --onnx
+
+    With --decoder it must be those: after a change of the decoder that needs no new numbers, repmedsam-train export
+    weights/repmedsam.safetensors weights --decoder
 
     Example: repmedsam-train export runs/first/calibrated.safetensors weights --train data/train
     """
@@ -193,7 +199,17 @@ def export(
         export_onnx(rep_med_sam(model), model, folder, calibration_of(model))
         return
     from repmedsam_train.weights.export import export as write
+    from repmedsam_train.weights.export import export_decoder
     from repmedsam_train.weights.quantize import calibration_images
+
+    if decoder:
+        if train is not None:
+            raise UsageError("--train is for the int8 encoder of OpenVINO: leave it out with --decoder")
+        try:
+            export_decoder(rep_med_sam(model), folder)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"the decoder's graph cannot be written into {folder}: {error}") from error
+        return
 
     images = calibration_images(train) if train is not None else ()
     write(rep_med_sam(model), folder, images, calibration_of(model))

@@ -229,7 +229,8 @@ def test_the_prior_is_a_mask_prompt_and_is_added_to_the_logits(model: RepMedSAM)
     prior = box_prior(boxes, 64, 256)
     with torch.inference_mode():
         # Without the flag the same comes of an embedding that the mask prompt has been added to by hand.
-        prompted = packed[:, :256] + model.prompt_encoder.mask(prior) - model.prompt_encoder.no_mask()
+        mask_prompt = model.prompt_encoder.mask(prior).transpose(1, 2).unflatten(2, (16, 16))
+        prompted = packed[:, :256] + mask_prompt - model.prompt_encoder.no_mask()
         by_hand, _ = model.decode(prompted, boxes)
         logits, _ = with_prior.decode(packed, boxes, rois=torch.from_numpy(whole_frame(1)))
     torch.testing.assert_close(logits, by_hand + prior, atol=1e-3, rtol=1e-3)

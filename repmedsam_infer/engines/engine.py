@@ -11,7 +11,7 @@ from repmedsam_infer.engines.confidence import ConfidenceModel
 from repmedsam_infer.engines.precision import Precision
 
 F32 = NDArray[np.float32]
-MAX_BATCH = 8  # boxes decoded at once: 4 to 16 take the same time a box within a few per cent, 8 the least
+MAX_BATCH = 8  # boxes decoded at once, but for OpenVINO
 
 
 class Decoded(NamedTuple):

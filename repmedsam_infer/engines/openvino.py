@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.engines.compiled_cache import compiled_networks
-from repmedsam_infer.engines.engine import MAX_BATCH, Decoded, teams
+from repmedsam_infer.engines.engine import Decoded, teams
 from repmedsam_infer.engines.openvino_networks import Networks, load_networks
 from repmedsam_infer.engines.ports import PROMPT_INPUTS
 from repmedsam_infer.engines.precision import Precision
 from repmedsam_infer.engines.weights import Weights
 
 F32 = NDArray[np.float32]
+MAX_BATCH = 16  # boxes decoded at once: for 2 % less time than 8 in a picture of hundreds, and 20 MiB more
 IN_TURN = 2  # batches: the network runs one while the other is read and filled
 # Times, in what one box more adds to a batch:
 BATCH = 2.5  # of a batch, whatever its size

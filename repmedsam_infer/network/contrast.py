@@ -31,38 +31,44 @@ class Contrast(nn.Module):
         self.refine = Refine(EVIDENCE + FINE + FINEST)
 
     def forward(self, features: Tensor, kernel: Tensor, finest: Tensor, prior: Tensor) -> Tensor:
-        inside = torch.sigmoid(SHARPNESS * (prior - INNER))
-        around = torch.sigmoid(SHARPNESS * (OUTER[1] - prior)) * torch.sigmoid(SHARPNESS * (prior - OUTER[0]))
-        mean_inside, mean_around = weighted_mean(features, inside), weighted_mean(features, around)
+        # What is one number a position is (N, P), P = H * W: engines are fast at that, and slow at maps of one channel.
+        start = prior.flatten(1)
+        inside = torch.sigmoid(SHARPNESS * (start - INNER))
+        around = torch.sigmoid(SHARPNESS * (OUTER[1] - start)) * torch.sigmoid(SHARPNESS * (start - OUTER[0]))
+        flat = features.flatten(2)
+        mean_inside, mean_around = weighted_mean(flat, inside), weighted_mean(flat, around)
 
         # scale / 2 * (|f - around|^2 - |f - inside|^2) = difference . f + bias
         scale = self.log_scale.exp()
         difference = scale * (mean_inside - mean_around)
-        bias = scale / 2 * (mean_around.square() - mean_inside.square()).sum(1)
-        flat = features.flatten(2)
-        logits = ((kernel + difference)[:, None] @ flat).unflatten(2, prior.shape[-2:]) + bias[:, None, None, None]
-        logits = logits + prior
+        bias = scale / 2 * (mean_around.square() - mean_inside.square()).sum(1, keepdim=True)
+        logits = products(kernel + difference, flat) + bias + start
 
         # |f - mean|^2 = |f|^2 - 2 mean . f + |mean|^2, in units of how much the features vary around their means
-        squares = features.square().sum(1, keepdim=True)
+        squares = (flat * flat).sum(1)
         far_inside, far_around = distance(flat, squares, mean_inside), distance(flat, squares, mean_around)
-        spread = (weighted_mean(far_inside, inside) + weighted_mean(far_around, around))[:, :, None, None] / 2 + 1e-4
+        means = weighted_mean(far_inside[:, None], inside), weighted_mean(far_around[:, None], around)
+        spread = (means[0] + means[1]) / 2 + 1e-4  # (N, 1)
         evidence = [
-            prior / CONFIDENT,
+            start / CONFIDENT,
             (logits / CONFIDENT).clamp(-3, 3),
             torch.log1p(far_inside / spread),
             torch.log1p(far_around / spread),
         ]
-        return logits + CONFIDENT * self.refine(torch.cat([*evidence, features, finest], 1))
+        maps = torch.stack(evidence, 1).unflatten(2, prior.shape[2:])
+        return logits.reshape(prior.shape) + CONFIDENT * self.refine(torch.cat([maps, features, finest], 1))
 
 
 def weighted_mean(features: Tensor, weights: Tensor) -> Tensor:
-    """(N, C, H, W), (N, 1, H, W) -> (N, C)."""
-    total = weights.sum((2, 3)).clamp(min=1e-3)
-    return (features.flatten(2) @ weights.flatten(2).transpose(1, 2))[..., 0] / total
+    """(N, C, P), (N, P) -> (N, C)."""
+    return (features @ weights[..., None])[..., 0] / weights.sum(1, keepdim=True).clamp(min=1e-3)
 
 
 def distance(flat: Tensor, squares: Tensor, mean: Tensor) -> Tensor:
-    """(N, C, H * W) features, (N, 1, H, W) their squared lengths, (N, C) -> (N, 1, H, W) squared distances."""
-    products = (mean[:, None] @ flat).unflatten(2, squares.shape[-2:])
-    return (squares - 2 * products + mean.square().sum(1)[:, None, None, None]).clamp(min=0)
+    """(N, C, P) features, (N, P) their squared lengths, (N, C) -> (N, P) squared distances."""
+    return (squares - 2 * products(mean, flat) + mean.square().sum(1, keepdim=True)).clamp(min=0)
+
+
+def products(kernel: Tensor, flat: Tensor) -> Tensor:
+    """(N, C), (N, C, P) -> (N, P)."""
+    return (kernel[:, None] @ flat)[:, 0]

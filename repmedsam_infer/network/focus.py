@@ -33,7 +33,16 @@ class Resampling(NamedTuple):
 
     def of(self, x: Tensor) -> Tensor:
         """(N, C, H, W), or (1, C, H, W) for all -> (N, C, side, side)."""
-        return self.down[:, None] @ x @ self.across[:, None].transpose(2, 3)
+        rows = self.down[:, None] @ x  # (N, C, side, W)
+        # One product for all channels of a box, not one for each.
+        return (rows.flatten(1, 2) @ self.across.transpose(1, 2)).unflatten(1, rows.shape[1:3])
+
+    def positions_of(self, x: Tensor, *, shared: bool) -> Tensor:
+        """(N, C, H, W), or `shared` (1, C, H, W) -> (N, side * side, C), as a transformer takes it: rows first."""
+        side, (_, channels, height, width) = self.down.shape[1], x.shape
+        by_row = x.permute(0, 2, 3, 1).flatten(2)  # (N, H, W * C)
+        rows = self.down.reshape(-1, height) @ by_row[0] if shared else self.down @ by_row  # one product, or one a box
+        return (self.across[:, None] @ rows.reshape(-1, side, width, channels)).flatten(1, 2)
 
 
 def resamplings(rois: Tensor, grid: int, side: int) -> list[Resampling]:
@@ -51,9 +60,14 @@ def resample(rois: Tensor, side: int, count: int) -> Resampling:
 
 
 def sample_rois(pyramid: Pyramid, resampled: list[Resampling], image_index: Tensor | None) -> Pyramid:
-    """Pyramid of M images -> that of N rois; `image_index` (N,) is each roi's image, None where M = 1."""
-    of_rois = pyramid if image_index is None else (x[image_index] for x in pyramid)
-    return Pyramid(*(to_roi.of(x) for x, to_roi in zip(of_rois, resampled, strict=True)))
+    """Pyramid of M images -> that of N rois, but for `coarse`, which comes by position: (N, side * side, C).
+
+    `image_index` (N,) is each roi's image, None where M = 1.
+    """
+    coarse, *finer = pyramid if image_index is None else (x[image_index] for x in pyramid)
+    of_coarse, *of_finer = resampled
+    by_position = of_coarse.positions_of(coarse, shared=image_index is None)
+    return Pyramid(by_position, *(to.of(x) for x, to in zip(finer, of_finer, strict=True)))
 
 
 def interpolation(low: Tensor, high: Tensor, side: int, count: int) -> Tensor:

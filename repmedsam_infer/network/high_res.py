@@ -16,7 +16,9 @@ PACKED_CHANNELS = COARSE + 4 * MIDDLE + 16 * FINE + 64 * FINEST
 
 
 class Pyramid(NamedTuple):
-    """Embedding (M, 256, h, w), and (M, 64, 2h, 2w), (M, 32, 4h, 4w) and (M, 8, 8h, 8w) finer features."""
+    """Embedding (M, 256, h, w), or by position (M, h * w, 256), and finer features: (M, 64, 2h, 2w), (M, 32, 4h, 4w)
+    and (M, 8, 8h, 8w).
+    """
 
     coarse: Tensor
     middle: Tensor

@@ -1,6 +1,7 @@
 """SAM's mask decoder with a single mask a box: embedding and box tokens to low_res_logits and a predicted IoU."""
 
 import itertools
+import math
 from collections.abc import Callable
 
 import torch
@@ -29,7 +30,7 @@ class HeadMLP(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """(N, 256, G, G) embeddings and (N, 2, 256) box tokens -> (N, 1, 4G, 4G) logits and (N, 1) predicted IoU."""
+    """(N, G * G, 256) embeddings and (N, 2, 256) box tokens -> (N, 1, 4G, 4G) logits and (N, 1) predicted IoU."""
 
     def __init__(self, channels: int = 256) -> None:
         super().__init__()
@@ -50,24 +51,23 @@ class MaskDecoder(nn.Module):
 
     def forward(
         self,
-        embedding: Tensor,
+        image: Tensor,
         image_pe: Tensor,
         box_tokens: Tensor,
         skips: tuple[Tensor, Tensor] | None = None,
         mask_of: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """`embedding` (N, C, G, G) of each box's image, with its dense prompt added; image_pe (G * G, C), box_tokens
+        """`image` (N, G * G, C) of each box by position, with its dense prompt added; image_pe (G * G, C), box_tokens
         (N, 2, C); `skips`, if the network has them, (N, C / 4, 2G, 2G) and (N, C / 8, 4G, 4G), are added on the way up;
         `mask_of` makes logits of features (N, C / 8, 4G, 4G) and kernel (N, C / 8) in place of their product.
         """
-        height, width = embedding.shape[-2:]
-        image = embedding.flatten(2).transpose(1, 2)  # (N, P, C)
+        grid = math.isqrt(image_pe.shape[0])
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([output_tokens.expand(box_tokens.shape[0], -1, -1), box_tokens], 1)  # (N, T, C)
 
         tokens, image = self.transformer(tokens, image, image_pe)
 
-        upscaled = self.upscale(image.transpose(1, 2).unflatten(2, (height, width)), skips)  # (N, C / 8, 4G, 4G)
+        upscaled = self.upscale(image.unflatten(1, (grid, grid)).permute(0, 3, 1, 2), skips)  # (N, C / 8, 4G, 4G)
         kernel = self.output_hypernetworks_mlps[SINGLE](tokens[:, 1 + SINGLE])  # (N, C / 8)
         if mask_of is None:
             logits = (kernel[:, None] @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
@@ -98,4 +98,4 @@ def decode_frame(
     image_pe = prompt_encoder.pe_layer.grid(*embedding.shape[-2:])
     prompted = embedding + prompt_encoder.no_mask()
     of_boxes = prompted.expand(box_tokens.shape[0], -1, -1, -1) if image_index is None else prompted[image_index]
-    return mask_decoder(of_boxes, image_pe, box_tokens)
+    return mask_decoder(of_boxes.flatten(2).transpose(1, 2), image_pe, box_tokens)

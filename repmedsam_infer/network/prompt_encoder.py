@@ -7,6 +7,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from repmedsam_infer.network.norm import LayerNorm2d
 
@@ -69,8 +70,12 @@ class PromptEncoder(nn.Module):
         return self.no_mask_embed.get_parameter("weight")[:, :, None, None]
 
     def mask(self, logits: Tensor) -> Tensor:
-        """Return the dense prompt of masks: (N, 1, 4G, 4G) logits -> (N, C, G, G)."""
-        return self.mask_downscaling(logits)
+        """Return the dense prompt of masks by position: (N, 1, 4G, 4G) logits -> (N, G * G, C)."""
+        *downscaling, last = self.mask_downscaling
+        for layer in downscaling:
+            logits = layer(logits)
+        weight, bias = last.get_parameter("weight"), last.get_parameter("bias")
+        return functional.linear(logits.flatten(2).transpose(1, 2), weight.flatten(1), bias)
 
 
 def box_prior(boxes: Tensor, side: int, image_size: int) -> Tensor:

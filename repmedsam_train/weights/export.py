@@ -1,7 +1,8 @@
 """A trained network to weights/: re-parameterized, rounded to fp16, one file of numbers for all engines, checksums."""
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,12 @@ from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.engines.openvino_networks import numbers_of
 from repmedsam_infer.engines.ports import DECODER, PROMPT_INPUTS, PROMPTS
 from repmedsam_infer.engines.precision import ENCODERS
-from repmedsam_infer.engines.weights import SUMS, listing
+from repmedsam_infer.engines.weights import STORE, SUMS, find_weights, listing
 from repmedsam_infer.network import RepMedSAM
 from repmedsam_infer.network.focus import rois_around
 from repmedsam_infer.network.repmedsam import IMAGE_SIZE
 from repmedsam_train.weights.quantize import quantized
-from repmedsam_train.weights.shared_constants import write_weights
+from repmedsam_train.weights.shared_constants import write_graph_over, write_weights
 from repmedsam_train.weights.shipped_form import Encoder, shipped_form
 
 # Operations whose constants are the weights that take up the room.
@@ -67,23 +68,44 @@ def export(
 
     image_shape = (1, 3, IMAGE_SIZE, IMAGE_SIZE)
     encoder = to_openvino(Encoder(fused), (torch.zeros(image_shape),), [("image", image_shape)])
-    boxes = torch.tensor([[8.0, 8.0, 64.0, 64.0]]).repeat(3, 1)
-    given = (boxes, rois_around(boxes)) if fused.focus else (boxes,)
+    given = example_prompts(fused)
     inputs = [(name, (-1, 4)) for name, _ in zip(PROMPT_INPUTS, given, strict=False)]
     prompts = to_openvino(Prompts(fused), given, inputs)
-    with torch.inference_mode():
-        example = Prompts(fused)(*given)
-    embedding = torch.zeros(1, *fused.embedding_shape)
-    shapes = [
-        ("embedding", tuple(embedding.shape)),
-        *((f"prompt_{i}", (-1, *prompt.shape[1:])) for i, prompt in enumerate(example)),
-    ]
-    decoder = to_openvino(Decoder(fused), (embedding, *example), shapes)
+    decoder = decoder_graph(fused)
     if images:
         path = folder / f"{ENCODERS['int8']}.xml"
         openvino.save_model(quantized(encoder, images), path, compress_to_fp16=False)
     write_weights(folder, state, metadata, {ENCODERS["fp32"]: encoder, PROMPTS: prompts, DECODER: decoder})
     write_sums(folder, int8=bool(images))
+
+
+def export_decoder(model: RepMedSAM, folder: Path) -> None:
+    """Write the decoder's graph anew into a folder of weights that were exported from `model`; their numbers stay.
+
+    Raises:
+        ValueError: the graph needs numbers that the weight file has not.
+
+    """
+    write_graph_over(folder / STORE, DECODER, decoder_graph(shipped_form(model)))
+    sums = {**find_weights(folder).sums, **sums_of(folder, [f"{DECODER}.xml"])}
+    (folder / SUMS).write_text(listing(sums))
+
+
+def example_prompts(fused: RepMedSAM) -> tuple[Tensor, ...]:
+    """Return boxes, and with focus rois, for tracing: (3, 4) each."""
+    boxes = torch.tensor([[8.0, 8.0, 64.0, 64.0]]).repeat(3, 1)
+    return (boxes, rois_around(boxes)) if fused.focus else (boxes,)
+
+
+def decoder_graph(fused: RepMedSAM) -> openvino.Model:
+    with torch.inference_mode():
+        example = Prompts(fused)(*example_prompts(fused))
+    embedding = torch.zeros(1, *fused.embedding_shape)
+    shapes = [
+        ("embedding", tuple(embedding.shape)),
+        *((f"prompt_{i}", (-1, *prompt.shape[1:])) for i, prompt in enumerate(example)),
+    ]
+    return to_openvino(Decoder(fused), (embedding, *example), shapes)
 
 
 def to_openvino(
@@ -94,8 +116,54 @@ def to_openvino(
         converted = convert_model(module.eval(), example_input=example, input=[shape for _, shape in inputs])
     for port, (name, _) in zip(converted.inputs, inputs, strict=True):
         port.tensor.set_names({name})
+    split_convolutions(converted)
     store_weights_as_fp16(converted)
     return converted
+
+
+def split_convolutions(graph: openvino.Model) -> None:
+    """Write convolutions over concatenated maps as sums: of the widest of these and of the others. Less is copied so.
+
+    The weights stay one constant, of which the graph takes its parts when it is compiled; `graph` is changed.
+    """
+    for convolution in graph.get_ops():
+        if convolution.get_type_name() != "Convolution":
+            continue
+        joined, weights = (convolution.input_value(i) for i in (0, 1))
+        (user, *others) = convolution.output(0).get_target_inputs()
+        if joined.get_node().get_type_name() == "Concat" and not others and user.get_node().get_type_name() == "Add":
+            biased = user.get_node()
+            total = sum_of_parts(convolution, joined.get_node(), weights, biased.input_value(1 - user.get_index()))
+            for one in biased.output(0).get_target_inputs():
+                one.replace_source_output(total.output(0))
+
+
+def sum_of_parts(
+    convolution: openvino.Node, joined: openvino.Node, weights: openvino.Output, bias: openvino.Output
+) -> openvino.Node:
+    """Return what `convolution` of `joined` and `weights` gives, plus `bias`."""
+    inputs = [joined.input_value(i) for i in range(joined.get_input_size())]
+    widths = [one.get_partial_shape()[1].get_length() for one in inputs]
+    unit = math.gcd(*widths)
+    pieces = iter(openvino.opset13.split(weights, 1, sum(widths) // unit).outputs())
+    parts = [openvino.opset13.concat([next(pieces) for _ in range(width // unit)], 1) for width in widths]
+    widest = widths.index(max(widths))
+    rest = [i for i in range(len(inputs)) if i != widest]
+    of_widest = like(convolution, inputs[widest], parts[widest])
+    of_rest = like(
+        convolution,
+        openvino.opset13.concat([inputs[i] for i in rest], 1),
+        openvino.opset13.concat([parts[i] for i in rest], 1),
+    )
+    return openvino.opset13.add(openvino.opset13.add(of_widest, bias), of_rest)
+
+
+def like(convolution: openvino.Node, data: openvino.Output, weights: openvino.Node) -> openvino.Node:
+    """Return a convolution with the strides, pads and dilations of `convolution`."""
+    has = convolution.get_attributes()
+    return openvino.opset13.convolution(
+        data, weights, has["strides"], has["pads_begin"], has["pads_end"], has["dilations"], has["auto_pad"]
+    )
 
 
 def store_weights_as_fp16(converted: openvino.Model) -> None:
@@ -116,5 +184,9 @@ def write_sums(folder: Path, *, int8: bool) -> None:
     """SHA256SUMS of every weight file, in the format of sha256sum."""
     graphs = [ENCODERS["fp32"], PROMPTS, DECODER, *([ENCODERS["int8"]] if int8 else [])]
     names = {f"{graph}.xml" for graph in graphs} | {numbers_of(graph) for graph in graphs}
-    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
-    (folder / SUMS).write_text(listing(sums))
+    (folder / SUMS).write_text(listing(sums_of(folder, names)))
+
+
+def sums_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of files by name."""
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}

@@ -63,6 +63,64 @@ def write_weights(folder: Path, state: Mapping[str, Tensor], metadata: Mapping[s
         write_atomic(folder / f"{name}.xml", ET.tostring(tree.getroot(), xml_declaration=True))
 
 
+def write_graph_over(store: Path, name: str, graph: openvino.Model) -> None:
+    """Write the .xml of `graph` beside a STORE that stays as it is, whose numbers are all that its constants may be.
+
+    `graph` is changed: short lists of integers that the file has not are joined of integers that it has.
+
+    Raises:
+        ValueError: the file lacks a constant.
+
+    """
+    start, numbers = data_start(store), store.read_bytes()
+    header = {key: entry["data_offsets"] for key, entry in read_header(store).items() if key != METADATA}
+    first, end = (start + offset for offset in header.pop(GRAPH_CONSTANTS))
+    others = numbers[first:end]
+    names = {digest_of(numbers[start + low : start + high]): key for key, (low, high) in header.items()}
+    store_parameters_as_fp16(graph, names)
+    join_integers(graph, others)
+    tree, content = serialised(graph)
+    for data in constants_of(tree):
+        wanted = content_of(data, content)
+        parameter, place = names.get(digest_of(wanted)), place_in(others, wanted)
+        if parameter is None and place < 0:
+            raise ValueError(f"{store} lacks a constant of {len(wanted)} bytes: export all weights anew")
+        data.set("offset", str(first + place if parameter is None else start + header[parameter][0]))
+    write_atomic(store.parent / f"{name}.xml", ET.tostring(tree.getroot(), xml_declaration=True))
+
+
+def join_integers(graph: openvino.Model, others: bytes) -> None:
+    """Replace lists of integers that are not in `others` by concatenations of single ones, or of products of these."""
+    for constant in graph.get_ops():
+        if constant.get_type_name() != "Constant" or constant.get_element_type() != openvino.Type.i64:
+            continue
+        values = constant.data
+        if values.ndim == 1 and values.size > 1 and place_in(others, values.tobytes()) < 0:
+            joined = openvino.opset13.concat([integer(int(value), others) for value in values], 0)
+            for user in constant.output(0).get_target_inputs():
+                user.replace_source_output(joined.output(0))
+
+
+def integer(value: int, others: bytes) -> openvino.Node:
+    """Return [value], or where `others` lacks it the product of two that it has, if there are such."""
+    for factor in (1, *(i for i in range(2, value) if value % i == 0)):
+        parts = [np.array([part], np.int64) for part in ((value,) if factor == 1 else (factor, value // factor))]
+        if all(place_in(others, part.tobytes()) >= 0 for part in parts):
+            break
+    else:
+        parts = [np.array([value], np.int64)]
+    constants = [openvino.opset13.constant(part) for part in parts]
+    return constants[0] if len(constants) == 1 else openvino.opset13.multiply(*constants)
+
+
+def place_in(others: bytes, wanted: bytes) -> int:
+    """Return where in `others` these bytes are, at a multiple of ALIGNMENT; -1 if nowhere."""
+    at = others.find(wanted)
+    while at > 0 and at % ALIGNMENT:
+        at = others.find(wanted, at + 1)
+    return at
+
+
 def store_parameters_as_fp16(graph: openvino.Model, parameters: Mapping[bytes, str]) -> None:
     """Make fp16 what is one of `parameters` but for that; its users get it widened, so that nothing is rounded."""
     for constant in graph.get_ops():
