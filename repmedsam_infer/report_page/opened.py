@@ -16,6 +16,7 @@ from repmedsam_infer.drawing.extras import Extras
 from repmedsam_infer.errors import CaseReadError, UsageError
 from repmedsam_infer.io.case_files import modality_of
 from repmedsam_infer.io.npz import open_npz
+from repmedsam_infer.system.regular import may_be_path
 
 
 @dataclass(frozen=True)
@@ -93,16 +94,8 @@ def usable(read: Callable[[], NDArray[Any] | None], notes: list[str]) -> NDArray
 
 def check_name(name: str) -> None:
     """Raise CaseReadError where a name leads out of its folder: report.json may come from anywhere."""
-    if not is_path(name) or not Path(name).name or Path(name).is_absolute() or ".." in Path(name).parts:
+    if not may_be_path(name) or not Path(name).name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise CaseReadError(f"{name}: is not the name of a file")
-
-
-def is_path(text: str) -> bool:
-    """Whether a system could have a file of this path: without half surrogates and zero bytes."""
-    try:
-        return b"\0" not in os.fsencode(text)
-    except UnicodeEncodeError:
-        return False
 
 
 def input_of(report: CaseReport, folders: Folders) -> Path:
@@ -113,7 +106,7 @@ def input_of(report: CaseReport, folders: Folders) -> Path:
 
     """
     if folders.cases is None:
-        if not report.input or not is_path(report.input):
+        if not report.input or not may_be_path(report.input):
             raise CaseReadError(f"{report.case}: report.json does not say where its image is; name the folder (-i)")
         return Path(report.input)
     return inside(folders.cases, name_in_folders(report))

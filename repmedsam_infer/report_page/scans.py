@@ -21,7 +21,8 @@ from repmedsam_infer.formats.scan import Scan
 from repmedsam_infer.formats.scan_case import CaseLayout, layout_of
 from repmedsam_infer.formats.sides import ends_of_slices
 from repmedsam_infer.io.npz import open_npz
-from repmedsam_infer.report_page.opened import Folders, Opened, check_name, input_of, inside, is_path, usable
+from repmedsam_infer.report_page.opened import Folders, Opened, check_name, input_of, inside, usable
+from repmedsam_infer.system.regular import may_be_path
 
 
 def open_files(report: CaseReport, folders: Folders) -> Opened:
@@ -70,7 +71,7 @@ def find_image(
 
 def find_overlay(report: CaseReport, folders: Folders) -> NDArray[np.uint8] | None:
     """Return the picture that the run drew, (h, w, 3) RGB; None where there is none, or another folder was named."""
-    if not report.overlay or not is_path(report.overlay) or folders.cases is not None:
+    if not report.overlay or not may_be_path(report.overlay) or folders.cases is not None:
         return None
     try:
         drawn = read_scan(Path(report.overlay)).voxels

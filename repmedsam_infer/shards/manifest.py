@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.shards.shard import Shard
-from repmedsam_infer.system.regular import open_regular
+from repmedsam_infer.system.regular import may_be_path, open_regular
 
 IMAGE, OUTPUT, GTS = "image", "output", "gts"
 BOXES = ("boxes", "boxes_from", "box", "box_mm")
@@ -118,14 +118,6 @@ def make_row(path: Path, line: int, values: Mapping[str, str], known: Collection
     options = {key: value for key, value in values.items() if key in known and key not in (IMAGE, OUTPUT) and value}
     output = str(PurePosixPath(output)) if output else ""
     return ManifestRow(line, path.parent / values[IMAGE], output, options)
-
-
-def may_be_path(text: str) -> bool:
-    """Whether a system could have a file of this path: without half surrogates and zero bytes."""
-    try:
-        return b"\0" not in os.fsencode(text)
-    except UnicodeEncodeError:
-        return False
 
 
 def check_reads_none_of(path: Path, written: Collection[Path]) -> None:

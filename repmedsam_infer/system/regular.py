@@ -48,3 +48,11 @@ def is_regular(path: Path) -> bool:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
         return False
+
+
+def may_be_path(text: str) -> bool:
+    """Whether a system could have a file of this path: without half surrogates and zero bytes."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
