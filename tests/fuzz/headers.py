@@ -20,7 +20,7 @@ from tests.fuzz.volume_inputs import META_LINES, NRRD_LINES, spoiled_text
 VOXELS = np.arange(60, dtype="<i2")  # of 5 x 4 x 3
 RAW = VOXELS.tobytes()
 TEXT = " ".join(map(str, VOXELS)).encode()
-BOMB = gzip.compress(bytes(32 << 20))
+BOMB = gzip.compress(bytes(32 << 20), mtime=0)
 MOST_SECONDS = 5  # that one file takes
 MOST_MEMORY = 256 << 20  # bytes that the process grows by: headers may have 16 MiB; sizes up to 2 GiB are declared
 SPACE = "space: RAS\nspace directions: (0,2,0) (3,0,0) (0,0,-4)\nspace origin: (1,-2,3)\n"
@@ -45,8 +45,8 @@ PLACE = "TransformMatrix = 0 1 0 1 0 0 0 0 -1\nOffset = 1 -2 3\nElementSpacing =
 SAMPLES: tuple[Files, ...] = (
     {"v.nrrd": nrrd(RAW, more=SPACE)},
     {"v.nrrd": nrrd(RAW, more=SPACE + OWN)},
-    {"v.nrrd": nrrd(gzip.compress(RAW), "gzip", SPACE)},
-    {"v.nrrd": nrrd(gzip.compress(b"skip" + RAW), "gzip", "byte skip: -1\n")},
+    {"v.nrrd": nrrd(gzip.compress(RAW, mtime=0), "gzip", SPACE)},
+    {"v.nrrd": nrrd(gzip.compress(b"skip" + RAW, mtime=0), "gzip", "byte skip: -1\n")},
     {"v.nrrd": nrrd(BOMB, "gzip", "byte skip: -1\n")},
     {"v.nrrd": nrrd(BOMB, "gz")},
     {"v.nrrd": nrrd(bz2.compress(RAW), "bzip2", "spacings: 1 -2 3\naxis mins: 0 0 0\n")},
@@ -57,7 +57,7 @@ SAMPLES: tuple[Files, ...] = (
     {"v.nrrd": nrrd(RAW, more="kinds: domain domain domain list\n", sizes="5 3 2 2")},
     {"v.nrrd": nrrd(RAW, more="space dimension: 4\n", sizes="5 3 2 2")},
     {"v.nrrd": nrrd(RAW, more="kinds: domain RGB-color domain\n", sizes="5 3 8", kind="uchar")},
-    {"v.nhdr": nrrd(b"", "gzip", "data file: v.raw.gz\n"), "v.raw.gz": gzip.compress(RAW)},
+    {"v.nhdr": nrrd(b"", "gzip", "data file: v.raw.gz\n"), "v.raw.gz": gzip.compress(RAW, mtime=0)},
     {"v.mha": meta(RAW, PLACE)},
     {"v.mha": meta(zlib.compress(RAW), PLACE + "CompressedData = True\nCompressedDataSize = 99\n")},
     {"v.mha": meta(BOMB, PLACE + "CompressedData = True\n")},
