@@ -41,13 +41,14 @@ class RunFiles:
         return self.efficiency, self.report, self.labels, self.journal
 
     def named(self, name: str) -> Path:
-        return self.folder / (name if self.shard is None else in_parts(name, self.shard))
+        return part_of(self.folder / name, self.shard)
 
 
-def in_parts(name: str, shard: Shard) -> str:
-    """Return a file's name with a shard's number before its ending: scores.csv -> scores.3-of-16.csv."""
-    path = Path(name)
-    return f"{path.stem}.{shard.index}-of-{shard.count}{path.suffix}"
+def part_of(path: Path, shard: Shard | None) -> Path:
+    """Return a file's path with the shard's number before its ending, scores.csv -> scores.3-of-16.csv; as it is for
+    every case.
+    """
+    return path if shard is None else path.with_name(f"{path.stem}.{shard.index}-of-{shard.count}{path.suffix}")
 
 
 def parts_of(path: Path) -> list[Shard]:

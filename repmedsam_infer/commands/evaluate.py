@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from repmedsam_infer.batch.report import read_run
-from repmedsam_infer.batch.run_files import REPORT, in_parts, parts_of
+from repmedsam_infer.batch.run_files import REPORT, part_of, parts_of
 from repmedsam_infer.commands.merge import named, without_parts
 from repmedsam_infer.errors import EXIT_CASE_FAILED, EXIT_OK, UsageError, printable
 from repmedsam_infer.evaluation.evaluate import CaseScore, evaluate, table
@@ -53,7 +53,7 @@ def evaluate_folder(segs: Path, gts: Path, output: Path | None, wanted: Tables, 
     if wanted.sizes and (by_size := size_table(one for case in cases for one in case.objects)):
         typer.echo("\n" + markdown(by_size))
     if output is not None:
-        write_scores(output if shard is None else output.with_name(in_parts(output.name, shard)), cases)
+        write_scores(part_of(output, shard), cases)
     if wanted.confidence:
         estimates = find_estimates(segs, cases)
         typer.echo("\n" + markdown(reliability_table(estimates)) + "\n\n" + markdown(bins_table(estimates)))
@@ -86,7 +86,7 @@ def merge_scores(output: Path, gts: Path | None) -> int:
     cases: dict[str, CaseScore] = {}
     twice: list[str] = []
     for shard in found:
-        for case in read_csv(output.with_name(in_parts(output.name, shard))):
+        for case in read_csv(part_of(output, shard)):
             twice += [case.case] if case.case in cases else []
             if cases and case.baselines.keys() != next(iter(cases.values())).baselines.keys():
                 raise UsageError(f"the scores of shard {shard} have other columns than those before: run it alike")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from repmedsam_infer.errors import UsageError
-from repmedsam_infer.shards.shard import MOST_SHARDS, Shard, parse_shard
+from repmedsam_infer.shards.shard import MOST_SHARDS, Shard, is_whole_number, parse_shard
 
 
 class System(NamedTuple):
@@ -124,6 +124,6 @@ def whole_number(variable: str, environment: Mapping[str, str]) -> int | None:
     text = environment.get(variable) if variable else None
     if text is None or text in ("", NOT_AN_ARRAY):
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
+    if not is_whole_number(text):
         raise UsageError(f"{variable} is {text!r}, which is no number of a task: write --shard I/N")
     return int(text)

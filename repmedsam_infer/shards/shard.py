@@ -46,7 +46,7 @@ def parse_shard(text: str) -> Shard | int | None:
     if text.strip() == ALL:
         return None
     index, slash, count = text.rpartition("/")
-    if not (is_number(count) and (is_number(index) or not slash)):
+    if not (is_whole_number(count) and (is_whole_number(index) or not slash)):
         raise UsageError(f"--shard {text}: is written I/N, for example 3/16, or N, or {ALL}")
     most = int(count)
     if not 1 <= most <= MOST_SHARDS:
@@ -58,5 +58,5 @@ def parse_shard(text: str) -> Shard | int | None:
     return Shard(int(index), most)
 
 
-def is_number(text: str) -> bool:
+def is_whole_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= 9

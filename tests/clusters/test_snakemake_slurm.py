@@ -8,7 +8,7 @@ import pytest
 from tests.clusters.runs import Runs, begin_and_kill, go_on, workflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
-# Seconds between looks at the queue grow by 10 until a job is done: the first one is to find both done.
+# Seconds between questions to the queue grow by 10 until a job is done: the first is to find both done.
 QUICK = ("--slurm-init-seconds-before-status-checks", "8", "--slurm-status-command", "squeue", "--slurm-no-account")
 
 
