@@ -2,29 +2,26 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import UsageError
-from repmedsam_infer.io.case_files import is_volume_name, modality_of
+from repmedsam_infer.io.case_files import find_cases, is_volume_name, modality_of
 from repmedsam_train.data.augmentation import Augmentation
+from repmedsam_train.data.batch import Batch
 from repmedsam_train.data.drawn import draw_case
 from repmedsam_train.data.mammogram import findings
 from repmedsam_train.data.sampling import (
-    Prompted,
     Sample,
     TrainingCase,
     draw_sample,
     read_training_case,
     training_case,
 )
-
-U8 = NDArray[np.uint8]
-F32 = NDArray[np.float32]
 
 EPOCHS = 1 << 31  # a step that no run reaches: random numbers of epochs are apart from those of steps
 VISITS = 4  # of a volume for one of a picture
@@ -33,15 +30,6 @@ VISITS = 4  # of a volume for one of a picture
 def visits_of(paths: Sequence[Path]) -> int:
     """Return how many visits to cases an epoch is: one to a picture, VISITS to a volume."""
     return sum(VISITS if is_volume_name(path.name) else 1 for path in paths)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """B samples: images (B, 3, S, S), the prompted objects of all of them, the image that each is on (N,)."""
-
-    images: F32
-    prompted: Prompted
-    image_index: NDArray[np.int64]
 
 
 class TrainingSet:
@@ -55,7 +43,8 @@ class TrainingSet:
 
     def __init__(
         self,
-        paths: list[Path],
+        cases: Path | Sequence[Path],
+        device: torch.device,
         seed: int = 0,
         augmentation: Augmentation | None = None,
         *,
@@ -67,7 +56,9 @@ class TrainingSet:
         """With `epochs` nothing is drawn: an epoch is every picture once and every volume VISITS times, in an order of
         its own.
         """
+        paths = find_cases(cases) if isinstance(cases, Path) else list(cases)
         self.paths = paths
+        self.device = device
         self.epochs = epochs
         self.visits = [i for i, path in enumerate(paths) for _ in range(VISITS if is_volume_name(path.name) else 1)]
         self.seed = seed
@@ -100,9 +91,13 @@ class TrainingSet:
         objects = findings(case.imgs[0], rng, self.augmentation.skin, self.augmentation.dense)
         return training_case(case.imgs, objects[None]) if objects.any() else case
 
-    def batch(self, step: int, batch_size: int, size: int, boxes_per_image: int, drawn: float = 0) -> Batch:
-        """`batch_size` samples; each is with probability `drawn` of a drawn case, else of a real one."""
-        rng = np.random.default_rng([self.seed, step])
+    def batch(
+        self, step: int, batch_size: int, size: int, boxes_per_image: int, drawn: float = 0, rank: int = 0
+    ) -> Batch:
+        """`batch_size` samples; each is with probability `drawn` of a drawn case, else of a real one. Other ranks get
+        other samples.
+        """
+        rng = np.random.default_rng([self.seed, step, rank])
         samples: list[Sample] = []
         visits = iter(range(step * batch_size, (step + 1) * batch_size) if self.epochs else ())
         while len(samples) < batch_size:
@@ -114,17 +109,19 @@ class TrainingSet:
             sample = draw_sample(case, rng, size, boxes_per_image, self.augmentation, focus=self.focus)
             if sample is not None:
                 samples.append(sample)
-        parts = [s.prompted for s in samples]
-        return Batch(
-            np.stack([s.image for s in samples]),
-            Prompted(
-                np.concatenate([p.boxes for p in parts]),
-                np.concatenate([p.rois for p in parts]),
-                np.concatenate([p.masks for p in parts]),
-                np.concatenate([p.covered for p in parts]),
-            ),
-            np.repeat(np.arange(len(samples)), [len(p.boxes) for p in parts]),
-        )
+        count = batch_size * boxes_per_image
+        side = samples[0].prompted.masks.shape[-1]
+        boxes, rois = np.zeros((count, 4), np.float32), np.zeros((count, 4), np.float32)
+        masks, covered = np.zeros((count, side, side), np.float32), np.zeros((count, side, side), np.float32)
+        valid = np.zeros(count, bool)
+        for i, sample in enumerate(samples):
+            part = sample.prompted
+            here = slice(i * boxes_per_image, i * boxes_per_image + len(part.boxes))
+            boxes[here], rois[here], valid[here] = part.boxes, part.rois, True
+            masks[here], covered[here] = part.masks / 255, part.covered / 255
+        arrays = (np.stack([s.image for s in samples]), boxes, rois, masks, covered)
+        index = np.repeat(np.arange(batch_size), boxes_per_image)
+        return Batch(*(torch.from_numpy(x).to(self.device) for x in (*arrays, index, valid)))
 
 
 def draw_probabilities(
