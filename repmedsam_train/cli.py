@@ -76,7 +76,7 @@ def finetune(
 def chosen(name: str, train: Path, val: Path | None, config: Path | None, shorten: float, *, bf16: bool) -> "Recipe":
     from dataclasses import replace
 
-    from repmedsam_train.data.dataset import visits_of
+    from repmedsam_train.data.frequency import visits_of
     from repmedsam_train.data.split import parts_of
     from repmedsam_train.recipe import SEED, changed, named_recipe, shortened
 
