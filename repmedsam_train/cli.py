@@ -8,6 +8,7 @@ import typer
 
 from repmedsam_infer.errors import RepMedSAMError, SetupError, UsageError
 from repmedsam_train.comparison.cli import add_commands
+from repmedsam_train.data.packing.cli import pack
 
 if TYPE_CHECKING:
     from repmedsam_infer.engines.calibration import Calibration
@@ -254,6 +255,7 @@ def import_weights(
 
 
 add_commands(app)
+app.command()(pack)
 
 
 @app.callback()

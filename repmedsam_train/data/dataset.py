@@ -96,7 +96,7 @@ class TrainingSet:
 
     def stream(self, drawn: float) -> PoolStream:
         """Return what makes pools; once drawn cases are asked for they are in all of them."""
-        if drawn and DRAWN_CASES not in self.streams or not self.streams:
+        if (drawn and DRAWN_CASES not in self.streams) or not self.streams:
             count = DRAWN_CASES if drawn else 0
             self.streams = {count: PoolStream(lambda part: self.build(part, count))}
         return next(iter(self.streams.values()))

@@ -8,7 +8,7 @@ from torch import Tensor
 from repmedsam_infer.decoder_roi import SHIFT, WIDEN
 from repmedsam_infer.preprocess import FRAME_SIZE
 from repmedsam_train.data.augmentation import LOOSE, Augmentation
-from repmedsam_train.data.pool import DEPTH, EXTENTS, Z, Pool
+from repmedsam_train.data.pool import DEPTH, EXTENTS, Pool, Z
 from repmedsam_train.data.sampler.chance import Chance
 from repmedsam_train.data.sampler.objects import Objects
 from repmedsam_train.data.sampler.source import Window
@@ -74,7 +74,7 @@ def jittered(boxes: Tensor, chances: BoxChances, augmentation: Augmentation) -> 
 
 
 def framed(boxes: Tensor, window: Window, chances: BoxChances, augmentation: Augmentation) -> Tensor:
-    """(N, 4) inclusive boxes in pixels of slices, shown by window (N,) -> in frame pixels, jittered, within the image."""
+    """(N, 4) inclusive boxes in pixels of slices, window (N,) -> in frame pixels, jittered, within the image."""
     edge, scale = edges(boxes.device), frame_scale(window)
     home = (shown_boxes(boxes, window) + edge) * scale[:, None].float() - edge
     height = (window.height * scale + 0.5).long().clamp(min=1)

@@ -44,7 +44,7 @@ def draw_batch(
         slices = move_beyond(pool, slices, anchors, augmentation.beyond, chance)
     source = crop(fetch(pool, slices), anchors, augmentation, chance)
     keys = chance.uniform(count, max(pool.most_labels + 1, boxes_per_image))
-    objects = choose(source, anchors, boxes_per_image, pool.most_labels, keys)
+    objects = choose(source, anchors, boxes_per_image, keys)
     whole = chance.happens(len(objects.image), probability=augmentation.volume_box)
     whole = whole & (pool.slices[slices, DEPTH] > 1)[objects.image]  # prompted by a section of their 3D box
     whole = whole | ~objects.shown
