@@ -16,7 +16,7 @@ def arrays(
     channels = (3,) if colour else ()
     noise = rng.normal(128, 80, (depth, height, width, *channels)).astype(np.float32)
     imgs = np.stack([cv2.GaussianBlur(image, (0, 0), 2) for image in noise])
-    imgs = np.clip((imgs - imgs.min()) * (255 / np.ptp(imgs)), 0, 255).astype(np.uint8)
+    imgs = np.clip((imgs - imgs.min()) * (255 / max(1, np.ptp(imgs))), 0, 255).astype(np.uint8)
     gts = np.zeros(shape, np.uint8)
     for label in range(1, objects + 1):
         first = int(rng.integers(depth))

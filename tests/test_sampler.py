@@ -1,6 +1,7 @@
 """The device sampler draws what the sampler on the host draws: the same samples, in the same distribution."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,9 @@ from repmedsam_train.data.augmentation import NO_AUGMENTATION, Augmentation  # n
 from repmedsam_train.data.batch import Batch  # noqa: E402
 from repmedsam_train.data.labelled import labelled  # noqa: E402
 from repmedsam_train.data.pool import Pool, PoolBuilder, prepare  # noqa: E402
+from repmedsam_train.data.sampler import chance as chance_module  # noqa: E402
+from repmedsam_train.data.sampler import placing, sample, turning  # noqa: E402
+from repmedsam_train.data.sampler import source as source_module  # noqa: E402
 from repmedsam_train.data.sampler.chance import Chance  # noqa: E402
 from repmedsam_train.data.sampler.entries import draw_entries  # noqa: E402
 from repmedsam_train.data.sampler.placing import Resizing, by_matrices, by_taps, sizes_in_frame  # noqa: E402
@@ -57,7 +61,8 @@ SHAPES = st.sampled_from(
 @settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000), shape=SHAPES, objects=st.sampled_from([1, 3, 12]),
-    size=st.sampled_from([64, 128, 256]), colour=st.booleans(), focus=st.booleans(), volume_box=st.sampled_from([0.0, 1.0]),
+    size=st.sampled_from([64, 128, 256]), colour=st.booleans(), focus=st.booleans(),
+    volume_box=st.sampled_from([0.0, 1.0]),
 )  # fmt: skip
 def test_samples_are_those_of_the_host(
     seed: int, shape: tuple[int, int, int], objects: int, size: int, colour: bool, focus: bool, volume_box: float
@@ -105,6 +110,27 @@ def test_what_is_shorter_on_a_cpu_gives_the_same(
         Resizing(size, window.left, window.width, columns, window.flip_x, smaller),
     )
     torch.testing.assert_close(by_taps(source, *axes), by_matrices(source, *axes), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("focus", [True, False])
+def test_a_batch_is_the_same_where_nothing_may_be_asked(focus: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: everything is worked out for all rows, and chosen from."""
+    cases = [arrays(1, (1, 120, 90), 6, colour=True), arrays(2, (8, 60, 80), 3, colour=False)]
+    pool = pool_of(*cases, arrays(3, (1, 64, 200), 1, colour=False))
+    augmentation = Augmentation(beyond=0.2, loose_z=0.3, blur=0.4, noise=0.4, inversion=0.4, coarse=0.4, curve=0.4)
+
+    def drawn() -> Batch:
+        chance = Chance(CPU, 9)
+        return draw_batch(pool, *draw_entries(pool, 24, chance), 96, 4, augmentation, chance, focus=focus)
+
+    asked = drawn()
+    for module in (chance_module, placing, sample, source_module, turning):
+        monkeypatch.setattr(module, "on_host", lambda _: False)
+    blind = drawn()
+    assert not asked.valid.all()
+    for name in Batch.__dataclass_fields__:
+        ours, theirs = getattr(asked, name), getattr(blind, name)
+        torch.testing.assert_close(ours, theirs, atol=1.01 / 255 * 3 if name == "images" else 1e-3, rtol=0)
 
 
 @settings(max_examples=40)
@@ -156,7 +182,7 @@ def test_images_move_as_their_masks_do(kind: str) -> None:
     imgs[0, 20:50, 30:120] = 200
     gts = (imgs > 0).astype(np.uint8)
     pool = pool_of((imgs, gts))
-    seen = set()
+    seen: set[tuple[int, ...]] = set()
     for seed in range(12):
         augmentation = replace(NO_AUGMENTATION, **{kind: 0.5})
         chance = Chance(CPU, seed)
@@ -190,7 +216,7 @@ def test_objects_and_slices_are_drawn_as_often_as_on_the_host() -> None:
     """Pearson's chi-square, of counts that the host's rule expects: a case, one of its objects, one of its slices."""
     cases = [arrays(k, (8, 40, 50), 4, colour=False) for k in range(2)]
     pool = pool_of(*cases)
-    expected: Counter[tuple[int, int]] = Counter()
+    expected: defaultdict[tuple[int, int], float] = defaultdict(float)
     first, draws = 0, 20_000
     for imgs, gts in cases:
         case = reference.training_case(imgs, gts)
@@ -204,7 +230,7 @@ def test_objects_and_slices_are_drawn_as_often_as_on_the_host() -> None:
     assert chi_square(found, expected) < 1.6 * len(expected)
 
 
-def chi_square(found: Counter[tuple[int, int]], expected: Counter[tuple[int, int]]) -> float:
+def chi_square(found: Counter[tuple[int, int]], expected: Mapping[tuple[int, int], float]) -> float:
     return sum((found[key] - wanted) ** 2 / wanted for key, wanted in expected.items())
 
 
@@ -215,15 +241,15 @@ def test_crops_hold_as_much_as_those_of_the_host() -> None:
     case, rng = reference.training_case(imgs, gts), np.random.default_rng(0)
     theirs = [reference.draw_sample(case, rng, 64, 8, augmentation, focus=True) for _ in range(600)]
     batch = draw(pool_of((imgs, gts)), 600, 64, 8, augmentation)
-    numbers = (
-        [len(sample.prompted.boxes) for sample in theirs if sample],
-        [float(sides(torch.from_numpy(sample.prompted.boxes)).mean()) for sample in theirs if sample],
-    )
     valid = batch.valid.view(600, 8)
     of_boxes = (sides(batch.boxes).view(600, 8) * valid).sum(1) / valid.sum(1)
-    for host, device in zip(numbers, (valid.sum(1), of_boxes), strict=True):
-        spread = np.hypot(np.std(host), float(device.float().std())) / np.sqrt(600)
-        assert abs(np.mean(host) - float(device.float().mean())) < 3.5 * spread
+    of_theirs = [float(sides(torch.from_numpy(one.prompted.boxes)).mean()) for one in theirs if one]
+    for host, device in (
+        (np.array([float(len(sample.prompted.boxes)) for one in theirs if one]), valid.sum(1).numpy()),
+        (np.array(of_theirs), of_boxes.numpy()),
+    ):
+        spread = np.hypot(host.std(), device.std()) / np.sqrt(600)
+        assert abs(host.mean() - device.mean()) < 3.5 * spread
 
 
 def sides(boxes: Tensor) -> Tensor:

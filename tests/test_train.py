@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -49,10 +50,17 @@ TINY = Recipe(
 )
 
 
+@cache
+def dataset_of(samples: Path, focus: bool, tight: bool = False) -> TrainingSet:
+    """The samples; with `tight` boxes are left as they are."""
+    augmentation = Augmentation(tight_box=1, loose_box=0, volume_box=0) if tight else Augmentation()
+    return TrainingSet(find_cases(samples), CPU, 0, augmentation, focus=focus)
+
+
 @given(seed=st.integers(0, 500), size=st.sampled_from([64, 128, 256]), focus=st.booleans())
 @pytest.mark.slow
 def test_samples_hold_their_promises(seed: int, size: int, focus: bool, samples: Path) -> None:
-    batch = TrainingSet(find_cases(samples), CPU, seed, focus=focus).batch(0, 2, size, 4).filled()
+    batch = dataset_of(samples, focus).batch(seed, 2, size, 4).filled()
     assert batch.images.shape == (2, 3, size, size)
     assert 0 <= batch.images.min() <= batch.images.max() <= 1
     assert len(batch.boxes) == len(batch.rois) == len(batch.masks) == len(batch.image_index)
@@ -67,8 +75,7 @@ def test_samples_hold_their_promises(seed: int, size: int, focus: bool, samples:
 @pytest.mark.slow
 def test_boxes_hold_their_objects_before_jitter(focus: bool, seed: int, samples: Path) -> None:
     """Whatever was flipped, cropped or turned: image, mask and box stay in step."""
-    still = Augmentation(tight_box=1, loose_box=0, volume_box=0)
-    batch = TrainingSet(find_cases(samples), CPU, seed, still, focus=focus).batch(0, 2, 256, 8).filled()
+    batch = dataset_of(samples, focus, tight=True).batch(seed, 2, 256, 8).filled()
     side = batch.masks.shape[-1]
     placed = inside_rois(batch.boxes, batch.rois, side).numpy()
     for mask, (x_min, y_min, x_max, y_max), roi in zip(batch.masks, placed, batch.rois.numpy(), strict=True):
@@ -151,10 +158,10 @@ def test_places_that_no_object_fills_weigh_nothing() -> None:
     boxes, counted = torch.tensor([[4.0, 4, 20, 20]]).expand(4, 4), torch.ones(4, 32, 32)
     valid = torch.tensor([True, False, True, False])
     given = segmentation_loss(logits, iou, masks, boxes, counted, LossWeights(), valid)
-    wanted = segmentation_loss(*(x[valid] for x in (logits, iou, masks, boxes, counted)), LossWeights())
+    wanted = segmentation_loss(logits[valid], iou[valid], masks[valid], boxes[valid], counted[valid], LossWeights())
     torch.testing.assert_close(given, wanted)
     alone = segmentation_loss(logits, iou, masks, boxes, counted, LossWeights(), torch.zeros(4, dtype=torch.bool))
-    assert alone == (0, 0)
+    assert [float(value) for value in alone] == [0, 0]
 
 
 def test_smaller_objects_cover_larger_ones_and_never_the_other_way(tmp_path: Path) -> None:

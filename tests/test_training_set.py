@@ -15,7 +15,6 @@ from repmedsam_train.data.augmentation import NO_AUGMENTATION  # noqa: E402
 from repmedsam_train.data.batch import Batch  # noqa: E402
 from repmedsam_train.data.cases import find_training_cases  # noqa: E402
 from repmedsam_train.data.dataset import TrainingSet  # noqa: E402
-from repmedsam_train.data.drawn import SIDE  # noqa: E402
 from repmedsam_train.data.packing.pack import pack  # noqa: E402
 from repmedsam_train.data.stream import Parts  # noqa: E402
 from tests.labelled_cases import arrays, write_case  # noqa: E402
@@ -109,13 +108,12 @@ def test_the_next_pool_is_read_ahead(packed: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_drawn_cases_are_drawn_as_often_as_asked_for(folder: Path) -> None:
-    """Real ones here are never as bright; a box of a drawn one is square on its image."""
+    """Drawn ones are square; the real ones here end before the image does."""
     dataset = TrainingSet(folder, CPU, 0, NO_AUGMENTATION)
     for share in (0.0, 0.3):
         batch = dataset.batch(0, 200, 32, 1, drawn=share)
-        square = batch.images[:, :, :, -1].flatten(1).any(1)  # cases of 40 x 30 end before
+        square = batch.images[:, :, :, -1].flatten(1).any(1)
         assert abs(float(square.float().mean()) - share) < 0.12
-    assert SIDE > 40
 
 
 def test_what_cannot_be_trained_on_is_refused(folder: Path, tmp_path: Path) -> None:

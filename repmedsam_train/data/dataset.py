@@ -86,7 +86,9 @@ class TrainingSet:
         visited = None
         if self.epochs:
             part, following, places = self.parts.visits_at(step, batch_size, rank, ranks)
-            visited = torch.from_numpy(places).to(self.device)
+            visited = torch.from_numpy(places)
+            if self.device.type == "cuda":  # without waiting for it
+                visited = visited.pin_memory().to(self.device, non_blocking=True)
         else:
             part, following = self.parts.at(step, rank)
         pool = self.stream(drawn).pool(part, following)

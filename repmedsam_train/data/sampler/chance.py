@@ -37,17 +37,28 @@ class Chance:
         return torch.minimum((self.fine(*bound.shape) * bound).long(), bound - 1)
 
 
+def on_host(x: Tensor) -> bool:
+    """Whether asking for values of x costs nothing; on a GPU it would wait for all that was begun."""
+    return x.device.type == "cpu"
+
+
 def changed(x: Tensor, chosen: Tensor, change: Callable[..., Tensor], *parameters: Tensor) -> Tensor:
     """Return x (B, ...) with `change(x, *parameters)` in the chosen rows (B,); parameters are (B, ...), too.
 
     On a CPU only those rows are worked out, and x itself is changed. On a GPU all are, as asking which would wait.
     """
-    if x.device.type != "cpu":
+    if not on_host(x):
         return torch.where(chosen.view(-1, *[1] * (x.ndim - 1)), change(x, *parameters), x)
     rows = chosen.nonzero()[:, 0]
     if len(rows):
         x.index_copy_(0, rows, change(x[rows], *(p[rows] for p in parameters)))
     return x
+
+
+@lru_cache(maxsize=64)
+def constant(values: tuple[float, ...] | tuple[tuple[float, ...], ...], device: torch.device) -> Tensor:
+    """Return numbers as a tensor on the device: taken there once, as a GPU would be waited for each time."""
+    return torch.tensor(values, device=device)
 
 
 @lru_cache(maxsize=8)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from repmedsam_train.data.augmentation import Augmentation
-from repmedsam_train.data.sampler.chance import Chance, changed, smooth
+from repmedsam_train.data.sampler.chance import Chance, changed, constant, smooth
 
 LUMINANCE = (0.299, 0.587, 0.114)
 BLUR = (0.4, 1.2)  # pixels of the slice
@@ -59,7 +59,7 @@ def normalised(images: Tensor, shown: Tensor) -> Tensor:
 
 
 def greyed(x: Tensor) -> Tensor:
-    return (x * x.new_tensor(LUMINANCE)[:, None, None]).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+    return (x * constant(LUMINANCE, x.device)[:, None, None]).sum(1, keepdim=True).expand(-1, 3, -1, -1)
 
 
 def curve_numbers(grey: Tensor, chance: Chance) -> tuple[Tensor, Tensor, Tensor]:

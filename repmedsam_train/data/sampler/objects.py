@@ -35,14 +35,15 @@ def choose(source: Source, anchor: Tensor, places: int, keys: Tensor) -> Objects
     """Return the anchor (B,) and up to `places` - 1 other labels of each slice.
 
     keys: (B, L) random numbers in [0, 1), L at least `places` and more than any label; the largest are chosen. The
-    anchor is valid even where it is not shown, on slices beyond its end.
+    anchor is valid even where it is not shown, on slices beyond its end. Places that are not filled have its label.
     """
     there = shown_labels(source.labels, keys.shape[1])
     order = torch.where(there, keys, -1.0).scatter(1, anchor[:, None], 2.0)
     top = order.topk(places, 1)
     image = torch.arange(len(anchor), device=anchor.device).repeat_interleave(places)
-    shown = there.gather(1, top.indices)
-    return Objects(image, top.indices.flatten(), top.values.flatten() >= 0, shown.flatten())
+    valid = top.values >= 0
+    label = torch.where(valid, top.indices, anchor[:, None])
+    return Objects(image, label.flatten(), valid.flatten(), there.gather(1, label).flatten())
 
 
 def in_each(count: int, objects: Objects, holds: Tensor) -> Tensor:

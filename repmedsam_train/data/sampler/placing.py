@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from repmedsam_train.data.sampler.chance import on_host
 from repmedsam_train.data.sampler.source import Source, Window
 
 
@@ -24,7 +25,7 @@ def placed(source: Source, size: int) -> tuple[Tensor, Tensor]:
     smaller = (window.height >= rows) & (window.width >= columns)
     down = Resizing(size, window.top, window.height, rows, window.flip_y, smaller)
     across = Resizing(size, window.left, window.width, columns, window.flip_x, smaller)
-    images = (by_taps if source.pixels.device.type == "cpu" else by_matrices)(source, down, across)
+    images = (by_taps if on_host(source.pixels) else by_matrices)(source, down, across)
     at = torch.arange(size, device=rows.device)[None]
     shown = ((at < rows[:, None])[:, :, None] & (at < columns[:, None])[:, None, :])[:, None]
     exchanged = window.transpose[:, None, None, None]

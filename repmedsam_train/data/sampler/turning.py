@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from repmedsam_train.data.augmentation import Augmentation
-from repmedsam_train.data.sampler.chance import Chance, smooth
+from repmedsam_train.data.sampler.chance import Chance, on_host, smooth
 from repmedsam_train.data.sampler.objects import Objects, in_each, shown_labels
 from repmedsam_train.data.sampler.source import Source, inside
 
@@ -33,7 +33,7 @@ def turn(
     reach = chance.uniform(count, low=BEND[0], high=BEND[1]) * longer * bent
     knots = chance.normal(count, 2, KNOTS, KNOTS) * reach[:, None, None, None]
     chosen = turned | bent
-    rows = chosen.nonzero()[:, 0] if chosen.device.type == "cpu" else torch.arange(count, device=chosen.device)
+    rows = chosen.nonzero()[:, 0] if on_host(chosen) else torch.arange(count, device=chosen.device)
     if not len(rows):
         return source
     place = positions(
