@@ -245,7 +245,7 @@ def test_crops_hold_as_much_as_those_of_the_host() -> None:
     of_boxes = (sides(batch.boxes).view(600, 8) * valid).sum(1) / valid.sum(1)
     of_theirs = [float(sides(torch.from_numpy(one.prompted.boxes)).mean()) for one in theirs if one]
     for host, device in (
-        (np.array([float(len(sample.prompted.boxes)) for one in theirs if one]), valid.sum(1).numpy()),
+        (np.array([float(len(one.prompted.boxes)) for one in theirs if one]), valid.sum(1).numpy()),
         (np.array(of_theirs), of_boxes.numpy()),
     ):
         spread = np.hypot(host.std(), device.std()) / np.sqrt(600)
