@@ -17,7 +17,7 @@ from repmedsam_train.data.sampler.entries import draw_entries
 from repmedsam_train.data.sampler.sample import draw_batch
 from repmedsam_train.data.stream import Part, Parts, PoolStream
 
-POOL_MB = 8000  # of pixels and labels in memory; 4000 cases of 352 pixels take 3000
+POOL_MB = 8000  # of pixels and labels in memory, without variants of mammograms and drawn cases (pool.py)
 DRAWN_CASES = 256  # of drawn.py
 
 

@@ -17,7 +17,7 @@ def pack(
         int | None, typer.Option(help="Of WebP, from 1 to 100, which loses detail; without it nothing is lost.")
     ] = None,
 ) -> None:
-    """Pack npz cases into shards (tar), which training reads faster, and which need not fit into memory.
+    """Pack npz cases into shards (tar): a few smaller files, which need not all fit into memory in training.
 
     Pixels and labels stay as they are, but for cases longer than --side, which are reduced, and for pixels with
     --quality. Cases that cannot be read are named and left out; the exit code is 1 then.

@@ -1,4 +1,4 @@
-"""Npz cases packed into shards: a hundredth of a second a case to read, whatever the file system."""
+"""Npz cases packed into shards: few files, which are smaller, and of which some can be in memory at a time."""
 
 import io
 import tarfile
