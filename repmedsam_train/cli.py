@@ -8,6 +8,7 @@ import typer
 
 from repmedsam_infer.errors import RepMedSAMError, SetupError, UsageError
 from repmedsam_train.comparison.cli import add_commands
+from repmedsam_train.data.packing.cli import pack
 
 if TYPE_CHECKING:
     from repmedsam_infer.engines.calibration import Calibration
@@ -76,7 +77,7 @@ def finetune(
 def chosen(name: str, train: Path, val: Path | None, config: Path | None, shorten: float, *, bf16: bool) -> "Recipe":
     from dataclasses import replace
 
-    from repmedsam_train.data.dataset import visits_of
+    from repmedsam_train.data.frequency import visits_of
     from repmedsam_train.data.split import parts_of
     from repmedsam_train.recipe import SEED, changed, named_recipe, shortened
 
@@ -254,6 +255,7 @@ def import_weights(
 
 
 add_commands(app)
+app.command()(pack)
 
 
 @app.callback()

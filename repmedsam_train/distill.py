@@ -13,7 +13,8 @@ from repmedsam_infer.preprocess import FRAME_SIZE
 from repmedsam_train.comparison.litemedsam import LiteMedSAM
 from repmedsam_train.comparison.published import import_checkpoint
 from repmedsam_train.data.augmentation import NO_AUGMENTATION
-from repmedsam_train.data.dataset import Batch, TrainingSet
+from repmedsam_train.data.batch import Batch
+from repmedsam_train.data.dataset import TrainingSet
 from repmedsam_train.data.split import parts_of
 from repmedsam_train.loop import Task, train
 from repmedsam_train.recipe import Recipe
@@ -48,20 +49,21 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(
         trained_on,
+        device,
         recipe.seed,
         recipe.augmentation,
         balance=recipe.balance,
         emphasis=recipe.emphasis,
         epochs=recipe.epochs,
     )
-    held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, epochs=recipe.epochs)
+    held_out = TrainingSet(held_out_paths, device, 1, NO_AUGMENTATION, epochs=recipe.epochs)
 
     def load(step: int) -> Batch:
         phase = recipe.phase(step)
         return dataset.batch(step, phase.batch, phase.size, 1, phase.drawn)
 
     def loss(network: RepMedSAM, batch: Batch) -> tuple[Tensor, Tensor]:
-        images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last)
+        images = batch.images.to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
             with torch.no_grad():
                 wanted = teaching.encode(images)

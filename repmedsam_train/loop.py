@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from repmedsam_infer.io.atomic import write_atomic
-from repmedsam_train.data.dataset import Batch
+from repmedsam_train.data.batch import Batch
 from repmedsam_train.pictures import U8, draw_log
 from repmedsam_train.recipe import Recipe
 
