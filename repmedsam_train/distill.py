@@ -13,7 +13,8 @@ from repmedsam_infer.preprocess import FRAME_SIZE
 from repmedsam_train.comparison.litemedsam import LiteMedSAM
 from repmedsam_train.comparison.published import import_checkpoint
 from repmedsam_train.data.augmentation import NO_AUGMENTATION
-from repmedsam_train.data.dataset import Batch, TrainingSet
+from repmedsam_train.data.batch import Batch
+from repmedsam_train.data.dataset import TrainingSet
 from repmedsam_train.data.split import parts_of
 from repmedsam_train.loop import Task, train
 from repmedsam_train.recipe import Phase, Recipe
@@ -53,20 +54,20 @@ def distill(
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(
         trained_on,
+        place,
         recipe.seed,
         recipe.augmentation,
         balance=recipe.balance,
         emphasis=recipe.emphasis,
         epochs=recipe.epochs,
     )
-    held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, epochs=recipe.epochs)
+    held_out = TrainingSet(held_out_paths, place, 1, NO_AUGMENTATION, epochs=recipe.epochs)
 
     def load(step: int, phase: Phase) -> Batch:
-        drawing = step * processes.count + processes.rank  # other samples in every process
-        return dataset.batch(drawing, phase.batch, phase.size, 1, phase.drawn)
+        return dataset.batch(step, phase.batch, phase.size, 1, phase.drawn, processes.rank, processes.count)
 
     def loss(network: RepMedSAM, batch: Batch) -> tuple[Tensor, Tensor]:
-        images = torch.from_numpy(batch.images).to(place, memory_format=torch.channels_last)
+        images = batch.images.to(place, memory_format=torch.channels_last)
         with recipe.autocast(place):
             with torch.no_grad():
                 wanted = teaching.encode(images)

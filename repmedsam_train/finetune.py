@@ -14,7 +14,8 @@ from repmedsam_infer.network.focus import resample
 from repmedsam_infer.preprocess import FRAME_SIZE
 from repmedsam_train.comparison.litemedsam import LiteMedSAM
 from repmedsam_train.data.augmentation import NO_AUGMENTATION
-from repmedsam_train.data.dataset import Batch, TrainingSet
+from repmedsam_train.data.batch import Batch
+from repmedsam_train.data.dataset import TrainingSet
 from repmedsam_train.data.split import parts_of
 from repmedsam_train.loop import Task, train
 from repmedsam_train.objective import batch_loss, predict
@@ -54,6 +55,7 @@ def finetune(
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(
         trained_on,
+        place,
         recipe.seed,
         recipe.augmentation,
         focus=model.focus,
@@ -68,11 +70,11 @@ def finetune(
     elif recipe.fused:
         raise UsageError("fused training starts from trained weights; name them with --initial")
     model.image_encoder.requires_grad_(not recipe.heads_only)
-    held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, focus=model.focus, epochs=recipe.epochs)
+    held_out = TrainingSet(held_out_paths, place, 1, NO_AUGMENTATION, focus=model.focus, epochs=recipe.epochs)
 
     def load(step: int, phase: Phase) -> Batch:
-        drawing = step * processes.count + processes.rank  # other samples in every process
-        return dataset.batch(drawing, phase.batch, phase.size, recipe.boxes_per_image, phase.drawn)
+        boxes = recipe.boxes_per_image
+        return dataset.batch(step, phase.batch, phase.size, boxes, phase.drawn, processes.rank, processes.count)
 
     task: Task[Network] = Task(
         model.to(place, memory_format=torch.channels_last),  # type: ignore[call-overload]
@@ -111,7 +113,7 @@ def load_initial(model: Network, path: Path, *, fused: bool, batches: Iterable[I
 
 
 def inputs_of(batch: Batch) -> Inputs:
-    return torch.from_numpy(batch.images), torch.from_numpy(batch.prompted.boxes), torch.from_numpy(batch.image_index)
+    return batch.images, batch.boxes, batch.image_index
 
 
 @torch.no_grad()
@@ -130,11 +132,10 @@ def validate(model: Network, dataset: TrainingSet, recipe: Recipe, device: torch
 @torch.no_grad()
 def picture(model: Network, dataset: TrainingSet, recipe: Recipe, device: torch.device) -> U8:
     """Masks of the first objects of `validate`, as one picture."""
-    batch = dataset.batch(0, min(VALIDATION_BATCH, recipe.validation_samples), FRAME_SIZE, boxes_per_image=4)
+    batch = dataset.batch(0, min(VALIDATION_BATCH, recipe.validation_samples), FRAME_SIZE, boxes_per_image=4).filled()
     predicted = predict(model, batch, recipe, device)
     side = predicted.masks.shape[-1]
-    images = torch.from_numpy(batch.images[batch.image_index])
-    rois = torch.from_numpy(batch.prompted.rois) / FRAME_SIZE
+    images, rois = batch.images[batch.image_index], batch.rois / FRAME_SIZE
     views = resample(rois, side, images.shape[-1]).of(images).permute(0, 2, 3, 1)
-    as_bytes = (views * 255).round().to(torch.uint8).numpy()
+    as_bytes = (views * 255).round().to(torch.uint8).cpu().numpy()
     return draw_masks(as_bytes, (predicted.logits > 0).cpu().numpy(), (predicted.masks > 0.5).cpu().numpy())

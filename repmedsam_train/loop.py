@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from repmedsam_infer.errors import SetupError
 from repmedsam_infer.io.atomic import write_atomic
-from repmedsam_train.data.dataset import Batch
+from repmedsam_train.data.batch import Batch
 from repmedsam_train.pictures import U8, draw_log
 from repmedsam_train.recipe import Phase, Recipe
 from repmedsam_train.run.average import moving_average

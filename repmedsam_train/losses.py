@@ -17,7 +17,13 @@ class LossWeights:
 
 
 def segmentation_loss(
-    logits: Tensor, iou: Tensor, masks: Tensor, boxes: Tensor, counted: Tensor, weights: LossWeights
+    logits: Tensor,
+    iou: Tensor,
+    masks: Tensor,
+    boxes: Tensor,
+    counted: Tensor,
+    weights: LossWeights,
+    valid: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mean loss and mean hard Dice of N objects.
 
@@ -27,6 +33,8 @@ def segmentation_loss(
         masks: (N, S, S) in [0, 1].
         boxes: (N, 4) in pixels of the masks; they only say where the BCE's weight goes.
         counted: (N, S, S) in [0, 1], what a pixel weighs: 0 where another object lies over this one.
+        weights: what the parts of the loss weigh.
+        valid: (N,) what each object weighs in both means, 0 or False for nothing; without it all weigh alike.
 
     The BCE of an object is a mean over the neighbourhood of its box plus a lighter one over the rest of the image, so
     that an object of a few pixels weighs as much as one that fills the frame; with `weights.plain` a mean over all.
@@ -57,7 +65,10 @@ def segmentation_loss(
         hard_dice = 2 * intersection / total.clamp(min=1)
     mse = (iou - true_iou).square()
     loss = weights.dice * dice + weights.bce * bce + weights.iou * mse
-    return loss.mean(), hard_dice.mean()
+    if valid is None:
+        return loss.mean(), hard_dice.mean()
+    share = valid / valid.sum().clamp(min=1)
+    return (loss * share).sum(), (hard_dice * share).sum()
 
 
 def neighbourhood(boxes: Tensor, size: int) -> Tensor:

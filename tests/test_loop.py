@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from repmedsam_infer.errors import UsageError
-from repmedsam_train.data.dataset import Batch
+from repmedsam_train.data.batch import Batch
 from repmedsam_train.loop import Task, train
 from repmedsam_train.recipe import Phase
 from repmedsam_train.run.average import moving_average

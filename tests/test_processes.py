@@ -5,7 +5,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -14,12 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from repmedsam_infer.errors import SetupError, UsageError
-from repmedsam_train.data.dataset import Batch
+from repmedsam_train.data.batch import Batch
 from repmedsam_train.loop import train
 from repmedsam_train.recipe import Phase
 from repmedsam_train.run.processes import device_of, join, leave
 from repmedsam_train.weights.networks import load_trained
-from tests.training_tasks import ALONE, TINY, Watched, images_of, random_batch
+from tests.training_tasks import ALONE, TINY, Watched, random_batch
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,7 +35,7 @@ def alone_on_all(out: Path, count: int = 2) -> dict[str, torch.Tensor]:
 
     def load(step: int, phase: Phase) -> Batch:
         parts = [random_batch(step * count + rank, phase) for rank in range(count)]
-        return replace(parts[0], images=np.concatenate([images_of(part).numpy() for part in parts]))
+        return replace(parts[0], images=torch.cat([part.images for part in parts]))
 
     train(replace(task, load=load), TINY, out, ALONE)
     return task.model.state_dict()

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from repmedsam_infer.errors import RepMedSAMError, UsageError
-from repmedsam_train.data.dataset import Batch
+from repmedsam_train.data.batch import Batch
 from repmedsam_train.loop import train
 from repmedsam_train.recipe import Phase
 from repmedsam_train.run.processes import join, leave

@@ -1,13 +1,11 @@
 """A tiny task for the loop: a network of a few weights, batches of random images, and a clock that tests move."""
 
 from dataclasses import dataclass, field
-from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from repmedsam_train.data.dataset import Batch
+from repmedsam_train.data.batch import Batch
 from repmedsam_train.loop import Task
 from repmedsam_train.recipe import Phase, Recipe
 from repmedsam_train.run.processes import Processes
@@ -34,21 +32,24 @@ class Brightness(nn.Module):
         return self.head(self.convolution(images).relu().mean((2, 3)) * self.frozen)[:, 0]
 
 
-def images_of(batch: Batch) -> Tensor:
-    return torch.as_tensor(batch.images)
-
-
 def random_batch(number: int, phase: Phase) -> Batch:
-    """Images alone: the tiny task looks at nothing else."""
-    images = np.random.default_rng(number).random((phase.batch, 3, phase.size, phase.size), np.float32)
+    """Images, the later the brighter, with one place for an object on each; the tiny task looks at the images alone."""
+    generator = torch.Generator().manual_seed(number)
+    images = torch.rand(phase.batch, 3, phase.size, phase.size, generator=generator)
+    boxes, masks = torch.zeros(phase.batch, 4), torch.zeros(phase.batch, phase.size, phase.size)
     return Batch(
-        images * np.linspace(0.1, 1, phase.batch, dtype=np.float32)[:, None, None, None], *cast("list", [None] * 2)
+        images * torch.linspace(0.1, 1, phase.batch)[:, None, None, None],
+        boxes,
+        boxes,
+        masks,
+        masks,
+        torch.arange(phase.batch),
+        torch.ones(phase.batch, dtype=torch.bool),
     )
 
 
 def squared_error(network: Brightness, batch: Batch) -> tuple[Tensor, Tensor]:
-    images = images_of(batch)
-    error = (network.encode(images) - images.mean((1, 2, 3))).square().mean()
+    error = (network.encode(batch.images) - batch.images.mean((1, 2, 3))).square().mean()
     return error, error.detach().sqrt()
 
 

@@ -1,61 +1,40 @@
-"""Batches of training samples from challenge npz files, volumes and rare modalities drawn more often."""
+"""Batches of training samples, drawn on the device; rare modalities more often than their share."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 
-from repmedsam_infer.errors import UsageError
-from repmedsam_infer.io.case_files import is_volume_name, modality_of
 from repmedsam_train.data.augmentation import Augmentation
-from repmedsam_train.data.drawn import draw_case
-from repmedsam_train.data.mammogram import findings
-from repmedsam_train.data.sampling import (
-    Prompted,
-    Sample,
-    TrainingCase,
-    draw_sample,
-    read_training_case,
-    training_case,
-)
+from repmedsam_train.data.batch import Batch
+from repmedsam_train.data.cases import find_training_cases
+from repmedsam_train.data.frequency import draw_probabilities
+from repmedsam_train.data.labelled import SIDE
+from repmedsam_train.data.pool import Pool, build_pool
+from repmedsam_train.data.sampler.chance import Chance
+from repmedsam_train.data.sampler.entries import draw_entries
+from repmedsam_train.data.sampler.sample import draw_batch
+from repmedsam_train.data.stream import Part, Parts, PoolStream
 
-U8 = NDArray[np.uint8]
-F32 = NDArray[np.float32]
-
-EPOCHS = 1 << 31  # a step that no run reaches: random numbers of epochs are apart from those of steps
-VISITS = 4  # of a volume for one of a picture
-
-
-def visits_of(paths: Sequence[Path]) -> int:
-    """Return how many visits to cases an epoch is: one to a picture, VISITS to a volume."""
-    return sum(VISITS if is_volume_name(path.name) else 1 for path in paths)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """B samples: images (B, 3, S, S), the prompted objects of all of them, the image that each is on (N,)."""
-
-    images: F32
-    prompted: Prompted
-    image_index: NDArray[np.int64]
+POOL_MB = 8000  # of pixels and labels in memory; 4000 cases of 352 pixels take 3000
+DRAWN_CASES = 256  # of drawn.py
 
 
 class TrainingSet:
-    """Training cases; batch `step` is the same whenever it is asked for.
+    """Training cases; batch `step` is the same whenever it is asked for, on the same kind of device.
 
     A case is drawn with probability proportional to how many cases its modality has to the power of `balance`, times
     what `emphasis` says of the modality, and within the modality to the square root of its data set's: rare modalities
     are drawn more often than their share, common ones still more often than rare.
-    A volume counts as VISITS cases, as it has many slices (paper section 3.2). Cases stay in memory once read.
+    A volume counts as VISITS cases, as it has many slices (paper section 3.2). Cases are read when the first batch is
+    asked for. Where they take more than `pool_mb` MB, random parts of them follow each other in memory (stream.py).
     """
 
     def __init__(
         self,
-        paths: list[Path],
+        cases: Path | Sequence[Path],
+        device: torch.device,
         seed: int = 0,
         augmentation: Augmentation | None = None,
         *,
@@ -63,100 +42,72 @@ class TrainingSet:
         balance: float = 0.5,
         emphasis: Mapping[str, float] = MappingProxyType({}),
         epochs: bool = False,
+        pool_mb: float = POOL_MB,
+        side: int = SIDE,
     ) -> None:
-        """With `epochs` nothing is drawn: an epoch is every picture once and every volume VISITS times, in an order of
-        its own.
+        """Take npz files, cases of shards, or a folder of either.
+
+        With `epochs` nothing is drawn: an epoch is every picture once and every volume VISITS times, in an order of
+        its own. Cases longer than `side` pixels are reduced to it.
+
+        Raises:
+            UsageError: the folder holds no cases, or `emphasis` names a modality that no case is of.
+
         """
-        self.paths = paths
-        self.epochs = epochs
-        self.visits = [i for i, path in enumerate(paths) for _ in range(VISITS if is_volume_name(path.name) else 1)]
+        self.paths = find_training_cases(cases) if isinstance(cases, Path) else list(cases)
+        self.device = device
         self.seed = seed
         self.augmentation = augmentation or Augmentation()
         self.focus = focus
-        self.orders: dict[int, NDArray[np.int64]] = {}  # of the epoch that is on
+        self.epochs = epochs
+        self.side = side
         self.probabilities = draw_probabilities(self.paths, balance, emphasis)
-        self.cases: dict[int, TrainingCase] = {}
+        self.parts = Parts(self.paths, side, seed, int(pool_mb * 1e6))
+        self.streams: dict[int, PoolStream] = {}  # by how many drawn cases there are in their pools
 
-    def case(self, index: int) -> TrainingCase:
-        if index not in self.cases:
-            self.cases[index] = read_training_case(self.paths[index])
-        return self.cases[index]
+    def batch(
+        self,
+        step: int,
+        batch_size: int,
+        size: int,
+        boxes_per_image: int,
+        drawn: float = 0,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> Batch:
+        """`batch_size` samples, images of `size` pixels; each is with probability `drawn` of a drawn case, else of a
+        real one. Every rank of `ranks` processes gets others; in epochs they share the visits to cases.
 
-    def drawn_index(self, rng: np.random.Generator) -> int:
-        return int(rng.choice(len(self.paths), p=self.probabilities))
+        Raises:
+            CaseReadError: a case cannot be read.
+            UsageError: no case holds an object, or a shard cannot be read.
 
-    def visited_index(self, visit: int) -> int:
-        """Return which case visit `visit`, from 0 through all epochs, is to."""
-        epoch, place = divmod(visit, len(self.visits))
-        if epoch not in self.orders:
-            self.orders = {epoch: np.random.default_rng([self.seed, EPOCHS, epoch]).permutation(self.visits)}
-        return int(self.orders[epoch][place])
+        """
+        visited = None
+        if self.epochs:
+            part, following, places = self.parts.visits_at(step, batch_size, rank, ranks)
+            visited = torch.from_numpy(places).to(self.device)
+        else:
+            part, following = self.parts.at(step, rank)
+        pool = self.stream(drawn).pool(part, following)
+        chance = Chance(self.device, self.seed, step, rank)
+        slices, anchors = draw_entries(pool, batch_size, chance, drawn, visited)
+        return draw_batch(pool, slices, anchors, size, boxes_per_image, self.augmentation, chance, focus=self.focus)
 
-    def real_case(self, index: int, rng: np.random.Generator) -> TrainingCase:
-        """Return a case; of a mammogram at times with skin or dense tissue in place of what is marked."""
-        case = self.case(index)
-        if modality_of(self.paths[index].name) != "Mammography":
-            return case
-        objects = findings(case.imgs[0], rng, self.augmentation.skin, self.augmentation.dense)
-        return training_case(case.imgs, objects[None]) if objects.any() else case
+    def stream(self, drawn: float) -> PoolStream:
+        """Return what makes pools; once drawn cases are asked for they are in all of them."""
+        if drawn and DRAWN_CASES not in self.streams or not self.streams:
+            count = DRAWN_CASES if drawn else 0
+            self.streams = {count: PoolStream(lambda part: self.build(part, count))}
+        return next(iter(self.streams.values()))
 
-    def batch(self, step: int, batch_size: int, size: int, boxes_per_image: int, drawn: float = 0) -> Batch:
-        """`batch_size` samples; each is with probability `drawn` of a drawn case, else of a real one."""
-        rng = np.random.default_rng([self.seed, step])
-        samples: list[Sample] = []
-        visits = iter(range(step * batch_size, (step + 1) * batch_size) if self.epochs else ())
-        while len(samples) < batch_size:
-            if rng.random() < drawn:
-                case = training_case(*draw_case(rng))
-            else:
-                visit = next(visits, None)  # a case without objects has another one drawn in its place
-                case = self.real_case(self.drawn_index(rng) if visit is None else self.visited_index(visit), rng)
-            sample = draw_sample(case, rng, size, boxes_per_image, self.augmentation, focus=self.focus)
-            if sample is not None:
-                samples.append(sample)
-        parts = [s.prompted for s in samples]
-        return Batch(
-            np.stack([s.image for s in samples]),
-            Prompted(
-                np.concatenate([p.boxes for p in parts]),
-                np.concatenate([p.rois for p in parts]),
-                np.concatenate([p.masks for p in parts]),
-                np.concatenate([p.covered for p in parts]),
-            ),
-            np.repeat(np.arange(len(samples)), [len(p.boxes) for p in parts]),
+    def build(self, part: Part, drawn: int) -> Pool:
+        return build_pool(
+            [self.paths[i] for i in part.cases],
+            self.probabilities[part.cases],
+            self.device,
+            side=self.side,
+            augmentation=self.augmentation,
+            seed=self.seed,
+            drawn=drawn,
         )
-
-
-def draw_probabilities(
-    paths: list[Path], balance: float = 0.5, emphasis: Mapping[str, float] = MappingProxyType({})
-) -> NDArray[np.float64]:
-    """Return what `TrainingSet` says of how often each case is drawn.
-
-    Raises:
-        UsageError: `emphasis` names a modality that no case is of.
-
-    """
-    datasets = [p.stem.rsplit("_", 1)[0] for p in paths]
-    visits = np.array([VISITS if is_volume_name(p.name) else 1 for p in paths])
-    in_dataset: defaultdict[str, int] = defaultdict(int)
-    for dataset, count in zip(datasets, visits.tolist(), strict=True):
-        in_dataset[dataset] += count
-    in_modality: defaultdict[str, int] = defaultdict(int)
-    # Of each modality, the sum over its data sets of the roots of their sizes.
-    roots: defaultdict[str, float] = defaultdict(float)
-    modality_of_dataset = {dataset: modality_of(p.name) for dataset, p in zip(datasets, paths, strict=True)}
-    unknown = sorted(emphasis.keys() - set(modality_of_dataset.values()))
-    if unknown:
-        raise UsageError(f"emphasis names {', '.join(unknown)}, of which there is no training case")
-    for dataset, modality in modality_of_dataset.items():
-        in_modality[modality] += in_dataset[dataset]
-        roots[modality] += in_dataset[dataset] ** 0.5
-    shares = {
-        dataset: emphasis.get(modality, 1)
-        * in_modality[modality] ** balance
-        * in_dataset[dataset] ** 0.5
-        / roots[modality]
-        for dataset, modality in modality_of_dataset.items()
-    }
-    weights = visits * [shares[dataset] / in_dataset[dataset] for dataset in datasets]
-    return weights / weights.sum()

@@ -1,7 +1,7 @@
 """Which cases are trained on and which are held out: 4 to 1 (paper section 3.2), no group in both parts.
 
 Slices of one patient are alike: validation on slices of patients that were trained on would be too optimistic.
-Which cases belong together is stated by `groups.csv` in the folder (columns case, group).
+Which cases belong together is stated by `groups.csv` in the folder (columns case, group), or by its shards.
 Where there is none every file is taken to be a group of its own, which is right only if each is another patient.
 """
 
@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from repmedsam_infer.errors import UsageError
-from repmedsam_infer.io.case_files import find_cases, modality_of
+from repmedsam_infer.io.case_files import modality_of
+from repmedsam_train.data.cases import find_training_cases, groups_in_shards
 
 GROUPS = "groups.csv"
 PARTS = 5  # one of them is held out
@@ -21,7 +22,7 @@ PARTS = 5  # one of them is held out
 
 def parts_of(cases: Path, val: Path | None, seed: int) -> tuple[list[Path], list[Path]]:
     """Cases to train on, cases to hold out: those of `val`, or without it a part of `cases`. Raises UsageError."""
-    return split(cases, seed) if val is None else (find_cases(cases), find_cases(val))
+    return split(cases, seed) if val is None else (find_training_cases(cases), find_training_cases(val))
 
 
 def split(folder: Path, seed: int) -> tuple[list[Path], list[Path]]:
@@ -31,9 +32,9 @@ def split(folder: Path, seed: int) -> tuple[list[Path], list[Path]]:
         UsageError: there are no cases, `groups.csv` is not what it should be, or all cases are one group.
 
     """
-    groups = read_groups(folder / GROUPS)
+    groups = groups_in_shards(folder) | read_groups(folder / GROUPS)
     members: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in find_cases(folder):
+    for path in find_training_cases(folder):
         members[groups.get(path.name, path.name)].append(path)
     if len(members) < 2:
         raise UsageError(f"all cases in {folder} are of one group and cannot be split; name held-out cases with --val")

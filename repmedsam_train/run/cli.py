@@ -103,7 +103,7 @@ def chosen(
     """
     from dataclasses import replace
 
-    from repmedsam_train.data.dataset import visits_of
+    from repmedsam_train.data.frequency import visits_of
     from repmedsam_train.data.split import parts_of
     from repmedsam_train.recipe import SEED, changed, named_recipe, shortened
 

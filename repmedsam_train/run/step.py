@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from repmedsam_infer.errors import UsageError
-from repmedsam_train.data.dataset import Batch
+from repmedsam_train.data.batch import Batch
 from repmedsam_train.recipe import Phase, Recipe
 from repmedsam_train.run.processes import Processes
 

@@ -16,10 +16,9 @@ import openvino
 from nncf.quantization.advanced_parameters import AdvancedSmoothQuantParameters
 from numpy.typing import NDArray
 
-from repmedsam_infer.io.case_files import find_cases
 from repmedsam_infer.network.repvit import STAGES
 from repmedsam_infer.preprocess import View
-from repmedsam_train.data.sampling import read_training_case
+from repmedsam_train.data.cases import find_training_cases, read_training_case
 
 F32 = NDArray[np.float32]
 # Convolutions that are left as they are, by parts of their names.
@@ -68,13 +67,15 @@ def calibration_images(cases: Path) -> list[F32]:
     """
     rng = np.random.default_rng(0)
     by_dataset: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in find_cases(cases):
+    for path in find_training_cases(cases):
         by_dataset[path.stem.rsplit("_", 1)[0]].append(path)
     images = []
     for paths in by_dataset.values():
         for index in rng.permutation(len(paths))[:CASES]:
             case = read_training_case(paths[index])
-            slices = np.concatenate(list(case.slices.values())) if case.slices else np.arange(len(case.imgs))
+            labels = np.unique(case.gts)[1:]
+            on = [np.flatnonzero((case.gts == label).any((1, 2))) for label in labels]
+            slices = np.concatenate(on) if on else np.arange(len(case.imgs))
             image = case.imgs[rng.choice(slices)]
             images.append(View(*image.shape[:2]).place_image(image))
     return images

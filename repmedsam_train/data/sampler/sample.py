@@ -1,0 +1,97 @@
+"""A batch: slices fetched, cropped, turned, placed and varied; objects on them chosen, prompted and shown as masks."""
+
+from dataclasses import fields, replace
+
+import torch
+from torch import Tensor
+
+from repmedsam_infer.preprocess import FRAME_SIZE
+from repmedsam_train.data.augmentation import Augmentation
+from repmedsam_train.data.batch import Batch
+from repmedsam_train.data.pool import DEPTH, EXTENTS, Pool
+from repmedsam_train.data.sampler.chance import Chance
+from repmedsam_train.data.sampler.entries import move_beyond
+from repmedsam_train.data.sampler.intensity import Placed, normalised, vary
+from repmedsam_train.data.sampler.objects import Objects, choose, extents_of, in_each
+from repmedsam_train.data.sampler.placing import placed
+from repmedsam_train.data.sampler.prompts import BoxChances, framed, rois_of, sections
+from repmedsam_train.data.sampler.source import Source, Window, crop, fetch, flip
+from repmedsam_train.data.sampler.targets import targets
+from repmedsam_train.data.sampler.turning import turn
+
+FOCUSED_SIDE = 128  # of the masks over ROIs: twice as fine as logits of grid 16
+
+
+@torch.no_grad()
+def draw_batch(
+    pool: Pool,
+    slices: Tensor,
+    anchors: Tensor,
+    size: int,
+    boxes_per_image: int,
+    augmentation: Augmentation,
+    chance: Chance,
+    *,
+    focus: bool,
+) -> Batch:
+    """Draw samples of slices (B,) around their anchors (B,), labels on them.
+
+    With `focus` the masks cover the ROIs of the boxes, else the whole frame. Shapes depend on the arguments' alone, and
+    on a GPU nothing waits for a result.
+    """
+    count = len(slices)
+    if augmentation.beyond:
+        slices = move_beyond(pool, slices, anchors, augmentation.beyond, chance)
+    source = crop(fetch(pool, slices), anchors, augmentation, chance)
+    keys = chance.uniform(count, max(pool.most_labels + 1, boxes_per_image))
+    objects = choose(source, anchors, boxes_per_image, pool.most_labels, keys)
+    whole = chance.happens(len(objects.image), probability=augmentation.volume_box)
+    whole = whole & (pool.slices[slices, DEPTH] > 1)[objects.image]  # prompted by a section of their 3D box
+    whole = whole | ~objects.shown
+    source = turn(source, objects, pool.most_labels, in_each(count, objects, whole), augmentation, chance)
+    source = replace(source, window=flip(source.window, augmentation, chance))
+    images, where = placed(source, size)
+    longer = torch.maximum(source.window.height, source.window.width)
+    levels = vary(Placed(images / 255, where, source.grey, size / longer.float()), augmentation, chance)
+    prompted = prompt(pool, slices, source, objects, whole, augmentation, chance, focus=focus)
+    return Batch(normalised(levels, where), *prompted, objects.image, objects.valid)
+
+
+def prompt(
+    pool: Pool,
+    slices: Tensor,
+    source: Source,
+    objects: Objects,
+    whole: Tensor,
+    augmentation: Augmentation,
+    chance: Chance,
+    *,
+    focus: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Boxes, ROIs, masks and covered of all objects; 0 where there is none."""
+    count, side = len(objects.image), FOCUSED_SIDE if focus else FRAME_SIZE
+    chances = BoxChances.draw(count, chance)
+    keep = None
+    if objects.valid.device.type == "cpu":  # where it costs nothing to ask, what is not there is not worked out
+        keep = objects.valid.nonzero()[:, 0]
+        objects, chances, whole = objects.some(keep), chances.some(keep), whole[keep]
+    window = of_objects(source.window, objects)
+    extents = pool.extents[pool.slices[slices, EXTENTS][objects.image] + objects.label]
+    boxes = torch.where(whole[:, None], extents[:, [0, 1, 3, 4]], extents_of(source, objects))
+    clipped = framed(boxes, window, chances, augmentation)
+    prompts = sections(clipped, pool, slices, objects, chances, augmentation)
+    rois = rois_of(clipped, focus=focus)
+    boxes = torch.where(whole[:, None], prompts, clipped)
+    masks, covered = targets(source, window, objects, rois, side)
+
+    def in_place(values: Tensor) -> Tensor:
+        if keep is not None:
+            return values.new_zeros(count, *values.shape[1:]).index_copy(0, keep, values)
+        return torch.where(objects.valid.view(-1, *[1] * (values.ndim - 1)), values, 0)
+
+    return in_place(boxes), in_place(rois), in_place(masks), in_place(covered)
+
+
+def of_objects(window: Window, objects: Objects) -> Window:
+    """Return the window (N,) of each object's slice."""
+    return Window(*(getattr(window, entry.name)[objects.image] for entry in fields(window)))
