@@ -1,13 +1,13 @@
 """A tiny task for the loop: a network of a few weights, batches of random images, and a clock that tests move."""
 
 from dataclasses import dataclass, field
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from repmedsam_train.data.dataset import Batch
+from repmedsam_train.data.sampling import Prompted
 from repmedsam_train.loop import Task
 from repmedsam_train.recipe import Phase, Recipe
 from repmedsam_train.run.processes import Processes
@@ -39,11 +39,11 @@ def images_of(batch: Batch) -> Tensor:
 
 
 def random_batch(number: int, phase: Phase) -> Batch:
-    """Images alone: the tiny task looks at nothing else."""
+    """Images, the later the brighter; the tiny task looks at nothing else."""
     images = np.random.default_rng(number).random((phase.batch, 3, phase.size, phase.size), np.float32)
-    return Batch(
-        images * np.linspace(0.1, 1, phase.batch, dtype=np.float32)[:, None, None, None], *cast("list", [None] * 2)
-    )
+    boxes, masks = np.zeros((phase.batch, 4), np.float32), np.zeros((phase.batch, phase.size, phase.size), np.uint8)
+    brightness = np.linspace(0.1, 1, phase.batch, dtype=np.float32)
+    return Batch(images * brightness[:, None, None, None], Prompted(boxes, boxes, masks, masks), np.arange(phase.batch))
 
 
 def squared_error(network: Brightness, batch: Batch) -> tuple[Tensor, Tensor]:
