@@ -87,6 +87,7 @@ def distill(
         loss,
         negative_loss,
         student.settings,
+        all_used=True,
     )
     return train(task, recipe, out, processes)
 

@@ -32,7 +32,8 @@ class Task(Generic[M]):
 
     `load` gives the batch of a step, as the phase that the step is in says. `loss` gives a batch's loss and a metric to
     log; `validate`, of the averaged network, a number to make as large as can be. `settings` become the metadata of the
-    weights. `picture`, if there is one, shows what it does on the way.
+    weights. `picture`, if there is one, shows what it does on the way. `all_used` says that every trained weight has a
+    part in every loss, so that several processes need not look for those that have none.
     """
 
     model: M
@@ -41,6 +42,7 @@ class Task(Generic[M]):
     validate: Callable[[M], float]
     settings: dict[str, str]
     picture: Callable[[M], U8] | None = None
+    all_used: bool = False
 
 
 def train(
@@ -82,7 +84,7 @@ class Run(Generic[M]):
         if processes.agreed(self.first) != self.first:
             raise SetupError(f"process {processes.rank} sees another {latest} than the first: all need the same files")
         set_up(self.model, processes.device, compiled=recipe.compiled)
-        self.objective = processes.averaging(Objective(self.model, task.loss))
+        self.objective = processes.averaging(Objective(self.model, task.loss), all_used=task.all_used)
         self.schedule, self.sums = Schedule(recipe), Sums(processes)
         self.log = RunLog(out / "log.csv", self.first, self.now, recipe, processes)
         self.begin = clock() - self.now

@@ -182,7 +182,7 @@ def test_processes_but_the_first_write_nothing(tmp_path: Path, capsys: pytest.Ca
         def mean(self, values: torch.Tensor) -> torch.Tensor:
             return values
 
-        def averaging(self, module: torch.nn.Module) -> torch.nn.Module:
+        def averaging(self, module: torch.nn.Module, **_: bool) -> torch.nn.Module:
             return module
 
     watched = Watched()

@@ -52,15 +52,16 @@ class Processes:
             distributed.all_reduce(total)
         return total / self.count
 
-    def averaging(self, module: nn.Module) -> nn.Module:
+    def averaging(self, module: nn.Module, *, all_used: bool) -> nn.Module:
         """Return a module that does what `module` does, with gradients that are averaged over all processes.
 
-        The first process's weights and normalisation statistics become those of all.
+        The first process's weights and normalisation statistics become those of all. `all_used`: every weight with a
+        gradient has one at every step.
         """
         if self.count == 1:
             return module
-        # Heads have weights that a box does not use (those of points and of further masks).
-        return DistributedDataParallel(module, find_unused_parameters=True)
+        with lost_processes():
+            return DistributedDataParallel(module, find_unused_parameters=not all_used)
 
 
 @contextmanager
