@@ -8,6 +8,7 @@ import typer
 
 from repmedsam_infer.errors import RepMedSAMError, SetupError, UsageError
 from repmedsam_train.comparison.cli import add_commands
+from repmedsam_train.data.packing.cli import pack
 from repmedsam_train.run.cli import add_training
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ def import_weights(
 
 add_training(app)
 add_commands(app)
+app.command()(pack)
 
 
 @app.callback()

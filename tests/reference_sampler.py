@@ -87,6 +87,21 @@ def draw_sample(
         return None
     anchor = int(rng.choice(list(case.slices)))  # every object equally often, however many slices it has
     z = int(rng.choice(case.slices[anchor]))
+    return sample_of(case, anchor, z, rng, size, boxes_per_image, augmentation, focus=focus)
+
+
+def sample_of(
+    case: TrainingCase,
+    anchor: int,
+    z: int,
+    rng: np.random.Generator,
+    size: int,
+    boxes_per_image: int,
+    augmentation: Augmentation,
+    *,
+    focus: bool,
+) -> Sample:
+    """Return a random crop of slice z with object `anchor` and others."""
     image, label = case.imgs[z], case.gts[z]
     if rng.random() < augmentation.crop:
         rows, columns = random_crop(label == anchor, rng, augmentation.smallest_crop)

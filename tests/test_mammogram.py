@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 pytest.importorskip("torch")
 
 from repmedsam_train.data.augmentation import Augmentation
+from repmedsam_train.data.batch import Batch
 from repmedsam_train.data.dataset import TrainingSet
 from repmedsam_train.data.mammogram import MOST_BANDS, MOST_REGIONS, findings
-from repmedsam_train.data.sampling import Prompted
 from tests.mammograms import RADIUS, SIDE, mammogram
 
 
@@ -63,17 +63,19 @@ def test_a_mammogram_on_which_nothing_is_found_is_trained_on_by_what_is_marked(t
     assert off_breast(prompted).all()
 
 
-def trained_on(folder: Path, image: NDArray[np.uint8], modality: str, skin: float, dense: float) -> Prompted:
+def trained_on(folder: Path, image: NDArray[np.uint8], modality: str, skin: float, dense: float) -> Batch:
     """What 8 samples of an image prompt, on which a square off the breast is marked, where nothing can be found."""
     marked = np.zeros((SIDE, SIDE), np.uint16)
     marked[10:60, 180:230] = 1
     path = folder / f"2DBox_{modality}_one_0000.npz"
     np.savez(path, imgs=np.repeat(image[..., None], 3, -1), gts=marked)
     still = Augmentation(
-        flip=0, crop=0, rotation=0, transpose=0, tight_box=1, loose_box=0, skin=skin, dense=dense,
+        flip=0, crop=0, rotation=0, transpose=0, elastic=0, tight_box=1, loose_box=0, skin=skin, dense=dense,
     )  # fmt: skip
-    return TrainingSet([path], 0, still, focus=False).batch(0, 8, 64, 4).prompted
+    import torch
+
+    return TrainingSet([path], torch.device("cpu"), 0, still, focus=False).batch(0, 8, 64, 4).filled()
 
 
-def off_breast(prompted: Prompted) -> NDArray[np.bool_]:
-    return np.asarray(prompted.boxes[:, 0] > 150)
+def off_breast(prompted: Batch) -> NDArray[np.bool_]:
+    return np.asarray(prompted.boxes.numpy()[:, 0] > 150)

@@ -135,7 +135,7 @@ def test_shipped_weights_can_be_started_from(weights: Weights, samples: Path) ->
     model = RepMedSAM.from_settings(settings)
     fused = reparameterize(model)
     fused.load_state_dict(state)
-    cases = TrainingSet(find_cases(samples))
+    cases = TrainingSet(find_cases(samples), torch.device("cpu"))
     load_initial(model, path, fused=False, batches=(inputs_of(cases.batch(step, 4, 128, 1)) for step in range(16)))
     images, boxes = torch.rand(1, 3, 256, 256), torch.tensor([[30.0, 40, 180, 200]])
     with torch.inference_mode():

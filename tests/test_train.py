@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -25,9 +26,9 @@ from repmedsam_infer.network.focus import inside_rois  # noqa: E402
 from repmedsam_train.cli import main  # noqa: E402
 from repmedsam_train.comparison.litemedsam import LiteMedSAM  # noqa: E402
 from repmedsam_train.data.augmentation import NO_AUGMENTATION, Augmentation  # noqa: E402
-from repmedsam_train.data.dataset import TrainingSet, draw_probabilities  # noqa: E402
+from repmedsam_train.data.dataset import TrainingSet  # noqa: E402
 from repmedsam_train.data.drawn import SIDE, draw_case  # noqa: E402
-from repmedsam_train.data.sampling import draw_sample, read_training_case, training_case  # noqa: E402
+from repmedsam_train.data.frequency import draw_probabilities  # noqa: E402
 from repmedsam_train.data.split import split  # noqa: E402
 from repmedsam_train.distill import distill, embedding_divergence  # noqa: E402
 from repmedsam_train.finetune import finetune  # noqa: E402
@@ -39,6 +40,7 @@ from repmedsam_train.weights.networks import load_trained  # noqa: E402
 from repmedsam_train.weights.unfuse import is_fused  # noqa: E402
 from tests.seeded import fill  # noqa: E402
 
+CPU = torch.device("cpu")
 TINY = Recipe(
     phases=(Phase(64, 3, 2, drawn=0.5), Phase(96, 3, 2)),
     warmup_steps=1,
@@ -48,18 +50,24 @@ TINY = Recipe(
 )
 
 
+@cache
+def dataset_of(samples: Path, focus: bool, tight: bool = False) -> TrainingSet:
+    """The samples; with `tight` boxes are left as they are."""
+    augmentation = Augmentation(tight_box=1, loose_box=0, volume_box=0) if tight else Augmentation()
+    return TrainingSet(find_cases(samples), CPU, 0, augmentation, focus=focus)
+
+
 @given(seed=st.integers(0, 500), size=st.sampled_from([64, 128, 256]), focus=st.booleans())
 @pytest.mark.slow
 def test_samples_hold_their_promises(seed: int, size: int, focus: bool, samples: Path) -> None:
-    batch = TrainingSet(find_cases(samples), seed, focus=focus).batch(0, 2, size, 4)
-    prompted = batch.prompted
+    batch = dataset_of(samples, focus).batch(seed, 2, size, 4).filled()
     assert batch.images.shape == (2, 3, size, size)
     assert 0 <= batch.images.min() <= batch.images.max() <= 1
-    assert len(prompted.boxes) == len(prompted.rois) == len(prompted.masks) == len(batch.image_index)
-    assert set(batch.image_index) == {0, 1}
-    assert (prompted.boxes[:, :2] <= prompted.boxes[:, 2:] + 1e-3).all()
-    assert prompted.masks.shape[1:] == ((128, 128) if focus else (256, 256))
-    assert prompted.masks.any((1, 2)).all()
+    assert len(batch.boxes) == len(batch.rois) == len(batch.masks) == len(batch.image_index)
+    assert set(batch.image_index.tolist()) == {0, 1}
+    assert (batch.boxes[:, :2] <= batch.boxes[:, 2:] + 1e-3).all()
+    assert batch.masks.shape[1:] == ((128, 128) if focus else (256, 256))
+    assert batch.masks.flatten(1).any(1).all()
 
 
 @pytest.mark.parametrize("focus", [False, True])
@@ -67,13 +75,11 @@ def test_samples_hold_their_promises(seed: int, size: int, focus: bool, samples:
 @pytest.mark.slow
 def test_boxes_hold_their_objects_before_jitter(focus: bool, seed: int, samples: Path) -> None:
     """Whatever was flipped, cropped or turned: image, mask and box stay in step."""
-    still = Augmentation(tight_box=1, loose_box=0, volume_box=0)
-    prompted = TrainingSet(find_cases(samples), seed, still, focus=focus).batch(0, 2, 256, 8).prompted
-    side = prompted.masks.shape[-1]
-    boxes, rois = torch.from_numpy(prompted.boxes), torch.from_numpy(prompted.rois)
-    placed = inside_rois(boxes, rois, side).numpy()
-    for mask, (x_min, y_min, x_max, y_max), roi in zip(prompted.masks, placed, prompted.rois, strict=True):
-        ys, xs = np.nonzero(mask > 200)
+    batch = dataset_of(samples, focus, tight=True).batch(seed, 2, 256, 8).filled()
+    side = batch.masks.shape[-1]
+    placed = inside_rois(batch.boxes, batch.rois, side).numpy()
+    for mask, (x_min, y_min, x_max, y_max), roi in zip(batch.masks, placed, batch.rois.numpy(), strict=True):
+        ys, xs = np.nonzero(mask.numpy() > 200 / 255)
         near = 2 * max(1, side / (roi[2] - roi[0]), side / (roi[3] - roi[1]))  # two pixels of either kind
         if len(ys):
             assert xs.min() >= x_min - near
@@ -84,17 +90,14 @@ def test_boxes_hold_their_objects_before_jitter(focus: bool, seed: int, samples:
 
 def test_volumes_are_prompted_as_in_inference(samples: Path) -> None:
     """By sections of their 3D box, which fill no more than the roi around it."""
-    augmentation = NO_AUGMENTATION
-    (path,) = samples.glob("3DBox_CT*.npz")
-    case = read_training_case(path)
+    dataset = TrainingSet(list(samples.glob("3DBox_CT*.npz")), CPU, 0, NO_AUGMENTATION)
     smaller = 0
-    for seed in range(20):
-        sample = draw_sample(case, np.random.default_rng(seed), 256, 1, augmentation, focus=True)
-        assert sample is not None
-        around = rois_around(sample.prompted.boxes)
-        assert (around[:, :2] >= sample.prompted.rois[:, :2] - 1e-2).all()
-        assert (around[:, 2:] <= sample.prompted.rois[:, 2:] + 1e-2).all()
-        smaller += int((around[:, 2:] < sample.prompted.rois[:, 2:] - 1).any())
+    for step in range(20):
+        batch = dataset.batch(step, 1, 256, 1)
+        around = torch.from_numpy(rois_around(batch.boxes.numpy()))
+        assert (around[:, :2] >= batch.rois[:, :2] - 1e-2).all()
+        assert (around[:, 2:] <= batch.rois[:, 2:] + 1e-2).all()
+        smaller += int((around[:, 2:] < batch.rois[:, 2:] - 1).any())
     assert smaller > 5
 
 
@@ -148,18 +151,31 @@ def test_what_another_object_covers_does_not_matter() -> None:
         assert dice == 1
 
 
-def test_smaller_objects_cover_larger_ones_and_never_the_other_way() -> None:
-    gts = np.zeros((1, 64, 64), np.uint8)
-    gts[0, 10:50, 10:50] = 2
-    gts[0, 20:30, 20:30] = 1
-    case = training_case(np.repeat(gts[..., None] * 100, 3, -1), gts)
-    sample = draw_sample(case, np.random.default_rng(0), 256, 8, NO_AUGMENTATION, focus=True)
-    assert sample is not None
-    small, large = (int(i) for i in np.argsort(np.prod(sides_of(sample.prompted.boxes), 1)))
-    assert not sample.prompted.covered[small].any()
-    covered = (sample.prompted.covered[large] > 127).mean() * np.prod(sides_of(sample.prompted.rois)[large])
+def test_places_that_no_object_fills_weigh_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, iou = torch.randn(4, 32, 32, generator=generator), torch.rand(4, generator=generator)
+    masks = (torch.rand(4, 32, 32, generator=generator) > 0.7).float()
+    boxes, counted = torch.tensor([[4.0, 4, 20, 20]]).expand(4, 4), torch.ones(4, 32, 32)
+    valid = torch.tensor([True, False, True, False])
+    given = segmentation_loss(logits, iou, masks, boxes, counted, LossWeights(), valid)
+    wanted = segmentation_loss(logits[valid], iou[valid], masks[valid], boxes[valid], counted[valid], LossWeights())
+    torch.testing.assert_close(given, wanted)
+    alone = segmentation_loss(logits, iou, masks, boxes, counted, LossWeights(), torch.zeros(4, dtype=torch.bool))
+    assert [float(value) for value in alone] == [0, 0]
+
+
+def test_smaller_objects_cover_larger_ones_and_never_the_other_way(tmp_path: Path) -> None:
+    gts = np.zeros((64, 64), np.uint8)
+    gts[10:50, 10:50] = 2
+    gts[20:30, 20:30] = 1
+    path = tmp_path / "2DBox_US_two_0000.npz"
+    np.savez(path, imgs=np.repeat(gts[..., None] * 100, 3, -1), gts=gts)
+    batch = TrainingSet([path], CPU, 0, NO_AUGMENTATION).batch(0, 1, 256, 8).filled()
+    small, large = (int(i) for i in np.argsort(np.prod(sides_of(batch.boxes.numpy()), 1)))
+    assert not batch.covered[small].any()
+    covered = float((batch.covered[large] > 0.5).float().mean()) * np.prod(sides_of(batch.rois.numpy())[large])
     assert covered == pytest.approx(40 * 40, rel=0.05)  # 10 x 10 pixels, in a frame four times as fine
-    assert not ((sample.prompted.covered[large] > 200) & (sample.prompted.masks[large] > 200)).any()
+    assert not ((batch.covered[large] > 0.8) & (batch.masks[large] > 0.8)).any()
 
 
 def sides_of(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -338,15 +354,15 @@ def test_the_papers_loss_is_dice_bce_and_mse_over_all_pixels() -> None:
 
 def test_an_epoch_is_every_picture_once_and_every_volume_four_times(samples: Path) -> None:
     paths = find_cases(samples)
-    dataset = TrainingSet(paths, 3, epochs=True)
+    dataset = TrainingSet(paths, CPU, 3, epochs=True)
     expected = sorted(i for i, path in enumerate(paths) for _ in range(4 if path.name.startswith("3D") else 1))
     visits = len(expected)
-    epochs = [[dataset.visited_index(epoch * visits + k) for k in range(visits)] for epoch in range(3)]
+    epochs = [dataset.parts.visits_of_all(epoch * visits, visits).tolist() for epoch in range(3)]
     assert [sorted(epoch) for epoch in epochs] == [expected] * 3
     assert epochs[0] != epochs[1] != epochs[2]
     batches = [dataset.batch(step, 2, 64, 1) for step in range(2)]
-    again = TrainingSet(paths, 3, epochs=True).batch(1, 2, 64, 1)
-    np.testing.assert_array_equal(batches[1].images, again.images)
+    again = TrainingSet(paths, CPU, 3, epochs=True).batch(1, 2, 64, 1)
+    assert torch.equal(batches[1].images, again.images)
 
 
 def test_a_toml_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:

@@ -86,7 +86,9 @@ class TrainingSet:
         visited = None
         if self.epochs:
             part, following, places = self.parts.visits_at(step, batch_size, rank, ranks)
-            visited = torch.from_numpy(places).to(self.device)
+            visited = torch.from_numpy(places)
+            if self.device.type == "cuda":  # without waiting for it
+                visited = visited.pin_memory().to(self.device, non_blocking=True)
         else:
             part, following = self.parts.at(step, rank)
         pool = self.stream(drawn).pool(part, following)
@@ -96,7 +98,7 @@ class TrainingSet:
 
     def stream(self, drawn: float) -> PoolStream:
         """Return what makes pools; once drawn cases are asked for they are in all of them."""
-        if drawn and DRAWN_CASES not in self.streams or not self.streams:
+        if (drawn and DRAWN_CASES not in self.streams) or not self.streams:
             count = DRAWN_CASES if drawn else 0
             self.streams = {count: PoolStream(lambda part: self.build(part, count))}
         return next(iter(self.streams.values()))

@@ -38,8 +38,8 @@ class Pool:
     """C cases of S slices with E entries: an object on one of its slices. Everything is on one device.
 
     pixels: flat uint8; a slice is (H, W, channels). labels: flat int16, (H, W), numbered as in `in_layers`.
-    slices: (S, 8) int64: where its pixels begin, channels, height, width, where its labels begin, its place z, the depth
-        of its volume (1 for pictures), and the row of `extents` of label 0; slices of a case follow each other.
+    slices: (S, 8) int64: where its pixels begin, channels, height, width, where its labels begin, its place z, the
+        depth of its volume (1 for pictures), and the row of `extents` of label 0; slices of a case follow each other.
     extents: (X, 6) float32: of each label of each case, x y z of its first and of its last voxel; of label 0 zeros.
     entry_slice, entry_label: (E,) int64, case by case.
     entry_place: (E,) float64: the number of its case plus the share, in (0, 1], of the case's entries up to it.
@@ -75,7 +75,7 @@ class Prepared:
 
 
 def prepare(case: LabelledCase, augmentation: Augmentation, seed: int) -> Prepared:
-    """Number the labels; on a mammogram, `augmentation` as often as it says, with what is found instead of marked.
+    """Return a case with its labels in layers; a mammogram also with what is found on it, as `augmentation` says.
 
     VARIANTS draws of findings stand for all that could be drawn.
     """
@@ -208,7 +208,7 @@ def entries_of(layers: Layers, first: int, share: float) -> NDArray[np.float64]:
 
     Every object is drawn equally often, however many slices it has. `first`: the number of the case's first slice.
     """
-    rows = []
+    rows: list[list[int]] = []
     count = len(layers.extents)
     for z, label_map in enumerate(layers.gts):
         rows.extend([first + z, label] for label in np.flatnonzero(np.bincount(label_map.ravel())).tolist() if label)

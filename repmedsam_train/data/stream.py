@@ -108,7 +108,7 @@ class Parts:
         return self.part(step // STEPS, rank), self.part(step // STEPS + 1, rank)
 
     def visits_at(self, step: int, batch_size: int, rank: int, ranks: int) -> tuple[Part, Part, Numbers]:
-        """Return what step `step` of epochs visits: the part, the one after it, and (batch_size,) places of cases in it.
+        """Return what step `step` of epochs visits: the part, what comes after it, and (batch_size,) places in it.
 
         Where all is one part every picture is visited once in an epoch, and every volume VISITS times. Otherwise an
         epoch is a round, and of each part less than a step's visits are left out, others every time.

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from repmedsam_train.data.pool import DEPTH, EXTENTS, Z, Pool
+from repmedsam_train.data.pool import DEPTH, EXTENTS, Pool, Z
 from repmedsam_train.data.sampler.chance import Chance
 
 FARTHEST = 2  # slices beyond an object's end

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from repmedsam_train.data.augmentation import Augmentation
-from repmedsam_train.data.sampler.chance import Chance, changed
+from repmedsam_train.data.sampler.chance import Chance, changed, constant, smooth
 
 LUMINANCE = (0.299, 0.587, 0.114)
 BLUR = (0.4, 1.2)  # pixels of the slice
@@ -32,7 +32,7 @@ class Placed:
 
 def vary(placed: Placed, augmentation: Augmentation, chance: Chance) -> Tensor:
     """Return the images varied, in [0, 1]; what is not shown is left to be cut off."""
-    x, count = placed.images, len(placed.images)
+    x, count = placed.images.clone(), len(placed.images)
 
     def some(probability: float) -> Tensor:
         return chance.happens(count, probability=probability)
@@ -53,13 +53,13 @@ def vary(placed: Placed, augmentation: Augmentation, chance: Chance) -> Tensor:
 
 def normalised(images: Tensor, shown: Tensor) -> Tensor:
     """Map the range of what is shown to [0, 1]; 0 elsewhere."""
-    low = torch.where(shown, images, torch.inf).amin((1, 2, 3), keepdim=True)
-    high = torch.where(shown, images, -torch.inf).amax((1, 2, 3), keepdim=True)
-    return torch.where(shown, (images - low) / (high - low).clamp(min=1e-8), 0)
+    inside = torch.where(shown, images, images[:, :1, :1, :1])  # the first pixel is always shown
+    low, high = inside.amin((1, 2, 3), keepdim=True), inside.amax((1, 2, 3), keepdim=True)
+    return (inside - low) / (high - low).clamp(min=1e-8) * shown
 
 
 def greyed(x: Tensor) -> Tensor:
-    return (x * x.new_tensor(LUMINANCE)[:, None, None]).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+    return (x * constant(LUMINANCE, x.device)[:, None, None]).sum(1, keepdim=True).expand(-1, 3, -1, -1)
 
 
 def curve_numbers(grey: Tensor, chance: Chance) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,8 +94,7 @@ def curved(x: Tensor, heights: Tensor) -> Tensor:
 
 def uneven(x: Tensor, cells: Tensor) -> Tensor:
     """Multiply by a smooth field, as coils and lamps do."""
-    field = functional.interpolate(cells * UNEVEN, x.shape[2:], mode="bicubic", align_corners=True)
-    return (x * field.exp()).clamp(0, 1)
+    return (x * smooth(cells * UNEVEN, x.shape[-1]).exp()).clamp(0, 1)
 
 
 def coarsened(x: Tensor, shown: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from repmedsam_train.data.sampler.source import Source
 
 @dataclass(frozen=True)
 class Objects:
-    """image (N,) int64 and label (N,) int64 of each, N = B * K; valid (N,) bool: whether there is one at all; shown (N,)
-    bool: whether something of it is shown.
+    """image (N,) int64 and label (N,) int64 of each, N = B * K; valid (N,) bool: whether there is one at all;
+    shown (N,) bool: whether something of it is to be seen.
     """
 
     image: Tensor
@@ -31,18 +31,19 @@ def shown_labels(labels: Tensor, count: int) -> Tensor:
     return there
 
 
-def choose(source: Source, anchor: Tensor, places: int, most_labels: int, keys: Tensor) -> Objects:
+def choose(source: Source, anchor: Tensor, places: int, keys: Tensor) -> Objects:
     """Return the anchor (B,) and up to `places` - 1 other labels of each slice.
 
-    keys: (B, max(most_labels + 1, places)) random numbers in [0, 1); the largest are chosen. The anchor is valid even
-    where it is not shown, on slices beyond its end.
+    keys: (B, L) random numbers in [0, 1), L at least `places` and more than any label; the largest are chosen. The
+    anchor is valid even where it is not shown, on slices beyond its end. Places that are not filled have its label.
     """
     there = shown_labels(source.labels, keys.shape[1])
     order = torch.where(there, keys, -1.0).scatter(1, anchor[:, None], 2.0)
     top = order.topk(places, 1)
     image = torch.arange(len(anchor), device=anchor.device).repeat_interleave(places)
-    shown = there.gather(1, top.indices)
-    return Objects(image, top.indices.flatten(), top.values.flatten() >= 0, shown.flatten())
+    valid = top.values >= 0
+    label = torch.where(valid, top.indices, anchor[:, None])
+    return Objects(image, label.flatten(), valid.flatten(), there.gather(1, label).flatten())
 
 
 def in_each(count: int, objects: Objects, holds: Tensor) -> Tensor:

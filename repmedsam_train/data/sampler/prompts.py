@@ -8,8 +8,8 @@ from torch import Tensor
 from repmedsam_infer.decoder_roi import SHIFT, WIDEN
 from repmedsam_infer.preprocess import FRAME_SIZE
 from repmedsam_train.data.augmentation import LOOSE, Augmentation
-from repmedsam_train.data.pool import DEPTH, EXTENTS, Z, Pool
-from repmedsam_train.data.sampler.chance import Chance
+from repmedsam_train.data.pool import DEPTH, EXTENTS, Pool, Z
+from repmedsam_train.data.sampler.chance import Chance, constant
 from repmedsam_train.data.sampler.objects import Objects
 from repmedsam_train.data.sampler.source import Window
 
@@ -37,7 +37,7 @@ class BoxChances:
 
 def edges(device: torch.device) -> Tensor:
     """From an inclusive last pixel to the edge behind it."""
-    return torch.tensor([0.0, 0.0, 1.0, 1.0], device=device)
+    return constant((0.0, 0.0, 1.0, 1.0), device)
 
 
 def frame_scale(window: Window) -> Tensor:
@@ -74,7 +74,7 @@ def jittered(boxes: Tensor, chances: BoxChances, augmentation: Augmentation) -> 
 
 
 def framed(boxes: Tensor, window: Window, chances: BoxChances, augmentation: Augmentation) -> Tensor:
-    """(N, 4) inclusive boxes in pixels of slices, shown by window (N,) -> in frame pixels, jittered, within the image."""
+    """(N, 4) inclusive boxes in pixels of slices, window (N,) -> in frame pixels, jittered, within the image."""
     edge, scale = edges(boxes.device), frame_scale(window)
     home = (shown_boxes(boxes, window) + edge) * scale[:, None].float() - edge
     height = (window.height * scale + 0.5).long().clamp(min=1)
@@ -103,8 +103,13 @@ def sections(
     return torch.cat([centre - sides, centre + sides - 1], 1)
 
 
+def whole_frame(count: int, device: torch.device) -> Tensor:
+    """(count, 4) edges of the whole frame."""
+    return constant((0.0, 0.0, float(FRAME_SIZE), float(FRAME_SIZE)), device).repeat(count, 1)
+
+
 def rois_of(boxes: Tensor, *, focus: bool) -> Tensor:
     """(N, 4) regions around (N, 4) boxes (decoder_roi.py); without `focus` the whole frame."""
     if not focus:
-        return boxes.new_tensor([0.0, 0.0, FRAME_SIZE, FRAME_SIZE]).expand_as(boxes)
-    return boxes @ boxes.new_tensor(WIDEN) + boxes.new_tensor(SHIFT)
+        return whole_frame(len(boxes), boxes.device)
+    return boxes @ constant(WIDEN, boxes.device) + constant(SHIFT, boxes.device)

@@ -9,12 +9,12 @@ from repmedsam_infer.preprocess import FRAME_SIZE
 from repmedsam_train.data.augmentation import Augmentation
 from repmedsam_train.data.batch import Batch
 from repmedsam_train.data.pool import DEPTH, EXTENTS, Pool
-from repmedsam_train.data.sampler.chance import Chance
+from repmedsam_train.data.sampler.chance import Chance, on_host
 from repmedsam_train.data.sampler.entries import move_beyond
 from repmedsam_train.data.sampler.intensity import Placed, normalised, vary
 from repmedsam_train.data.sampler.objects import Objects, choose, extents_of, in_each
 from repmedsam_train.data.sampler.placing import placed
-from repmedsam_train.data.sampler.prompts import BoxChances, framed, rois_of, sections
+from repmedsam_train.data.sampler.prompts import BoxChances, edges, framed, rois_of, sections, whole_frame
 from repmedsam_train.data.sampler.source import Source, Window, crop, fetch, flip
 from repmedsam_train.data.sampler.targets import targets
 from repmedsam_train.data.sampler.turning import turn
@@ -44,7 +44,7 @@ def draw_batch(
         slices = move_beyond(pool, slices, anchors, augmentation.beyond, chance)
     source = crop(fetch(pool, slices), anchors, augmentation, chance)
     keys = chance.uniform(count, max(pool.most_labels + 1, boxes_per_image))
-    objects = choose(source, anchors, boxes_per_image, pool.most_labels, keys)
+    objects = choose(source, anchors, boxes_per_image, keys)
     whole = chance.happens(len(objects.image), probability=augmentation.volume_box)
     whole = whole & (pool.slices[slices, DEPTH] > 1)[objects.image]  # prompted by a section of their 3D box
     whole = whole | ~objects.shown
@@ -68,28 +68,38 @@ def prompt(
     *,
     focus: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Boxes, ROIs, masks and covered of all objects; 0 where there is none."""
+    """Boxes, ROIs, masks and covered of all objects; where there is none the whole frame, and masks of 0."""
     count, side = len(objects.image), FOCUSED_SIDE if focus else FRAME_SIZE
     chances = BoxChances.draw(count, chance)
     keep = None
-    if objects.valid.device.type == "cpu":  # where it costs nothing to ask, what is not there is not worked out
+    if on_host(objects.valid):  # where it costs nothing to ask, what is not there is not worked out
         keep = objects.valid.nonzero()[:, 0]
         objects, chances, whole = objects.some(keep), chances.some(keep), whole[keep]
     window = of_objects(source.window, objects)
     extents = pool.extents[pool.slices[slices, EXTENTS][objects.image] + objects.label]
-    boxes = torch.where(whole[:, None], extents[:, [0, 1, 3, 4]], extents_of(source, objects))
+    boxes = torch.where(whole[:, None], torch.cat([extents[:, :2], extents[:, 3:5]], 1), extents_of(source, objects))
     clipped = framed(boxes, window, chances, augmentation)
     prompts = sections(clipped, pool, slices, objects, chances, augmentation)
     rois = rois_of(clipped, focus=focus)
     boxes = torch.where(whole[:, None], prompts, clipped)
     masks, covered = targets(source, window, objects, rois, side)
 
-    def in_place(values: Tensor) -> Tensor:
-        if keep is not None:
-            return values.new_zeros(count, *values.shape[1:]).index_copy(0, keep, values)
-        return torch.where(objects.valid.view(-1, *[1] * (values.ndim - 1)), values, 0)
-
-    return in_place(boxes), in_place(rois), in_place(masks), in_place(covered)
+    frame = whole_frame(count, boxes.device)
+    if keep is not None:
+        nothing = masks.new_zeros(count, side, side)
+        return (
+            (frame - edges(frame.device)).index_copy_(0, keep, boxes),
+            frame.index_copy(0, keep, rois),
+            nothing.index_copy(0, keep, masks),
+            nothing.index_copy_(0, keep, covered),
+        )
+    valid = objects.valid[:, None]
+    return (
+        torch.where(valid, boxes, frame - edges(frame.device)),
+        torch.where(valid, rois, frame),
+        masks * valid[..., None],
+        covered * valid[..., None],
+    )
 
 
 def of_objects(window: Window, objects: Objects) -> Window:

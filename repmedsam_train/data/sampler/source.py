@@ -7,7 +7,7 @@ from torch import Tensor
 
 from repmedsam_train.data.augmentation import Augmentation
 from repmedsam_train.data.pool import CHANNELS, HEIGHT, LABELS, PIXELS, WIDTH, Pool
-from repmedsam_train.data.sampler.chance import Chance
+from repmedsam_train.data.sampler.chance import Chance, on_host
 
 SMALLEST = 16  # pixels of a side of a crop
 
@@ -50,7 +50,7 @@ def fetch(pool: Pool, slices: Tensor) -> Source:
     none = torch.zeros_like(height)
     never = none.bool()
     window = Window(none, none, height, width, never, never, never)
-    copy = copied if pool.device.type == "cpu" else gathered
+    copy = copied if on_host(pool.labels) else gathered
     return Source(*copy(pool, rows), rows[:, CHANNELS] == 1, window)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from repmedsam_train.data.augmentation import Augmentation
-from repmedsam_train.data.sampler.chance import Chance, changed
+from repmedsam_train.data.sampler.chance import Chance, on_host, smooth
 from repmedsam_train.data.sampler.objects import Objects, in_each, shown_labels
 from repmedsam_train.data.sampler.source import Source, inside
 
@@ -32,19 +32,24 @@ def turn(
     longer = torch.maximum(window.height, window.width)
     reach = chance.uniform(count, low=BEND[0], high=BEND[1]) * longer * bent
     knots = chance.normal(count, 2, KNOTS, KNOTS) * reach[:, None, None, None]
-    moves = (angle, zoom, knots, window.top, window.left, window.height, window.width)
-
-    labels = changed(source.labels, turned | bent, turned_labels, *moves)
-    shown = shown_labels(labels, most_labels + 1)
-    lost = ~shown[objects.image, objects.label.clamp(max=most_labels)]
-    moved = (turned | bent) & ~in_each(count, objects, lost)
-    shown_only = changed(source.pixels, moved, torch.mul, inside(window, source.side)[:, None])
-    none = torch.zeros_like(window.top)
+    chosen = turned | bent
+    rows = chosen.nonzero()[:, 0] if on_host(chosen) else torch.arange(count, device=chosen.device)
+    if not len(rows):
+        return source
+    place = positions(
+        source.side,
+        *(x[rows] for x in (angle, zoom, knots, window.top, window.left, window.height, window.width)),
+    )
+    labels = source.labels.index_copy(0, rows, turned_labels(source.labels[rows], *place))
+    there = shown_labels(labels, most_labels + 1)[objects.image, objects.label.clamp(max=most_labels)]
+    moved = chosen & ~in_each(count, objects, ~there)
+    pixels = source.pixels[rows] * inside(window, source.side)[rows, None]
+    pixels = torch.where(moved[rows, None, None, None], turned_pixels(pixels, *place), source.pixels[rows])
     return replace(
         source,
-        pixels=changed(shown_only, moved, turned_pixels, *moves),
+        pixels=source.pixels.index_copy_(0, rows, pixels),
         labels=torch.where(moved[:, None, None], labels, source.labels),
-        window=replace(window, top=torch.where(moved, none, window.top), left=torch.where(moved, none, window.left)),
+        window=replace(window, top=torch.where(moved, 0, window.top), left=torch.where(moved, 0, window.left)),
     )
 
 
@@ -56,7 +61,7 @@ def positions(
     """
     left, top, height, width = (value[:, None, None].float() for value in (left, top, height, width))
     cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
-    shift = functional.interpolate(knots, (side, side), mode="bicubic", align_corners=True)
+    shift = smooth(knots, side)
     at = torch.arange(side, device=angle.device, dtype=torch.float32)
     across = at[None, None, :] + shift[:, 0] - width / 2
     down = at[None, :, None] + shift[:, 1] - height / 2
@@ -67,19 +72,16 @@ def positions(
     return x + left, y + top, shown
 
 
-def turned_labels(labels: Tensor, *moves: Tensor) -> Tensor:
+def turned_labels(labels: Tensor, x: Tensor, y: Tensor, shown: Tensor) -> Tensor:
     """Return the nearest label of the slice at every pixel."""
     side = labels.shape[-1]
-    x, y, shown = positions(side, *moves)
     column, row = x.round().long(), y.round().long()
-    shown = shown & (column >= 0) & (column < side) & (row >= 0) & (row < side)
-    place = (row * side + column) * shown
-    return (labels.flatten(1).gather(1, place.flatten(1)).view_as(labels)) * shown
+    there = shown & (column >= 0) & (column < side) & (row >= 0) & (row < side)
+    place = (row * side + column) * there
+    return labels.flatten(1).gather(1, place.flatten(1)).view_as(labels) * there
 
 
-def turned_pixels(pixels: Tensor, *moves: Tensor) -> Tensor:
+def turned_pixels(pixels: Tensor, x: Tensor, y: Tensor, shown: Tensor) -> Tensor:
     """Interpolate linearly between pixels, which are 0 outside the window."""
-    side = pixels.shape[-1]
-    x, y, shown = positions(side, *moves)
-    grid = torch.stack([x, y], -1) * (2 / (side - 1)) - 1
+    grid = torch.stack([x, y], -1) * (2 / (pixels.shape[-1] - 1)) - 1
     return functional.grid_sample(pixels, grid, align_corners=True) * shown[:, None]
