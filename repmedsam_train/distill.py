@@ -17,10 +17,13 @@ from repmedsam_train.data.batch import Batch
 from repmedsam_train.data.dataset import TrainingSet
 from repmedsam_train.data.split import parts_of
 from repmedsam_train.loop import Task, train
-from repmedsam_train.recipe import Recipe
+from repmedsam_train.recipe import Phase, Recipe
+from repmedsam_train.run.processes import join
 
 
-def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | None = None) -> Path:
+def distill(
+    cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | None = None, device: str = "auto"
+) -> Path:
     """Train on the images of `cases`; returns `out`/model.safetensors: the student's encoder with the teacher's heads,
     which is what stage 2 starts from. See `loop.train`.
 
@@ -31,13 +34,15 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
         teacher: checkpoint of LiteMedSAM, published or our own.
         val: folder of npz files; the best weights are those of the lowest loss on it. Without it a part of `cases` is
             held out (split.py).
+        device: see `processes.join`.
 
     Raises:
-        UsageError: a folder holds no cases, or the teacher is not LiteMedSAM.
+        UsageError: a folder holds no cases, the teacher is not LiteMedSAM, or there is no such device.
 
     """
+    processes = join(device)
+    place = processes.device
     torch.manual_seed(recipe.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, teaching = import_checkpoint(teacher)
     if not isinstance(teaching, LiteMedSAM):
         raise UsageError(f"{teacher} is {kind}; the teacher has to be LiteMedSAM")
@@ -45,26 +50,25 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
     student.prompt_encoder.load_state_dict(teaching.prompt_encoder.state_dict())
     student.mask_decoder.load_state_dict(teaching.mask_decoder.state_dict())
     student.requires_grad_(requires_grad=False).image_encoder.requires_grad_(requires_grad=True)
-    teaching = teaching.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    teaching = teaching.to(place, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(
         trained_on,
-        device,
+        place,
         recipe.seed,
         recipe.augmentation,
         balance=recipe.balance,
         emphasis=recipe.emphasis,
         epochs=recipe.epochs,
     )
-    held_out = TrainingSet(held_out_paths, device, 1, NO_AUGMENTATION, epochs=recipe.epochs)
+    held_out = TrainingSet(held_out_paths, place, 1, NO_AUGMENTATION, epochs=recipe.epochs)
 
-    def load(step: int) -> Batch:
-        phase = recipe.phase(step)
-        return dataset.batch(step, phase.batch, phase.size, 1, phase.drawn)
+    def load(step: int, phase: Phase) -> Batch:
+        return dataset.batch(step, phase.batch, phase.size, 1, phase.drawn, processes.rank, processes.count)
 
     def loss(network: RepMedSAM, batch: Batch) -> tuple[Tensor, Tensor]:
-        images = batch.images.to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
+        images = batch.images.to(place, memory_format=torch.channels_last)
+        with recipe.autocast(place):
             with torch.no_grad():
                 wanted = teaching.encode(images)
             given = network.image_encoder(images)
@@ -78,13 +82,14 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
         return -sum(loss(network, batch)[0].item() for batch in batches) / steps
 
     task: Task[RepMedSAM] = Task(
-        student.to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
+        student.to(place, memory_format=torch.channels_last),  # type: ignore[call-overload]
         load,
         loss,
         negative_loss,
         student.settings,
+        all_used=True,
     )
-    return train(task, recipe, out)
+    return train(task, recipe, out, processes)
 
 
 def embedding_divergence(given: Tensor, wanted: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ from repmedsam_train.data.split import parts_of
 from repmedsam_train.loop import Task, train
 from repmedsam_train.objective import batch_loss, predict
 from repmedsam_train.pictures import U8, draw_masks
-from repmedsam_train.recipe import Recipe
+from repmedsam_train.recipe import Phase, Recipe
+from repmedsam_train.run.processes import join
 from repmedsam_train.weights.networks import Network, untrained
 from repmedsam_train.weights.state import load_state
 from repmedsam_train.weights.unfuse import Inputs, is_fused, unfuse
@@ -30,22 +31,31 @@ CALIBRATION_BATCHES = 16  # from which the statistics of fused weights are taken
 NOT_PUBLISHED = ("high_res.", "contrast.")  # what published networks do not have
 
 
-def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, initial: Path | None = None) -> Path:
+def finetune(
+    cases: Path,
+    out: Path,
+    recipe: Recipe,
+    val: Path | None = None,
+    initial: Path | None = None,
+    device: str = "auto",
+) -> Path:
     """Train on the npz files of `cases`; returns the weights, `out`/model.safetensors. See `loop.train`.
 
-    Without `val` a part of `cases` is held out (split.py).
+    Without `val` a part of `cases` is held out (split.py). `device`: see `processes.join`.
 
     Raises:
-        UsageError: a folder holds no cases, `initial` does not fit, or the recipe does not fit either.
+        UsageError: a folder holds no cases, `initial` does not fit, the recipe does not fit either, or there is no such
+            device.
 
     """
+    processes = join(device)
+    place = processes.device
     torch.manual_seed(recipe.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = untrained(recipe)
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(
         trained_on,
-        device,
+        place,
         recipe.seed,
         recipe.augmentation,
         focus=model.focus,
@@ -60,21 +70,21 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
     elif recipe.fused:
         raise UsageError("fused training starts from trained weights; name them with --initial")
     model.image_encoder.requires_grad_(not recipe.heads_only)
-    held_out = TrainingSet(held_out_paths, device, 1, NO_AUGMENTATION, focus=model.focus, epochs=recipe.epochs)
+    held_out = TrainingSet(held_out_paths, place, 1, NO_AUGMENTATION, focus=model.focus, epochs=recipe.epochs)
 
-    def load(step: int) -> Batch:
-        phase = recipe.phase(step)
-        return dataset.batch(step, phase.batch, phase.size, recipe.boxes_per_image, phase.drawn)
+    def load(step: int, phase: Phase) -> Batch:
+        boxes = recipe.boxes_per_image
+        return dataset.batch(step, phase.batch, phase.size, boxes, phase.drawn, processes.rank, processes.count)
 
     task: Task[Network] = Task(
-        model.to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
+        model.to(place, memory_format=torch.channels_last),  # type: ignore[call-overload]
         load,
-        lambda network, batch: batch_loss(network, batch, recipe, device),
-        lambda network: validate(network, held_out, recipe, device),
+        lambda network, batch: batch_loss(network, batch, recipe, place),
+        lambda network: validate(network, held_out, recipe, place),
         model.settings,
-        lambda network: picture(network, held_out, recipe, device),
+        lambda network: picture(network, held_out, recipe, place),
     )
-    return train(task, recipe, out)
+    return train(task, recipe, out, processes)
 
 
 def load_initial(model: Network, path: Path, *, fused: bool, batches: Iterable[Inputs]) -> Network:
