@@ -19,7 +19,9 @@ from repmedsam_train.loop import Task, train
 from repmedsam_train.recipe import Recipe
 
 
-def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | None = None) -> Path:
+def distill(
+    cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | None = None, device: str = "auto"
+) -> Path:
     """Train on the images of `cases`; returns `out`/model.safetensors: the student's encoder with the teacher's heads,
     which is what stage 2 starts from. See `loop.train`.
 
@@ -36,7 +38,7 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
 
     """
     torch.manual_seed(recipe.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
     kind, teaching = import_checkpoint(teacher)
     if not isinstance(teaching, LiteMedSAM):
         raise UsageError(f"{teacher} is {kind}; the teacher has to be LiteMedSAM")
@@ -44,7 +46,7 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
     student.prompt_encoder.load_state_dict(teaching.prompt_encoder.state_dict())
     student.mask_decoder.load_state_dict(teaching.mask_decoder.state_dict())
     student.requires_grad_(requires_grad=False).image_encoder.requires_grad_(requires_grad=True)
-    teaching = teaching.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    teaching = teaching.to(place, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(
         trained_on,
@@ -61,8 +63,8 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
         return dataset.batch(step, phase.batch, phase.size, 1, phase.drawn)
 
     def loss(network: RepMedSAM, batch: Batch) -> tuple[Tensor, Tensor]:
-        images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
+        images = torch.from_numpy(batch.images).to(place, memory_format=torch.channels_last)
+        with torch.autocast(place.type, torch.bfloat16, enabled=recipe.bf16):
             with torch.no_grad():
                 wanted = teaching.encode(images)
             given = network.image_encoder(images)
@@ -76,7 +78,7 @@ def distill(cases: Path, out: Path, recipe: Recipe, teacher: Path, val: Path | N
         return -sum(loss(network, batch)[0].item() for batch in batches) / steps
 
     task: Task[RepMedSAM] = Task(
-        student.to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
+        student.to(place, memory_format=torch.channels_last),  # type: ignore[call-overload]
         load,
         loss,
         negative_loss,

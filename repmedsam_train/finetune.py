@@ -29,7 +29,14 @@ CALIBRATION_BATCHES = 16  # from which the statistics of fused weights are taken
 NOT_PUBLISHED = ("high_res.", "contrast.")  # what published networks do not have
 
 
-def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, initial: Path | None = None) -> Path:
+def finetune(
+    cases: Path,
+    out: Path,
+    recipe: Recipe,
+    val: Path | None = None,
+    initial: Path | None = None,
+    device: str = "auto",
+) -> Path:
     """Train on the npz files of `cases`; returns the weights, `out`/model.safetensors. See `loop.train`.
 
     Without `val` a part of `cases` is held out (split.py).
@@ -39,7 +46,7 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
 
     """
     torch.manual_seed(recipe.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
     model = untrained(recipe)
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(
@@ -65,12 +72,12 @@ def finetune(cases: Path, out: Path, recipe: Recipe, val: Path | None = None, in
         return dataset.batch(step, phase.batch, phase.size, recipe.boxes_per_image, phase.drawn)
 
     task: Task[Network] = Task(
-        model.to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
+        model.to(place, memory_format=torch.channels_last),  # type: ignore[call-overload]
         load,
-        lambda network, batch: batch_loss(network, batch, recipe, device),
-        lambda network: validate(network, held_out, recipe, device),
+        lambda network, batch: batch_loss(network, batch, recipe, place),
+        lambda network: validate(network, held_out, recipe, place),
         model.settings,
-        lambda network: picture(network, held_out, recipe, device),
+        lambda network: picture(network, held_out, recipe, place),
     )
     return train(task, recipe, out)
 

@@ -50,6 +50,7 @@ class Recipe:
     ema_decay: float = 0.998
     loss: LossWeights = field(default_factory=LossWeights)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    seconds: float | None = None  # a budget of time: phases, cosine and end follow the clock, not `steps`
     seed: int = SEED  # also of the split, where no held-out cases are named
     fused: bool = False  # train the inference form, without normalisations: a fifth faster, for good starting weights
     heads_only: bool = False  # leave the encoder as it is; with `fused`, so that its statistics do not move either
