@@ -18,6 +18,7 @@ from repmedsam_infer.errors import UsageError
 from repmedsam_infer.evaluation.evaluate import Score
 from repmedsam_infer.io.case_files import find_cases
 from repmedsam_infer.network import RepMedSAM, reparameterize
+from repmedsam_train.cli import main
 from repmedsam_train.comparison.litemedsam import LiteMedSAM
 from repmedsam_train.loop import save_weights
 from repmedsam_train.recipe import Recipe
@@ -72,11 +73,25 @@ def test_every_row_has_the_same_time_the_distilled_one_in_two_parts() -> None:
 
 
 def test_networks_are_what_the_rows_say() -> None:
-    rows = by_key()
+    rows = by_key(256)
     assert rows["litemedsam"].network == "litemedsam"
     assert {rows[key].network for key in rows if key != "litemedsam"} == {"repmedsam"}
     assert {(rows[key].grid, rows[key].focus) for key in ("scratch", "student", "distilled")} == {(64, False)}
     assert (rows["focus"].grid, rows["focus"].focus) == (16, True)
+
+
+@pytest.mark.parametrize(("size", "grid"), [(128, 32), (192, 64), (256, 64)])
+def test_the_published_network_is_trained_on_cells_of_a_size_and_evaluated_on_its_own_grid(
+    size: int, grid: int, tmp_path: Path
+) -> None:
+    """LiteMedSAM's cells are of four pixels at every size."""
+    recipe = by_key(size)["scratch"]
+    assert recipe.grid == grid
+    network = RepMedSAM(recipe.grid)
+    save_weights(tmp_path / "last.safetensors", network, network.settings)
+    evaluated = load_row(tmp_path / "last.safetensors", recipe)
+    with torch.inference_mode():
+        assert evaluated.encode(torch.zeros(1, 3, 256, 256)).shape == (1, 256, 64, 64)
 
 
 @pytest.mark.parametrize(("size", "sizes"), [(128, {128}), (192, {128, 192}), (256, {128, 192, 256})])
@@ -227,13 +242,20 @@ def test_a_table_is_trained_scored_and_timed_and_nothing_is_done_twice(
         table4(replace(job, seconds=0.2), again.append)
 
 
-@pytest.mark.slow
-def test_a_checkpoint_that_is_not_medsams_is_refused_before_anything_is_trained(job: Job, tmp_path: Path) -> None:
-    other = LiteMedSAM()
-    torch.save(other.state_dict(), tmp_path / "lite_medsam.pth")
+def test_a_checkpoint_that_is_not_medsams_is_refused_before_anything_is_trained(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(LiteMedSAM().state_dict(), tmp_path / "lite_medsam.pth")
     with pytest.raises(UsageError, match=r"lite_medsam.pth is litemedsam; --medsam takes MedSAM's checkpoint"):
         table4(replace(job, medsam=tmp_path / "lite_medsam.pth"), print)
-    (tmp_path / "damaged.pth").write_bytes(b"nothing")
-    with pytest.raises(UsageError, match="damaged.pth is not a checkpoint"):
-        table4(replace(job, medsam=tmp_path / "damaged.pth"), print)
+    damaged = tmp_path / "damaged.pth"
+    damaged.write_bytes(b"nothing")
+    options = {"--train": job.train, "--val": job.val, "--out": job.out, "--seconds": 1, "--medsam": damaged}
+    arguments = [str(part) for option in options.items() for part in option]
+    monkeypatch.setattr("sys.argv", ["repmedsam-train", "table4", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == UsageError("").exit_code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {damaged} is not a checkpoint")
     assert not job.out.exists()

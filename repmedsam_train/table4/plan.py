@@ -8,11 +8,12 @@ distilled one splits its seconds between the paper's two stages as the paper spl
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from repmedsam_infer.errors import UsageError
+from repmedsam_infer.network.repmedsam import Grid
 from repmedsam_train.recipe import Phase, Recipe, changed
 
 SIZES = (128, 192, 256)  # pixels, of the images that networks are trained on
@@ -20,7 +21,9 @@ BATCHES = {
     "cpu": 8,
     "cuda": 32,
 }  # images a step: LiteMedSAM's encoder takes a gigabyte of a GPU for each, at 256 pixels
-BOXES = 2  # an image: decoding on a grid of 64 takes longer than encoding
+BOXES = 4  # an image: on a grid of 32 decoding them takes as long as encoding it
+PUBLISHED_GRID: Grid = 64  # of RepMedSAM, in frames of 256 pixels
+CELL = 4  # pixels of an image that a place of LiteMedSAM's grid covers, and of that grid in such frames
 DISTILLING, FINE_TUNING = 10, 30  # the paper's epochs
 VALIDATED = 16  # pictures, to see that a network learns; the table is made of the networks as they are at the end
 OF_ROWS = ("network", "grid", "focus", "seconds")  # what a TOML file cannot change
@@ -68,7 +71,8 @@ def plain_recipe(size: int, device: torch.device, config: Path | None = None) ->
 
 def recipes(plain: Recipe, seconds: float) -> dict[str, Recipe]:
     """Return the recipe of every training: of the rows, and of the student before it is fine-tuned."""
-    published = replace(plain, network="repmedsam", grid=64, focus=False, seconds=seconds)
+    grid = grid_of(max(phase.size for phase in plain.phases))
+    published = replace(plain, network="repmedsam", grid=grid, focus=False, seconds=seconds)
     epochs = DISTILLING + FINE_TUNING
     return {
         LITEMEDSAM.key: replace(plain, network="litemedsam", seconds=seconds),
@@ -77,6 +81,16 @@ def recipes(plain: Recipe, seconds: float) -> dict[str, Recipe]:
         DISTILLED.key: replace(published, seconds=seconds * FINE_TUNING / epochs),
         FOCUS.key: replace(plain, network="repmedsam", grid=16, focus=True, seconds=seconds),
     }
+
+
+def grid_of(size: int) -> Grid:
+    """Return the grid on which the published network is trained, at images of `size` pixels and below.
+
+    It has cells of CELL pixels, as LiteMedSAM's has at every size; in frames of 256 that is PUBLISHED_GRID, on which it
+    is evaluated. The same weights are of any grid, and on a quarter of the places far more boxes are seen in the time.
+    """
+    grids: tuple[Grid, ...] = get_args(Grid)
+    return next((grid for grid in grids if CELL * grid >= size), PUBLISHED_GRID)
 
 
 def described(train: Path, val: Path, by_key: dict[str, Recipe]) -> dict[str, Any]:

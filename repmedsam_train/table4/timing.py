@@ -13,7 +13,7 @@ import torch
 
 from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.system.cpu import this_processor
-from repmedsam_train.table4.networks import Compared, frame_side
+from repmedsam_train.table4.networks import Compared, frame_side, placed
 
 ROUNDS = 5
 TIMES = "times.json"
@@ -35,7 +35,7 @@ def time_networks(networks: Mapping[str, Compared], device: torch.device, rounds
     A first round, in which buffers are made, is not counted.
     """
     taken: dict[str, list[Times]] = {name: [] for name in networks}
-    prepared = {name: network.to(device).eval() for name, network in networks.items()}
+    prepared = {name: placed(network, device) for name, network in networks.items()}
     for turn in range(rounds + 1):
         for name, network in prepared.items():
             once = time_once(network, device)
@@ -49,7 +49,7 @@ def time_networks(networks: Mapping[str, Compared], device: torch.device, rounds
 
 def time_once(network: Compared, device: torch.device) -> Times:
     side = frame_side(network)
-    image = torch.rand(1, 3, side, side, device=device)
+    image = torch.rand(1, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
     box = torch.tensor([[0.2, 0.3, 0.6, 0.8]], device=device) * side
     embedding, encode = timed(partial(network.encode, image), device)
     _, decode = timed(partial(network.decode, embedding, box), device)
