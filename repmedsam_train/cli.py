@@ -8,11 +8,11 @@ import typer
 
 from repmedsam_infer.errors import RepMedSAMError, SetupError, UsageError
 from repmedsam_train.comparison.cli import add_commands
+from repmedsam_train.run.cli import add_training
 
 if TYPE_CHECKING:
     from repmedsam_infer.engines.calibration import Calibration
     from repmedsam_infer.network import RepMedSAM
-    from repmedsam_train.recipe import Recipe
 
 app = typer.Typer(
     name="repmedsam-train",
@@ -22,71 +22,6 @@ app = typer.Typer(
 )
 
 Train = Annotated[Path, typer.Option(help="Folder of npz cases (imgs, gts) to train on.")]
-Out = Annotated[Path, typer.Option(help="Folder for checkpoints, log and weights; an earlier run in it is continued.")]
-Val = Annotated[
-    Path | None, typer.Option(help="Held-out npz cases that choose the best weights; else a fifth of --train.")
-]
-Config = Annotated[Path | None, typer.Option(help="TOML file of what to change about the recipe.")]
-Shorten = Annotated[float, typer.Option(help="Multiply the number of steps by this.")]
-Bf16 = Annotated[bool, typer.Option("--bf16", help="Autocast; faster only where the processor has bf16.")]
-
-
-@app.command()
-def distill(
-    train: Train,
-    out: Out,
-    teacher: Annotated[Path, typer.Option(help="Checkpoint of LiteMedSAM, published or your own.")],
-    val: Val = None,
-    recipe: Annotated[str, typer.Option(help="paper-distill, or scratch.")] = "paper-distill",
-    config: Config = None,
-    shorten: Shorten = 1.0,
-    *,
-    bf16: Bf16 = False,
-) -> None:
-    """Stage 1: teach the image encoder the embeddings of LiteMedSAM's.
-
-    Example: repmedsam-train distill --train data/train --teacher lite_medsam.pth --out runs/distilled
-    """
-    from repmedsam_train.distill import distill as run
-
-    typer.echo(run(train, out, chosen(recipe, train, val, config, shorten, bf16=bf16), teacher, val))
-
-
-@app.command()
-def finetune(
-    train: Train,
-    out: Out,
-    val: Val = None,
-    initial: Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.")] = None,
-    recipe: Annotated[str, typer.Option(help="scratch, or paper-finetune.")] = "scratch",
-    config: Config = None,
-    shorten: Shorten = 1.0,
-    *,
-    bf16: Bf16 = False,
-) -> None:
-    """Stage 2: train the whole network on masks; from scratch, if no weights are given.
-
-    Example: repmedsam-train finetune --train data/train --val data/val --out runs/first
-    """
-    from repmedsam_train.finetune import finetune as run
-
-    typer.echo(run(train, out, chosen(recipe, train, val, config, shorten, bf16=bf16), val, initial))
-
-
-def chosen(name: str, train: Path, val: Path | None, config: Path | None, shorten: float, *, bf16: bool) -> "Recipe":
-    from dataclasses import replace
-
-    from repmedsam_train.data.dataset import visits_of
-    from repmedsam_train.data.split import parts_of
-    from repmedsam_train.recipe import SEED, changed, named_recipe, shortened
-
-    trained_on, held_out = parts_of(train, val, SEED)
-    recipe = named_recipe(name, visits_of(trained_on), visits_of(held_out))
-    if config is not None:
-        recipe = changed(recipe, config)
-    if shorten != 1:
-        recipe = shortened(recipe, shorten)
-    return replace(recipe, bf16=bf16) if bf16 else recipe
 
 
 @app.command()
@@ -253,6 +188,7 @@ def import_weights(
     typer.echo(f"{checkpoint} is {kind}; written as {out}")
 
 
+add_training(app)
 add_commands(app)
 
 

@@ -16,7 +16,8 @@ from repmedsam_train.data.augmentation import NO_AUGMENTATION
 from repmedsam_train.data.dataset import Batch, TrainingSet
 from repmedsam_train.data.split import parts_of
 from repmedsam_train.loop import Task, train
-from repmedsam_train.recipe import Recipe
+from repmedsam_train.recipe import Phase, Recipe
+from repmedsam_train.run.processes import join
 
 
 def distill(
@@ -32,13 +33,15 @@ def distill(
         teacher: checkpoint of LiteMedSAM, published or our own.
         val: folder of npz files; the best weights are those of the lowest loss on it. Without it a part of `cases` is
             held out (split.py).
+        device: see `processes.join`.
 
     Raises:
-        UsageError: a folder holds no cases, or the teacher is not LiteMedSAM.
+        UsageError: a folder holds no cases, the teacher is not LiteMedSAM, or there is no such device.
 
     """
+    processes = join(device)
+    place = processes.device
     torch.manual_seed(recipe.seed)
-    place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
     kind, teaching = import_checkpoint(teacher)
     if not isinstance(teaching, LiteMedSAM):
         raise UsageError(f"{teacher} is {kind}; the teacher has to be LiteMedSAM")
@@ -58,13 +61,13 @@ def distill(
     )
     held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, epochs=recipe.epochs)
 
-    def load(step: int) -> Batch:
-        phase = recipe.phase(step)
-        return dataset.batch(step, phase.batch, phase.size, 1, phase.drawn)
+    def load(step: int, phase: Phase) -> Batch:
+        drawing = step * processes.count + processes.rank  # other samples in every process
+        return dataset.batch(drawing, phase.batch, phase.size, 1, phase.drawn)
 
     def loss(network: RepMedSAM, batch: Batch) -> tuple[Tensor, Tensor]:
         images = torch.from_numpy(batch.images).to(place, memory_format=torch.channels_last)
-        with torch.autocast(place.type, torch.bfloat16, enabled=recipe.bf16):
+        with recipe.autocast(place):
             with torch.no_grad():
                 wanted = teaching.encode(images)
             given = network.image_encoder(images)
@@ -84,7 +87,7 @@ def distill(
         negative_loss,
         student.settings,
     )
-    return train(task, recipe, out)
+    return train(task, recipe, out, processes)
 
 
 def embedding_divergence(given: Tensor, wanted: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ from repmedsam_train.data.split import parts_of
 from repmedsam_train.loop import Task, train
 from repmedsam_train.objective import batch_loss, predict
 from repmedsam_train.pictures import U8, draw_masks
-from repmedsam_train.recipe import Recipe
+from repmedsam_train.recipe import Phase, Recipe
+from repmedsam_train.run.processes import join
 from repmedsam_train.weights.networks import Network, untrained
 from repmedsam_train.weights.state import load_state
 from repmedsam_train.weights.unfuse import Inputs, is_fused, unfuse
@@ -39,14 +40,16 @@ def finetune(
 ) -> Path:
     """Train on the npz files of `cases`; returns the weights, `out`/model.safetensors. See `loop.train`.
 
-    Without `val` a part of `cases` is held out (split.py).
+    Without `val` a part of `cases` is held out (split.py). `device`: see `processes.join`.
 
     Raises:
-        UsageError: a folder holds no cases, `initial` does not fit, or the recipe does not fit either.
+        UsageError: a folder holds no cases, `initial` does not fit, the recipe does not fit either, or there is no such
+            device.
 
     """
+    processes = join(device)
+    place = processes.device
     torch.manual_seed(recipe.seed)
-    place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
     model = untrained(recipe)
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(
@@ -67,9 +70,9 @@ def finetune(
     model.image_encoder.requires_grad_(not recipe.heads_only)
     held_out = TrainingSet(held_out_paths, 1, NO_AUGMENTATION, focus=model.focus, epochs=recipe.epochs)
 
-    def load(step: int) -> Batch:
-        phase = recipe.phase(step)
-        return dataset.batch(step, phase.batch, phase.size, recipe.boxes_per_image, phase.drawn)
+    def load(step: int, phase: Phase) -> Batch:
+        drawing = step * processes.count + processes.rank  # other samples in every process
+        return dataset.batch(drawing, phase.batch, phase.size, recipe.boxes_per_image, phase.drawn)
 
     task: Task[Network] = Task(
         model.to(place, memory_format=torch.channels_last),  # type: ignore[call-overload]
@@ -79,7 +82,7 @@ def finetune(
         model.settings,
         lambda network: picture(network, held_out, recipe, place),
     )
-    return train(task, recipe, out)
+    return train(task, recipe, out, processes)
 
 
 def load_initial(model: Network, path: Path, *, fused: bool, batches: Iterable[Inputs]) -> Network:

@@ -34,7 +34,7 @@ def predict(model: Network, batch: Batch, recipe: Recipe, device: torch.device) 
     """Return what the network makes of the objects of a batch, beside the truth."""
     images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last)
     # Only the encoder gains from bf16, and box positions need more digits than it has.
-    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
+    with recipe.autocast(device):
         embedding = model.encode(images)
     boxes, rois = (torch.from_numpy(x).to(device) for x in (batch.prompted.boxes, batch.prompted.rois))
     masks, covered = (

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+import torch
+
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network.repmedsam import Grid
 from repmedsam_train.data.augmentation import NO_AUGMENTATION, Augmentation
@@ -50,14 +52,20 @@ class Recipe:
     ema_decay: float = 0.998
     loss: LossWeights = field(default_factory=LossWeights)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    seconds: float | None = None  # a budget of time: phases, cosine and end follow the clock, not `steps`
     seed: int = SEED  # also of the split, where no held-out cases are named
     fused: bool = False  # train the inference form, without normalisations: a fifth faster, for good starting weights
     heads_only: bool = False  # leave the encoder as it is; with `fused`, so that its statistics do not move either
-    bf16: bool = False  # autocast of the encoder; faster only where the processor has it
+    seconds: float | None = None  # the time that the phases share (run/schedule.py), in place of their steps
+    bf16: bool | None = None  # autocast of the encoder; faster only where the processor has it; None: on GPUs that do
+    compiled: bool = False  # blocks that come often (run/gpu.py); on GPUs only
     checkpoint_every: int = 100
     validate_every: int = 300
     validation_samples: int = 128
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a time that is none."""
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise UsageError(f"seconds is {self.seconds:g}; it has to be more than 0")
 
     @property
     def steps(self) -> int:
@@ -70,6 +78,11 @@ class Recipe:
                 return phase
             step -= phase.steps
         raise IndexError("step is beyond the last phase")
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """Return what the encoder runs in."""
+        on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.autocast(device.type, torch.bfloat16, enabled=on_gpu if self.bf16 is None else self.bf16)
 
 
 RecipeName = Literal["scratch", "paper-distill", "paper-finetune"]
@@ -154,5 +167,5 @@ def changed(recipe: Recipe, path: Path) -> Recipe:
         return TypeAdapter(Recipe).validate_python(merged)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{path}: {where}: {first['msg']}") from error
+        where = "".join(f"{name}: " for name in first["loc"])
+        raise UsageError(f"{path}: {where}{first['msg']}") from error

@@ -25,7 +25,7 @@ from repmedsam_train.recipe import Recipe
 from repmedsam_train.table4.networks import OnDevice, load_row, parameters
 from repmedsam_train.table4.plan import MEDSAM, TRAINED, plain_recipe, recipes
 from repmedsam_train.table4.report import Result, Table, as_csv, as_markdown
-from repmedsam_train.table4.run import Job, claim, device_of, table4
+from repmedsam_train.table4.run import Job, claim, table4
 from repmedsam_train.table4.scoring import MASKS, Scores, kept_scores, make_masks, score_masks, segmenter_of
 from repmedsam_train.table4.timing import Times, kept_times, time_networks, write_times
 from tests.conftest import write_npz
@@ -124,10 +124,12 @@ def test_a_folder_is_of_one_table(tmp_path: Path) -> None:
         claim(tmp_path / "file", {})
 
 
-def test_devices_that_are_not_there_are_refused() -> None:
-    assert device_of("cpu") == CPU
-    with pytest.raises(UsageError, match="--device tpu"):
-        device_of("tpu")
+def test_it_is_for_one_process_on_a_device_that_is_there(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="no device 'tpu'"):
+        table4(replace(job, device="tpu"), print)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="without torchrun"):
+        table4(job, print)
 
 
 def test_weights_of_another_row_are_refused(tmp_path: Path) -> None:

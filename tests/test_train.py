@@ -31,9 +31,9 @@ from repmedsam_train.data.sampling import draw_sample, read_training_case, train
 from repmedsam_train.data.split import split  # noqa: E402
 from repmedsam_train.distill import distill, embedding_divergence  # noqa: E402
 from repmedsam_train.finetune import finetune  # noqa: E402
-from repmedsam_train.loop import learning_rate  # noqa: E402
 from repmedsam_train.losses import LossWeights, neighbourhood, segmentation_loss  # noqa: E402
 from repmedsam_train.recipe import Phase, Recipe, changed, named_recipe, shortened  # noqa: E402
+from repmedsam_train.run.schedule import learning_rate  # noqa: E402
 from repmedsam_train.weights.export import export  # noqa: E402
 from repmedsam_train.weights.networks import load_trained  # noqa: E402
 from repmedsam_train.weights.unfuse import is_fused  # noqa: E402

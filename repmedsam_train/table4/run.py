@@ -16,6 +16,7 @@ from repmedsam_infer.io.case_files import find_cases
 from repmedsam_train.comparison.medsam import MedSAM, segment_by_medsam
 from repmedsam_train.data.split import some_of_each_dataset
 from repmedsam_train.recipe import SEED
+from repmedsam_train.run.processes import device_of, variable
 from repmedsam_train.table4.networks import (
     Compared,
     OnDevice,
@@ -77,6 +78,8 @@ def table4(job: Job, show: Show) -> Table:
         CaseReadError, CaseWriteError: a case cannot be read, or its masks cannot be written.
 
     """
+    if variable("WORLD_SIZE", 1) > 1:
+        raise UsageError("table4 is for one process: start it without torchrun")
     device = device_of(job.device)
     by_key = recipes(plain_recipe(job.size, device, job.config), job.seconds)
     made_with = described(job.train, job.val, by_key)
@@ -108,14 +111,6 @@ def table4(job: Job, show: Show) -> Table:
     except OSError as error:
         raise UsageError(f"{job.out} cannot be written ({error.strerror})") from error
     return table
-
-
-def device_of(name: str) -> torch.device:
-    """Return the device that `name` means. Raises UsageError where there is no such one."""
-    there = torch.cuda.is_available()
-    if name not in {"auto", "cpu", "cuda"} or (name == "cuda" and not there):
-        raise UsageError(f"--device {name}: there is no such device here; choose auto or cpu")
-    return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
 def claim(out: Path, made_with: dict[str, Any]) -> None:
