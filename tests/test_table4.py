@@ -23,9 +23,9 @@ from repmedsam_train.comparison.litemedsam import LiteMedSAM
 from repmedsam_train.loop import save_weights
 from repmedsam_train.recipe import Recipe
 from repmedsam_train.table4.networks import OnDevice, load_row, parameters
-from repmedsam_train.table4.plan import MEDSAM, TRAINED, plain_recipe, recipes
+from repmedsam_train.table4.plan import MEDSAM, TRAINED, grid_of, plain_recipe, recipes
 from repmedsam_train.table4.report import Result, Table, as_csv, as_markdown
-from repmedsam_train.table4.run import Job, claim, table4
+from repmedsam_train.table4.run import Job, claim, folder_of_checkpoint, table4
 from repmedsam_train.table4.scoring import MASKS, Scores, kept_scores, make_masks, score_masks, segmenter_of
 from repmedsam_train.table4.timing import Times, kept_times, time_networks, write_times
 from tests.conftest import write_npz
@@ -80,18 +80,27 @@ def test_networks_are_what_the_rows_say() -> None:
     assert (rows["focus"].grid, rows["focus"].focus) == (16, True)
 
 
-@pytest.mark.parametrize(("size", "grid"), [(128, 32), (192, 64), (256, 64)])
-def test_the_published_network_is_trained_on_cells_of_a_size_and_evaluated_on_its_own_grid(
-    size: int, grid: int, tmp_path: Path
-) -> None:
-    """LiteMedSAM's cells are of four pixels at every size."""
-    recipe = by_key(size)["scratch"]
-    assert recipe.grid == grid
+@pytest.mark.parametrize(("size", "grid"), [(64, 16), (96, 32), (128, 32), (192, 64), (256, 64)])
+def test_the_published_network_is_trained_on_cells_of_one_size(size: int, grid: int) -> None:
+    """LiteMedSAM's are of four pixels at every size."""
+    assert grid_of(size) == grid
+
+
+def test_the_published_network_is_evaluated_on_its_own_grid(tmp_path: Path) -> None:
+    recipe = by_key(128)["scratch"]
     network = RepMedSAM(recipe.grid)
     save_weights(tmp_path / "last.safetensors", network, network.settings)
     evaluated = load_row(tmp_path / "last.safetensors", recipe)
+    assert (recipe.grid, evaluated.grid) == (32, 64)
     with torch.inference_mode():
         assert evaluated.encode(torch.zeros(1, 3, 256, 256)).shape == (1, 256, 64, 64)
+
+
+def test_masks_of_another_checkpoint_are_kept_apart(tmp_path: Path) -> None:
+    for name, content in (("one", b"1"), ("same", b"1"), ("other", b"2")):
+        (tmp_path / name).write_bytes(content)
+    one, same, other = (folder_of_checkpoint(tmp_path, tmp_path / name) for name in ("one", "same", "other"))
+    assert one == same != other
 
 
 @pytest.mark.parametrize(("size", "sizes"), [(128, {128}), (192, {128, 192}), (256, {128, 192, 256})])

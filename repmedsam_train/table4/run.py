@@ -1,6 +1,7 @@
 """Table 4 from the first step of training to the table: whatever is in the folder already is not done again."""
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,8 +96,10 @@ def table4(job: Job, show: Show) -> Table:
     scores: dict[str, Scores] = {}
     for key, network in networks.items():
         folder = job.out / key
-        if key == MEDSAM.key and job.medsam is None:
-            continue
+        if key == MEDSAM.key:
+            if job.medsam is None:
+                continue
+            folder = folder_of_checkpoint(job.out, job.medsam)
         kept = kept_scores(folder, cases)
         if kept is None:
             make_masks(cases, folder / MASKS, segmenter(network, device), show)
@@ -134,6 +137,12 @@ def claim(out: Path, made_with: dict[str, Any]) -> None:
     if before != made_with:
         odd = sorted(name for name in made_with if not isinstance(before, dict) or before.get(name) != made_with[name])
         raise UsageError(f"{out} holds a table of other data or options ({', '.join(odd)}); name another --out")
+
+
+def folder_of_checkpoint(out: Path, checkpoint: Path) -> Path:
+    """Return where the masks of MedSAM go: those of another checkpoint, by its bytes, are kept apart."""
+    with checkpoint.open("rb") as file:
+        return out / f"{MEDSAM.key}-{hashlib.file_digest(file, 'sha256').hexdigest()[:8]}"
 
 
 def segmenter(network: Compared, device: torch.device) -> Segmenter:
