@@ -19,7 +19,7 @@ from repmedsam_train.run.average import moving_average
 from repmedsam_train.run.checkpoint import Progress, load_checkpoint, save_checkpoint
 from repmedsam_train.run.gpu import set_up
 from repmedsam_train.run.log import RunLog
-from repmedsam_train.run.processes import Processes
+from repmedsam_train.run.processes import Processes, lost_processes
 from repmedsam_train.run.schedule import Schedule
 from repmedsam_train.run.step import Ahead, Objective, Sums, optimizer_of, update
 
@@ -112,7 +112,8 @@ class Run(Generic[M]):
         if not self.schedule.over(self.step + 1, self.now):
             ahead.ask(self.step + 1, self.schedule.phase(self.step + 1, self.now))
         rate = self.schedule.rate(self.step, self.now)
-        self.sums.add(update(self.objective, batch, self.optimizer, rate, self.recipe.gradient_clip))
+        with lost_processes():
+            self.sums.add(update(self.objective, batch, self.optimizer, rate, self.recipe.gradient_clip))
         self.average.update_parameters(self.model)
         self.step += 1
 

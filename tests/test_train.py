@@ -203,6 +203,35 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(samples: Path, tmp_path: Pat
         torch.testing.assert_close(resumed.encode(image), whole.encode(image), atol=2e-3, rtol=0)
 
 
+def test_options_that_make_no_sense_are_refused_in_one_line(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options, message in (
+        (["--seconds", "0"], "seconds is 0; it has to be more than 0"),
+        (["--seconds", "nan"], "seconds is nan; it has to be more than 0"),
+        (["--seconds", "60", "--shorten", "0.5"], "leave out one of them"),
+        (["--device", "tpu"], "choose one of: auto, cpu, cuda"),
+    ):
+        arguments = ["--train", samples, "--val", samples, "--out", tmp_path / "run", *options]
+        monkeypatch.setattr("sys.argv", ["repmedsam-train", "finetune", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        assert line.endswith(message)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_time_in_a_recipe_file_is_checked(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text("seconds = 90")
+    assert changed(Recipe(), file).seconds == 90
+    file.write_text("seconds = -1")
+    with pytest.raises(UsageError, match=r"recipe\.toml: .*seconds is -1; it has to be more than 0"):
+        changed(Recipe(), file)
+
+
 @pytest.fixture(scope="module")
 def started(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights in training form, of two steps."""

@@ -102,8 +102,8 @@ class Sums:
         loss, metric, norm = self.processes.mean(self.sums / self.steps).tolist()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise UsageError(
-                f"loss {loss:g} and gradients {norm:g} at step {step} or within the {self.steps - 1} before it, at a "
-                f"learning rate of {rate:.2g}: set a lower learning_rate, or train with --no-bf16. Weights and the "
-                "checkpoint are as they were last written"
+                f"the loss is no longer finite ({loss:g}, its gradients {norm:g}) at step {step} or within the "
+                f"{self.steps - 1} before it, at a learning rate of {rate:.2g}: set a lower learning_rate, or train "
+                "with --no-bf16. Weights and the checkpoint are as they were last written"
             )
         return loss, metric
