@@ -178,7 +178,7 @@ def import_weights(
     checkpoint: Annotated[Path, typer.Argument(help="Published .pth or .safetensors file.")],
     out: Annotated[Path, typer.Argument(help="Safetensors file to write, for finetune --initial or export.")],
 ) -> None:
-    """Take over a published checkpoint of RepViT-SAM, LiteMedSAM or Rep-MedSAM (its heads).
+    """Take over a published checkpoint of RepViT-SAM, LiteMedSAM, Rep-MedSAM (its heads) or MedSAM.
 
     Example: repmedsam-train import-weights repvit_sam.pt repvit_sam.safetensors
     """

@@ -153,7 +153,40 @@ def ceiling(
     typer.echo(table(list(ceilings(cases))))
 
 
+def table4(
+    train: Annotated[Path, typer.Option(help="Folder of npz cases (imgs, gts) to train on.")],
+    val: Annotated[Path, typer.Option(help="Folder of held-out npz cases to be evaluated on.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for all results; what an earlier run left in it is not done again.")
+    ],
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each network is trained.")],
+    size: Annotated[int, typer.Option(help="Pixels of the images trained on, at most: 128, 192 or 256.")] = 256,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file of what to change about the recipe of all rows.")
+    ] = None,
+    medsam: Annotated[
+        Path | None, typer.Option(help="MedSAM's checkpoint (medsam_vit_b.pth); without it MedSAM is timed only.")
+    ] = None,
+    cases: Annotated[int, typer.Option(min=1, help="How many held-out cases of each data set, at most.")] = 4,
+) -> None:
+    """Train and compare LiteMedSAM, RepMedSAM from scratch and distilled, ours, and MedSAM (paper table 4).
+
+    Each is trained for the same time on the same data. After Ctrl-C the same command goes on where it was.
+
+    Example: repmedsam-train table4 --train data/train --val data/val --out runs/table4 --seconds 1200 --size 128
+    """
+    from functools import partial
+
+    from repmedsam_train.table4.report import as_markdown
+    from repmedsam_train.table4.run import Job
+    from repmedsam_train.table4.run import table4 as run
+
+    job = Job(train, val, out, seconds, size, cases, device, medsam, config)
+    typer.echo(as_markdown(run(job, partial(typer.echo, err=True))), nl=False)
+
+
 def add_commands(app: typer.Typer) -> None:
     """Make the functions above commands of `app`."""
-    for command in (predict, compare, agreement, loosen, one_slice, speed, ceiling):
+    for command in (predict, compare, agreement, loosen, one_slice, speed, ceiling, table4):
         app.command()(command)

@@ -1,7 +1,8 @@
 """Published checkpoints, by the names and shapes that their authors gave them, into our networks.
 
-Known: RepViT-SAM (encoder and heads), LiteMedSAM (TinyViT encoder and heads) and Rep-MedSAM (heads; its encoder is a
-smaller RepViT). What a file is, is read off its keys; one that is none of them is refused with the keys that are wrong.
+Known: RepViT-SAM (encoder and heads), LiteMedSAM (TinyViT encoder and heads), Rep-MedSAM (heads; its encoder is a
+smaller RepViT) and MedSAM (ViT-B encoder and heads; SAM's own ViT-B has the same keys and cannot be told from it). What
+a file is, is read off its keys; one that is none of them is refused with the keys that are wrong.
 """
 
 from collections.abc import Mapping
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network import RepMedSAM
 from repmedsam_train.comparison.litemedsam import LiteMedSAM
+from repmedsam_train.comparison.medsam import MedSAM
 from repmedsam_train.loop import save_weights
 from repmedsam_train.weights.state import listed, load_state
 
-Kind = Literal["repvit-sam", "litemedsam", "rep-medsam"]
+Kind = Literal["repvit-sam", "litemedsam", "rep-medsam", "medsam"]
 ENCODER, HEADS = "image_encoder.", ("prompt_encoder.", "mask_decoder.")
 WRAPPERS = ("model", "state_dict")  # what training scripts put the network's entry under
 PREFIXES = ("module.",)  # what parallel training puts before every name
@@ -57,6 +59,8 @@ def kind_of(state: Mapping[str, Tensor]) -> Kind | None:
     """Whose checkpoint these keys are of."""
     if f"{ENCODER}patch_embed.seq.0.c.weight" in state:
         return "litemedsam"
+    if f"{ENCODER}blocks.0.attn.rel_pos_h" in state:
+        return "medsam"
     with torch.device("meta"):  # shapes are all that is needed
         ours = RepMedSAM().image_encoder.state_dict()
     repvit = [name.removeprefix(ENCODER) for name in state if name.startswith(f"{ENCODER}features.")]
@@ -67,7 +71,7 @@ def kind_of(state: Mapping[str, Tensor]) -> Kind | None:
 
 
 def import_checkpoint(path: Path, kind: Kind | None = None) -> tuple[Kind, nn.Module]:
-    """Return the network that a published checkpoint holds: LiteMedSAM for its own, RepMedSAM for the others.
+    """Return the network that a published checkpoint holds: LiteMedSAM and MedSAM for their own, else RepMedSAM.
 
     RepMedSAM comes in training form, at grid 16 for RepViT-SAM and 64 for Rep-MedSAM, as their authors run them; of
     Rep-MedSAM, whose encoder is another one, only the heads are taken, and the encoder is left untrained.
@@ -80,10 +84,16 @@ def import_checkpoint(path: Path, kind: Kind | None = None) -> tuple[Kind, nn.Mo
     found = kind or kind_of(state)
     if found is None:
         raise UsageError(
-            f"{path} is no checkpoint of RepViT-SAM, LiteMedSAM or Rep-MedSAM; its first keys: {listed(sorted(state))}"
+            f"{path} is no checkpoint of RepViT-SAM, LiteMedSAM, Rep-MedSAM or MedSAM; "
+            f"its first keys: {listed(sorted(state))}"
         )
     if found == "litemedsam":
         model: nn.Module = LiteMedSAM()
+        load_state(model, state, path, found)
+    elif found == "medsam":
+        with torch.device("meta"):  # a second of random numbers would be drawn in vain
+            model = MedSAM()
+        model = model.to_empty(device="cpu")
         load_state(model, state, path, found)
     elif found == "repvit-sam":
         model = RepMedSAM(16)
