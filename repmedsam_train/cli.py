@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from repmedsam_infer.errors import RepMedSAMError, SetupError, UsageError
+from repmedsam_train.cases.cli import add_cases
 from repmedsam_train.comparison.cli import add_commands
 
 if TYPE_CHECKING:
@@ -253,6 +254,7 @@ def import_weights(
     typer.echo(f"{checkpoint} is {kind}; written as {out}")
 
 
+add_cases(app)
 add_commands(app)
 
 
