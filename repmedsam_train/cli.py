@@ -59,7 +59,7 @@ def finetune(
     out: Out,
     val: Val = None,
     initial: Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.")] = None,
-    recipe: Annotated[str, typer.Option(help="scratch, or paper-finetune.")] = "scratch",
+    recipe: Annotated[str, typer.Option(help="scratch, paper-finetune, or own-data.")] = "scratch",
     config: Config = None,
     shorten: Shorten = 1.0,
     *,
@@ -181,6 +181,9 @@ def export(
     decoder: Annotated[
         bool, typer.Option("--decoder", help="Write decoder.xml alone, over the numbers of weights that are there.")
     ] = False,
+    like: Annotated[
+        Path | None, typer.Option(help="Weights that were trained on from: what was fitted to them goes along.")
+    ] = None,
 ) -> None:
     """Re-parameterize trained weights and write them for OpenVINO and torch, or as ONNX, with checksums.
 
@@ -213,6 +216,12 @@ def export(
         return
 
     images = calibration_images(train) if train is not None else ()
+    if like is not None:
+        from repmedsam_train.weights.like import export_like
+
+        taken = export_like(rep_med_sam(model), folder, like, images, calibration_of(model))
+        typer.echo(f"{folder}: from {like} come {', '.join(taken) or 'nothing'}")
+        return
     write(rep_med_sam(model), folder, images, calibration_of(model))
 
 

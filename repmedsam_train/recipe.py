@@ -71,7 +71,20 @@ class Recipe:
         raise IndexError("step is beyond the last phase")
 
 
-RecipeName = Literal["scratch", "paper-distill", "paper-finetune"]
+RecipeName = Literal["scratch", "paper-distill", "paper-finetune", "own-data"]
+
+# On from trained weights, on a few cases of one's own: the heads alone, gently (docs/finetuning.md).
+OWN_DATA = Recipe(
+    phases=(Phase(256, 300, 8),),
+    learning_rate=2e-4,
+    warmup_steps=20,
+    ema_decay=0.98,
+    fused=True,
+    heads_only=True,
+    checkpoint_every=50,
+    validate_every=50,
+    validation_samples=32,
+)
 
 
 def named_recipe(name: str, visits: int, held_out: int) -> Recipe:
@@ -86,8 +99,8 @@ def named_recipe(name: str, visits: int, held_out: int) -> Recipe:
         UsageError: there is no such recipe.
 
     """
-    if name == "scratch":
-        return Recipe()
+    if name in ("scratch", "own-data"):
+        return Recipe() if name == "scratch" else OWN_DATA
     if name not in get_args(RecipeName):
         raise UsageError(f"there is no recipe '{name}'; choose one of: {', '.join(get_args(RecipeName))}")
     epochs, rate = (10, 1e-4) if name == "paper-distill" else (30, 2e-5)

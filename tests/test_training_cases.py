@@ -196,7 +196,8 @@ def test_masks_in_jpeg_need_a_threshold(tmp_path: Path) -> None:
     assert ((made["gts"] > 0) != (two_discs() > 0)).mean() < 0.01
 
 
-def test_a_mask_of_each_object_and_a_patient_of_each_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("labels", ["{0}/0.png;{0}/1.png", "{0}/?.*"])
+def test_a_mask_of_each_object_and_a_patient_of_each_line(labels: str, tmp_path: Path) -> None:
     large, small = np.zeros((40, 60), np.uint8), np.zeros((40, 60), np.uint8)
     large[5:30, 5:40], small[10:15, 10:15] = 255, 255
     for name in "ab":
@@ -206,7 +207,7 @@ def test_a_mask_of_each_object_and_a_patient_of_each_line(tmp_path: Path) -> Non
     rows = [
         {
             "image": f"{n}/image.png",
-            "labels": f"{n}/0.png;{n}/1.png",
+            "labels": labels.format(n),
             "group": g,
             "name": n,
             "modality": "Microscopy",
@@ -216,11 +217,22 @@ def test_a_mask_of_each_object_and_a_patient_of_each_line(tmp_path: Path) -> Non
     ]
     done = run(table(tmp_path / "my.csv", *rows), "-o", tmp_path / "my")
     assert done.exit_code == 0, done.output
-    assert "2 cases of 2 patients" in done.output
+    assert "2 cases of 2 groups" in done.output
     made = arrays_of(tmp_path / "my" / "2DBox_Microscopy_my_b.npz")
     assert made["boxes"].tolist() == [[10, 10, 14, 14], [5, 5, 39, 29]]
     assert (made["gts"] == 1).sum() == 25
     assert groups_in(tmp_path / "my" / "groups.csv") == {"2DBox_Microscopy_my_a": "P1", "2DBox_Microscopy_my_b": "P2"}
+
+
+def test_a_line_without_masks_is_named(tmp_path: Path) -> None:
+    picture(tmp_path / "x.png", good_image())
+    picture(tmp_path / "m.png", two_discs())
+    rows = [{"image": "x.png", "labels": labels, "name": str(i)} for i, labels in enumerate(("m.png", "", "no/*.png"))]
+    done = run(table(tmp_path / "my.csv", *rows), "-o", tmp_path / "my")
+    assert done.exit_code == 1
+    assert "line 3 of my.csv ()" in done.output
+    assert "line 4 of my.csv (no/*.png)" in done.output
+    assert [path.name for path in (tmp_path / "my").glob("*.npz")] == ["2DBox_unknown_my_0.npz"]
 
 
 def test_images_and_masks_of_one_folder(tmp_path: Path) -> None:

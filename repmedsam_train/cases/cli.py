@@ -74,7 +74,7 @@ def cases(
         complain("note: the modality is not stated, and training draws cases by it: give --modality, or a column of it")
     if good:
         write_groups(out, made)
-        summary = f"{len(good)} cases of {len({one.group for one in good})} patients in {out}"
+        summary = f"{len(good)} cases of {len({one.group for one in good})} groups in {out}"
         if in_parts or split:
             from repmedsam_train.recipe import SEED
 

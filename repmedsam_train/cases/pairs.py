@@ -133,8 +133,9 @@ def entries_of(folder: Path) -> list[Path]:
 def pairs_of_manifest(manifest: Path, reading: Reading) -> list[Pair]:
     """Return a pair for each line of a table (.csv), or of lines of JSON (.jsonl).
 
-    Columns: image and labels (several with semicolons between), paths joined to the manifest's folder; group; and as
-    needed name, part (train or val), modality, window, series, volume. Those that begin with _ are left alone.
+    Columns: image and labels (several with semicolons between, or a pattern as masks/*.png), paths joined to the
+    manifest's folder; group; and as needed name, part (train or val), modality, window, series, volume. Those that
+    begin with _ are left alone.
 
     Args:
         manifest: UTF-8; a CSV's first line names the columns.
@@ -173,12 +174,20 @@ def listed_pair(row: ManifestRow, manifest: Path, reading: Reading) -> Pair:
         Reading(*(getattr(made if column in own else reading, column) for column in OF_READING)),
         row.options.get(GROUP, ""),
         part,
-        "" if labels else f"{LABELS} is empty in line {row.line} of {manifest.name}",
+        ""
+        if labels
+        else f"no label maps are named by line {row.line} of {manifest.name} ({row.options.get(LABELS, '')})",
     )
 
 
 def split_paths(cell: str, folder: Path) -> Iterator[Path]:
-    return (folder / one.strip() for one in cell.split(BETWEEN) if one.strip())
+    """Yield the files of a cell, by name those of a pattern (masks/*.png), joined to `folder`."""
+    for one in filter(None, map(str.strip, cell.split(BETWEEN))):
+        path = folder / one
+        if "*" in one:
+            yield from sorted(Path(path.anchor).glob(path.relative_to(path.anchor).as_posix()))
+        else:
+            yield path
 
 
 def refuse(manifest: Path, line: int, why: str) -> NoReturn:
