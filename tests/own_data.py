@@ -92,7 +92,7 @@ def rows_of(before: Sequence[CaseScore], after: Sequence[CaseScore]) -> list[str
         for one, other in zip(before, after, strict=True)
     ]
     for case, row in zip(before, numbers, strict=True):
-        lines.append(f"| {case.name} | {case.labels} | {' | '.join(f'{number:.4f}' for number in row)} |")
+        lines.append(f"| {case.case} | {case.labels} | {' | '.join(f'{number:.4f}' for number in row)} |")
     means = " | ".join(f"{number:.4f}" for number in np.mean(numbers, 0))
     return [*lines, f"| mean | {sum(case.labels for case in before)} | {means} |"]
 

@@ -81,6 +81,8 @@ def make_cases(pairs: Sequence[Pair], folder: Path, wanted: Wanted) -> Iterator[
             made = make_training_case(pair, folder, wanted, taken)
         except RepMedSAMError as error:
             made = Made(pair.image.name, error=str(error))
+        except MemoryError:
+            made = Made(pair.image.name, error=f"{pair.image.name}: does not fit into memory")
         else:
             taken[made.case] = pair.image.name
         yield made
@@ -102,6 +104,10 @@ def make_training_case(pair: Pair, folder: Path, wanted: Wanted, taken: dict[str
 
     """
     check_usable(pair)
+    if not word(pair.name):
+        raise CaseReadError(
+            f"{pair.image.name}: has no letter or digit in its name; name it in a manifest (column name)"
+        )
     scan = pair.reading.scan(pair.image)
     layout = layout_of(scan)
     case = f"{'3D' if layout.is_volume else '2D'}Box_{modality_word(scan.modality)}_{word(wanted.dataset)}"
