@@ -73,10 +73,10 @@ class Recipe:
 
 RecipeName = Literal["scratch", "paper-distill", "paper-finetune", "own-data"]
 
-# On from trained weights, on a few cases of one's own: the heads alone, gently (docs/finetuning.md).
+# On from trained weights, on a few cases of one's own: the heads alone (docs/finetuning.md).
 OWN_DATA = Recipe(
     phases=(Phase(256, 300, 8),),
-    learning_rate=2e-4,
+    learning_rate=6e-4,
     warmup_steps=20,
     ema_decay=0.98,
     fused=True,
