@@ -127,7 +127,7 @@ def make_training_case(pair: Pair, folder: Path, wanted: Wanted, taken: dict[str
     if not kept:
         lost = f" that is more than a pixel: all {before} are lost" if before else ""
         raise CaseReadError(f"{pair.image.name}: nothing is marked in its masks{lost}")
-    dropped = [] if kept == before else [f"{before - kept} objects of a pixel or less were left out"]
+    dropped = [] if kept == before else [f"left out, as they are a pixel or less: {before - kept} of {before} objects"]
     try:
         write_npz(folder / case, **arrays)
     except OSError as error:
