@@ -59,7 +59,7 @@ def finetune(
     out: Out,
     val: Val = None,
     initial: Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.")] = None,
-    recipe: Annotated[str, typer.Option(help="scratch, paper-finetune, or own-data.")] = "scratch",
+    recipe: Annotated[str, typer.Option(help="scratch, or paper-finetune.")] = "scratch",
     config: Config = None,
     shorten: Shorten = 1.0,
     *,
@@ -263,8 +263,8 @@ def import_weights(
     typer.echo(f"{checkpoint} is {kind}; written as {out}")
 
 
-add_cases(app)
 add_commands(app)
+add_cases(app)
 
 
 @app.callback()
