@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from repmedsam_infer.case import read_case
 from repmedsam_infer.evaluation.evaluate import read_ground_truth
 from repmedsam_infer.formats.scan import Scan
+from repmedsam_train.cases.make import Made
 from repmedsam_train.cases.objects import Marking, colours_to_numbers, objects_on, parts_of
 from repmedsam_train.cases.reduction import reduced_labels, reduced_shape
 from tests.conftest import good_image
@@ -284,6 +285,20 @@ def test_cases_that_are_there_are_kept(tmp_path: Path) -> None:
     assert run(tmp_path / "more", tmp_path / "masks2", "-o", tmp_path / "my").exit_code == 0
     known = groups_in(tmp_path / "my" / "groups.csv")
     assert known == {"2DBox_unknown_my_x": "x", "2DBox_unknown_my_y": "2DBox_unknown_my_y"}
+
+
+def test_groups_are_kept_where_it_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("P1_a", "P1_b", "P2_c"):
+        picture(tmp_path / "images" / f"{name}.png", good_image())
+        picture(tmp_path / "masks" / f"{name}.png", two_discs())
+
+    def stop(made: Made) -> None:
+        if made.image == "P1_b.png":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("repmedsam_train.cases.cli.show", stop)
+    assert run(tmp_path / "images", tmp_path / "masks", "-o", tmp_path / "my", "--group-by", "P.").exit_code
+    assert groups_in(tmp_path / "my" / "groups.csv") == {"2DBox_unknown_my_P1-a": "P1", "2DBox_unknown_my_P1-b": "P1"}
 
 
 def test_two_images_of_one_name(tmp_path: Path) -> None:

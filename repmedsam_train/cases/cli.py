@@ -66,14 +66,17 @@ def cases(
         check_unsplit(out)
     make_writable_folder(out)
     made: list[Made] = []
-    for one in make_cases(pairs, out, wanted):
-        show(one)
-        made.append(one)
-    good = [one for one in made if one.case]
+    try:
+        for one in make_cases(pairs, out, wanted):
+            made.append(one)
+            show(one)
+    finally:  # also where it is stopped: cases without their groups could part a patient's
+        good = [one for one in made if one.case]
+        if good:
+            write_groups(out, good)
     if any(modality_of(one.case) == UNKNOWN for one in good):
         complain("note: the modality is not stated, and training draws cases by it: give --modality, or a column of it")
     if good:
-        write_groups(out, made)
         summary = f"{len(good)} cases of {len({one.group for one in good})} groups in {out}"
         if in_parts or split:
             from repmedsam_train.recipe import SEED

@@ -194,7 +194,7 @@ def write_groups(folder: Path, made: Sequence[Made]) -> None:
         SetupError: it cannot be written.
 
     """
-    known = read_groups(folder / GROUPS) | {one.case: one.group for one in made if one.case}
+    known = read_groups(folder / GROUPS) | {one.case: one.group for one in made}
     write_table(folder / GROUPS, known)
 
 
