@@ -90,6 +90,12 @@ CASES ?= demo/cases
 throughput: $(VENV)/dev  ## cases an hour by threads, --jobs and processes, on the npz cases of CASES; nothing else should run
 	$(BIN)/python -m tests.throughput $(CASES)
 
+.PHONY: own-data
+DATASET ?= XRay_ufba425b
+own-data: $(VENV)/dev  ## fine-tuning on 20 cases of CASES, before and after, in own/ (docs/finetuning.md); nothing else should run
+	rm -rf own
+	$(BIN)/python -m tests.own_data $(CASES) $(DATASET) --more seconds=600 --out own
+
 pictures: $(VENV)/dev  ## the README's pictures of the page
 	$(BIN)/python -m tests.page_pictures docs
 
@@ -128,4 +134,4 @@ $(VENV)/dev: pyproject.toml constraints.txt
 	touch $@ $(VENV)/run $(VENV)/app
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo own build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

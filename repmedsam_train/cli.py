@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from repmedsam_infer.errors import RepMedSAMError, SetupError, UsageError
+from repmedsam_train.cases.cli import add_cases
 from repmedsam_train.comparison.cli import add_commands
 from repmedsam_train.data.packing.cli import pack
 from repmedsam_train.run.cli import add_training
@@ -116,6 +117,9 @@ def export(
     decoder: Annotated[
         bool, typer.Option("--decoder", help="Write decoder.xml alone, over the numbers of weights that are there.")
     ] = False,
+    like: Annotated[
+        Path | None, typer.Option(help="Weights that were trained on from: what was fitted to them goes along.")
+    ] = None,
 ) -> None:
     """Re-parameterize trained weights and write them for OpenVINO and torch, or as ONNX, with checksums.
 
@@ -148,6 +152,12 @@ def export(
         return
 
     images = calibration_images(train) if train is not None else ()
+    if like is not None:
+        from repmedsam_train.weights.like import export_like
+
+        taken = export_like(rep_med_sam(model), folder, like, images, calibration_of(model))
+        typer.echo(f"{folder}: from {like} come {', '.join(taken) or 'nothing'}")
+        return
     write(rep_med_sam(model), folder, images, calibration_of(model))
 
 
@@ -192,6 +202,7 @@ def import_weights(
 add_training(app)
 add_commands(app)
 app.command()(pack)
+add_cases(app)
 
 
 @app.callback()

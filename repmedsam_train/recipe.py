@@ -85,7 +85,20 @@ class Recipe:
         return torch.autocast(device.type, torch.bfloat16, enabled=on_gpu if self.bf16 is None else self.bf16)
 
 
-RecipeName = Literal["scratch", "paper-distill", "paper-finetune"]
+RecipeName = Literal["scratch", "paper-distill", "paper-finetune", "own-data"]
+
+# On from trained weights, on a few cases of one's own: the heads alone (docs/finetuning.md).
+OWN_DATA = Recipe(
+    phases=(Phase(256, 300, 8),),
+    learning_rate=6e-4,
+    warmup_steps=20,
+    ema_decay=0.98,
+    fused=True,
+    heads_only=True,
+    checkpoint_every=50,
+    validate_every=50,
+    validation_samples=32,
+)
 
 
 def named_recipe(name: str, visits: int, held_out: int) -> Recipe:
@@ -100,8 +113,8 @@ def named_recipe(name: str, visits: int, held_out: int) -> Recipe:
         UsageError: there is no such recipe.
 
     """
-    if name == "scratch":
-        return Recipe()
+    if name in ("scratch", "own-data"):
+        return Recipe() if name == "scratch" else OWN_DATA
     if name not in get_args(RecipeName):
         raise UsageError(f"there is no recipe '{name}'; choose one of: {', '.join(get_args(RecipeName))}")
     epochs, rate = (10, 1e-4) if name == "paper-distill" else (30, 2e-5)

@@ -63,7 +63,7 @@ def finetune(
     out: Out,
     val: Val = None,
     initial: Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.")] = None,
-    recipe: Annotated[str, typer.Option(help="scratch, or paper-finetune.")] = "scratch",
+    recipe: Annotated[str, typer.Option(help="scratch, paper-finetune, or own-data.")] = "scratch",
     config: Config = None,
     shorten: Shorten = 1.0,
     seconds: Seconds = None,

@@ -1,0 +1,1 @@
+"""Training cases of images and masks as people have them: what `repmedsam-train cases` does."""
