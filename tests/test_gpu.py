@@ -43,6 +43,7 @@ def test_blocks_that_come_often_share_what_is_compiled() -> None:
     assert set(encoder.state_dict()) == names
 
 
+@pytest.mark.slow
 def test_a_size_of_images_is_compiled_once() -> None:
     encoder = RepViT()
     compile_blocks(encoder, backend="eager")
@@ -53,6 +54,7 @@ def test_a_size_of_images_is_compiled_once() -> None:
     assert counters["stats"]["unique_graphs"] == 12
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # PyTorch hides it itself, if it is no error
 def test_gradients_go_through_compiled_blocks() -> None:
     encoder = RepViT()
