@@ -71,6 +71,11 @@ class Recipe:
     def steps(self) -> int:
         return sum(phase.steps for phase in self.phases)
 
+    @property
+    def drawn(self) -> bool:
+        """Whether any phase has drawn cases."""
+        return any(phase.drawn for phase in self.phases)
+
     def phase(self, step: int) -> Phase:
         """Return the phase of step `step` (from 0)."""
         for phase in self.phases:
@@ -102,7 +107,7 @@ OWN_DATA = Recipe(
 
 
 def named_recipe(name: str, visits: int, held_out: int) -> Recipe:
-    """One of `RecipeName`; epochs become steps by how many visits to cases there are in one (dataset.py), and one
+    """One of `RecipeName`; epochs become steps by how many visits to cases there are in one (frequency.py), and one
     validation is as many visits as there are to those held out.
 
     `paper-distill` and `paper-finetune` are the paper's settings (section 3.2, tables 2 and 3): the published network

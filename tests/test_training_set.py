@@ -99,7 +99,7 @@ def test_the_next_pool_is_read_ahead(packed: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(stream, "STEPS", 2)
     dataset = TrainingSet(packed, CPU, 0, pool_mb=0.02)
     dataset.batch(0, 2, 64, 1)
-    (pools,) = dataset.streams.values()
+    pools = dataset.pools
     assert sorted(part.number for part in pools.pools) == [0, 1]
     ahead = {part.number: future for part, future in pools.pools.items()}[1]
     dataset.batch(2, 2, 64, 1)
@@ -109,11 +109,20 @@ def test_the_next_pool_is_read_ahead(packed: Path, monkeypatch: pytest.MonkeyPat
 
 def test_drawn_cases_are_drawn_as_often_as_asked_for(folder: Path) -> None:
     """Drawn ones are square; the real ones here end before the image does."""
-    dataset = TrainingSet(folder, CPU, 0, NO_AUGMENTATION)
+    dataset = TrainingSet(folder, CPU, 0, NO_AUGMENTATION, drawn=True)
     for share in (0.0, 0.3):
         batch = dataset.batch(0, 200, 32, 1, drawn=share)
         square = batch.images[:, :, :, -1].flatten(1).any(1)
         assert abs(float(square.float().mean()) - share) < 0.12
+
+
+def test_a_run_that_is_taken_up_later_has_the_batches_that_it_would_have_had(folder: Path) -> None:
+    """Drawn cases are larger than the real ones here, and in the pool also where no more of them are asked for."""
+    whole, later = (TrainingSet(folder, CPU, 0, drawn=True) for _ in range(2))
+    whole.batch(0, 8, 64, 4, drawn=0.5)
+    assert same(whole.batch(1, 8, 64, 4), later.batch(1, 8, 64, 4))
+    with pytest.raises(ValueError, match="drawn=True"):
+        TrainingSet(folder, CPU).batch(0, 8, 64, 4, drawn=0.5)
 
 
 def test_what_cannot_be_trained_on_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -42,13 +42,15 @@ class TrainingSet:
         balance: float = 0.5,
         emphasis: Mapping[str, float] = MappingProxyType({}),
         epochs: bool = False,
+        drawn: bool = False,
         pool_mb: float = POOL_MB,
         side: int = SIDE,
     ) -> None:
         """Take npz files, cases of shards, or a folder of either.
 
         With `epochs` nothing is drawn: an epoch is every picture once and every volume VISITS times, in an order of
-        its own. Cases longer than `side` pixels are reduced to it.
+        its own. With `drawn` DRAWN_CASES drawn cases are in memory, too. Cases longer than `side` pixels are reduced
+        to it.
 
         Raises:
             UsageError: the folder holds no cases, or `emphasis` names a modality that no case is of.
@@ -63,7 +65,8 @@ class TrainingSet:
         self.side = side
         self.probabilities = draw_probabilities(self.paths, balance, emphasis)
         self.parts = Parts(self.paths, side, seed, int(pool_mb * 1e6))
-        self.streams: dict[int, PoolStream] = {}  # by how many drawn cases there are in their pools
+        self.drawn_cases = DRAWN_CASES if drawn else 0
+        self.pools = PoolStream(self.build)
 
     def batch(
         self,
@@ -76,13 +79,17 @@ class TrainingSet:
         ranks: int = 1,
     ) -> Batch:
         """`batch_size` samples, images of `size` pixels; each is with probability `drawn` of a drawn case, else of a
-        real one. Every rank of `ranks` processes gets others; in epochs they share the visits to cases.
+        real one; for that the set has to be made with `drawn`. Every rank of `ranks` processes gets others; in epochs
+        they share the visits to cases.
 
         Raises:
             CaseReadError: a case cannot be read.
             UsageError: no case holds an object, or a shard cannot be read.
+            ValueError: drawn cases are asked for, and there are none.
 
         """
+        if drawn and not self.drawn_cases:
+            raise ValueError("this set has no drawn cases: make it with drawn=True")
         visited = None
         if self.epochs:
             part, following, places = self.parts.visits_at(step, batch_size, rank, ranks)
@@ -91,19 +98,13 @@ class TrainingSet:
                 visited = visited.pin_memory().to(self.device, non_blocking=True)
         else:
             part, following = self.parts.at(step, rank)
-        pool = self.stream(drawn).pool(part, following)
+        pool = self.pools.pool(part, following)
         chance = Chance(self.device, self.seed, step, rank)
         slices, anchors = draw_entries(pool, batch_size, chance, drawn, visited)
         return draw_batch(pool, slices, anchors, size, boxes_per_image, self.augmentation, chance, focus=self.focus)
 
-    def stream(self, drawn: float) -> PoolStream:
-        """Return what makes pools; once drawn cases are asked for they are in all of them."""
-        if (drawn and DRAWN_CASES not in self.streams) or not self.streams:
-            count = DRAWN_CASES if drawn else 0
-            self.streams = {count: PoolStream(lambda part: self.build(part, count))}
-        return next(iter(self.streams.values()))
-
-    def build(self, part: Part, drawn: int) -> Pool:
+    def build(self, part: Part) -> Pool:
+        """Read the cases of a part."""
         return build_pool(
             [self.paths[i] for i in part.cases],
             self.probabilities[part.cases],
@@ -111,5 +112,5 @@ class TrainingSet:
             side=self.side,
             augmentation=self.augmentation,
             seed=self.seed,
-            drawn=drawn,
+            drawn=self.drawn_cases,
         )
