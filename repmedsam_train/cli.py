@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Train = Annotated[Path, typer.Option(help="Folder of npz cases (imgs, gts) to train on.")]
+Train = Annotated[Path, typer.Option(help="Folder of training cases (npz: imgs, gts).")]
 
 
 @app.command()

@@ -19,6 +19,7 @@ from repmedsam_train.data.split import parts_of
 from repmedsam_train.loop import Task, train
 from repmedsam_train.recipe import Phase, Recipe
 from repmedsam_train.run.processes import join
+from repmedsam_train.weights.networks import on_device
 
 
 def distill(
@@ -28,11 +29,11 @@ def distill(
     which is what stage 2 starts from. See `loop.train`.
 
     Args:
-        cases: folder of npz files.
+        cases: folder of npz files or shards.
         out: folder for checkpoints, log and weights.
         recipe: as for stage 2; what concerns boxes and masks is not used.
         teacher: checkpoint of LiteMedSAM, published or our own.
-        val: folder of npz files; the best weights are those of the lowest loss on it. Without it a part of `cases` is
+        val: folder of such; the best weights are those of the lowest loss on it. Without it a part of `cases` is
             held out (split.py).
         device: see `processes.join`.
 
@@ -50,7 +51,7 @@ def distill(
     student.prompt_encoder.load_state_dict(teaching.prompt_encoder.state_dict())
     student.mask_decoder.load_state_dict(teaching.mask_decoder.state_dict())
     student.requires_grad_(requires_grad=False).image_encoder.requires_grad_(requires_grad=True)
-    teaching = teaching.to(place, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    teaching = on_device(teaching, place).eval()
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(
         trained_on,
@@ -60,6 +61,7 @@ def distill(
         balance=recipe.balance,
         emphasis=recipe.emphasis,
         epochs=recipe.epochs,
+        drawn=recipe.drawn,
     )
     held_out = TrainingSet(held_out_paths, place, 1, NO_AUGMENTATION, epochs=recipe.epochs)
 
@@ -67,8 +69,8 @@ def distill(
         return dataset.batch(step, phase.batch, phase.size, 1, phase.drawn, processes.rank, processes.count)
 
     def loss(network: RepMedSAM, batch: Batch) -> tuple[Tensor, Tensor]:
-        images = batch.images.to(place, memory_format=torch.channels_last)
-        with recipe.autocast(place):
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        with recipe.autocast(images.device):
             with torch.no_grad():
                 wanted = teaching.encode(images)
             given = network.image_encoder(images)
@@ -82,7 +84,7 @@ def distill(
         return -sum(loss(network, batch)[0].item() for batch in batches) / steps
 
     task: Task[RepMedSAM] = Task(
-        student.to(place, memory_format=torch.channels_last),  # type: ignore[call-overload]
+        on_device(student, place),
         load,
         loss,
         negative_loss,

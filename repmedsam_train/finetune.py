@@ -22,7 +22,7 @@ from repmedsam_train.objective import batch_loss, predict
 from repmedsam_train.pictures import U8, draw_masks
 from repmedsam_train.recipe import Phase, Recipe
 from repmedsam_train.run.processes import join
-from repmedsam_train.weights.networks import Network, untrained
+from repmedsam_train.weights.networks import Network, on_device, untrained
 from repmedsam_train.weights.state import load_state
 from repmedsam_train.weights.unfuse import Inputs, is_fused, unfuse
 
@@ -39,9 +39,9 @@ def finetune(
     initial: Path | None = None,
     device: str = "auto",
 ) -> Path:
-    """Train on the npz files of `cases`; returns the weights, `out`/model.safetensors. See `loop.train`.
+    """Train on a folder of npz files or shards; returns the weights, `out`/model.safetensors. See `loop.train`.
 
-    Without `val` a part of `cases` is held out (split.py). `device`: see `processes.join`.
+    Without `val`, a folder like it, a part of `cases` is held out (split.py). `device`: see `processes.join`.
 
     Raises:
         UsageError: a folder holds no cases, `initial` does not fit, the recipe does not fit either, or there is no such
@@ -51,7 +51,7 @@ def finetune(
     processes = join(device)
     place = processes.device
     torch.manual_seed(recipe.seed)
-    model = untrained(recipe)
+    model = on_device(untrained(recipe), place)  # before batches, which are there, go through it
     trained_on, held_out_paths = parts_of(cases, val, recipe.seed)
     dataset = TrainingSet(
         trained_on,
@@ -62,6 +62,7 @@ def finetune(
         balance=recipe.balance,
         emphasis=recipe.emphasis,
         epochs=recipe.epochs,
+        drawn=recipe.drawn,
     )
     if initial is not None:
         phase = recipe.phase(0)
@@ -77,12 +78,12 @@ def finetune(
         return dataset.batch(step, phase.batch, phase.size, boxes, phase.drawn, processes.rank, processes.count)
 
     task: Task[Network] = Task(
-        model.to(place, memory_format=torch.channels_last),  # type: ignore[call-overload]
+        on_device(model, place),
         load,
-        lambda network, batch: batch_loss(network, batch, recipe, place),
-        lambda network: validate(network, held_out, recipe, place),
+        lambda network, batch: batch_loss(network, batch, recipe),
+        lambda network: validate(network, held_out, recipe),
         model.settings,
-        lambda network: picture(network, held_out, recipe, place),
+        lambda network: picture(network, held_out, recipe),
     )
     return train(task, recipe, out, processes)
 
@@ -117,7 +118,7 @@ def inputs_of(batch: Batch) -> Inputs:
 
 
 @torch.no_grad()
-def validate(model: Network, dataset: TrainingSet, recipe: Recipe, device: torch.device) -> float:
+def validate(model: Network, dataset: TrainingSet, recipe: Recipe) -> float:
     """Mean hard Dice of the objects in a fixed draw of unaugmented slices: rare modalities drawn more often, or with
     `recipe.epochs` all cases alike.
     """
@@ -125,15 +126,15 @@ def validate(model: Network, dataset: TrainingSet, recipe: Recipe, device: torch
     batch_size = min(VALIDATION_BATCH, recipe.validation_samples)
     for step in range(math.ceil(recipe.validation_samples / batch_size)):
         batch = dataset.batch(step, batch_size, FRAME_SIZE, boxes_per_image=4)
-        dices.append(batch_loss(model, batch, recipe, device)[1].item())
+        dices.append(batch_loss(model, batch, recipe)[1].item())
     return sum(dices) / len(dices)
 
 
 @torch.no_grad()
-def picture(model: Network, dataset: TrainingSet, recipe: Recipe, device: torch.device) -> U8:
+def picture(model: Network, dataset: TrainingSet, recipe: Recipe) -> U8:
     """Masks of the first objects of `validate`, as one picture."""
     batch = dataset.batch(0, min(VALIDATION_BATCH, recipe.validation_samples), FRAME_SIZE, boxes_per_image=4).filled()
-    predicted = predict(model, batch, recipe, device)
+    predicted = predict(model, batch, recipe)
     side = predicted.masks.shape[-1]
     images, rois = batch.images[batch.image_index], batch.rois / FRAME_SIZE
     views = resample(rois, side, images.shape[-1]).of(images).permute(0, 2, 3, 1)

@@ -26,9 +26,9 @@ class Prediction(NamedTuple):
     valid: Tensor
 
 
-def batch_loss(model: Network, batch: Batch, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor]:
+def batch_loss(model: Network, batch: Batch, recipe: Recipe) -> tuple[Tensor, Tensor]:
     """Mean loss and mean hard Dice over the objects of a batch."""
-    predicted = predict(model, filled_on_cpu(batch), recipe, device)
+    predicted = predict(model, filled_on_cpu(batch), recipe)
     return segmentation_loss(*predicted[:5], recipe.loss, predicted.valid)
 
 
@@ -37,16 +37,14 @@ def filled_on_cpu(batch: Batch) -> Batch:
     return batch.filled() if batch.valid.device.type == "cpu" else batch
 
 
-def predict(model: Network, batch: Batch, recipe: Recipe, device: torch.device) -> Prediction:
-    """Return what the network makes of the objects of a batch, beside the truth."""
-    images = batch.images.to(device, memory_format=torch.channels_last)
+def predict(model: Network, batch: Batch, recipe: Recipe) -> Prediction:
+    """Return what the network makes of the objects of a batch, beside the truth; both are on one device."""
+    images = batch.images.contiguous(memory_format=torch.channels_last)
     # Only the encoder gains from bf16, and box positions need more digits than it has.
-    with recipe.autocast(device):
+    with recipe.autocast(images.device):
         embedding = model.encode(images)
-    boxes, rois, masks, covered, index, valid = (
-        x.to(device) for x in (batch.boxes, batch.rois, batch.masks, batch.covered, batch.image_index, batch.valid)
-    )
-    low_res_logits, iou = model.decode(embedding.float(), boxes, index, rois)
-    logits = functional.interpolate(low_res_logits.float(), masks.shape[-2:], mode="bilinear", align_corners=False)
-    boxes = inside_rois(boxes, rois, masks.shape[-1])
-    return Prediction(logits[:, 0], iou[:, 0].float(), masks, boxes, 1 - covered, valid)
+    low_res_logits, iou = model.decode(embedding.float(), batch.boxes, batch.image_index, batch.rois)
+    side = batch.masks.shape[-1]
+    logits = functional.interpolate(low_res_logits.float(), (side, side), mode="bilinear", align_corners=False)
+    boxes = inside_rois(batch.boxes, batch.rois, side)
+    return Prediction(logits[:, 0], iou[:, 0].float(), batch.masks, boxes, 1 - batch.covered, batch.valid)

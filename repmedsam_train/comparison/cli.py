@@ -154,7 +154,7 @@ def ceiling(
 
 
 def table4(
-    train: Annotated[Path, typer.Option(help="Folder of npz cases (imgs, gts) to train on.")],
+    train: Annotated[Path, typer.Option(help="Folder of npz cases (imgs, gts), or of their shards, to train on.")],
     val: Annotated[Path, typer.Option(help="Folder of held-out npz cases to be evaluated on.")],
     out: Annotated[
         Path, typer.Option(help="Folder for all results; what an earlier run left in it is not done again.")

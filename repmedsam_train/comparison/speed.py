@@ -11,13 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from repmedsam_infer.batch.report import rounded
 from repmedsam_infer.boxes import Boxes, bottom_to_top
@@ -34,6 +32,7 @@ from repmedsam_infer.network.repmedsam import Grid
 from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_train.comparison.litemedsam import LiteMedSAM
+from repmedsam_train.weights.networks import Network, on_device
 
 BASELINE, UNFUSED, PAPER, OURS = "LiteMedSAM", "not re-parameterized", "as published", "ours"
 PAPER_GRID: Grid = 64
@@ -65,8 +64,8 @@ def variants(weights: Weights, threads: int) -> list[Variant]:
     torch.manual_seed(0)
     network = RepMedSAM(PAPER_GRID)
 
-    def in_torch(name: str, module: nn.Module) -> Variant:
-        engine = TorchEngine(cast(Any, module.eval().to(memory_format=torch.channels_last)))  # type: ignore[call-overload]
+    def in_torch(name: str, network: Network) -> Variant:
+        engine = TorchEngine(on_device(network, torch.device("cpu")).eval())
         return Variant(name, (engine, engine), box_by_box=True)
 
     ours = tuple(load_engine("openvino", weights, threads, volumes=volumes) for volumes in (False, True))

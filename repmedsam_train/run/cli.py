@@ -10,7 +10,7 @@ from repmedsam_infer.errors import UsageError
 if TYPE_CHECKING:
     from repmedsam_train.recipe import Recipe
 
-Train = Annotated[Path, typer.Option(help="Folder of npz cases (imgs, gts) to train on.")]
+Train = Annotated[Path, typer.Option(help="Folder of npz cases (imgs, gts), or of their shards, to train on.")]
 Out = Annotated[Path, typer.Option(help="Folder for checkpoints, log and weights; an earlier run in it is continued.")]
 Val = Annotated[
     Path | None, typer.Option(help="Held-out npz cases that choose the best weights; else a fifth of --train.")

@@ -1,11 +1,9 @@
 """The trained networks of the rows, as they are evaluated and timed: re-parameterized, on a device."""
 
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.network import RepMedSAM, reparameterize
@@ -15,10 +13,9 @@ from repmedsam_train.comparison.medsam import SIDE, MedSAM
 from repmedsam_train.comparison.published import import_checkpoint
 from repmedsam_train.recipe import Recipe
 from repmedsam_train.table4.plan import PUBLISHED_GRID
-from repmedsam_train.weights.networks import load_trained
+from repmedsam_train.weights.networks import load_trained, on_device
 
 Compared = RepMedSAM | LiteMedSAM | MedSAM
-N = TypeVar("N", bound=nn.Module)
 
 
 def load_row(path: Path, recipe: Recipe) -> Compared:
@@ -63,17 +60,11 @@ def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def placed(network: N, device: torch.device) -> N:
-    """Put the network on the device, its kernels as convolutions are fastest with them."""
-    convert_conv2d_weight_memory_format(network, torch.channels_last)
-    return network.to(device).eval()
-
-
 class OnDevice:
     """A network on a device, for `TorchEngine`, whose arrays are in main memory."""
 
     def __init__(self, network: RepMedSAM | LiteMedSAM, device: torch.device) -> None:
-        self.network = placed(network, device)
+        self.network = on_device(network, device).eval()
         self.device = device
         self.grid, self.focus = network.grid, network.focus
 

@@ -15,6 +15,7 @@ from repmedsam_infer.evaluation.evaluate import BASELINES
 from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.io.case_files import find_cases
 from repmedsam_train.comparison.medsam import MedSAM, segment_by_medsam
+from repmedsam_train.data.cases import find_training_cases
 from repmedsam_train.data.split import some_of_each_dataset
 from repmedsam_train.recipe import SEED
 from repmedsam_train.run.processes import device_of, variable
@@ -41,6 +42,7 @@ from repmedsam_train.table4.scoring import (
 )
 from repmedsam_train.table4.timing import ROUNDS, TIMES, Times, kept_times, machine_of, time_networks, write_times
 from repmedsam_train.table4.training import STUDENT, train_rows
+from repmedsam_train.weights.networks import on_device
 
 MADE_WITH = "made_with.json"
 TITLES = {"box": "the filled box", "ellipse": "the ellipse in the box"}
@@ -85,7 +87,7 @@ def table4(job: Job, show: Show) -> Table:
     by_key = recipes(plain_recipe(job.size, device, job.config), job.seconds)
     made_with = described(job.train, job.val, by_key)
     cases = some_of_each_dataset(find_cases(job.val), job.most, SEED)
-    find_cases(job.train)
+    find_training_cases(job.train)
     if job.medsam is not None:
         load_medsam(job.medsam)  # refused now, not in an hour
     claim(job.out, made_with)
@@ -147,8 +149,8 @@ def folder_of_checkpoint(out: Path, checkpoint: Path) -> Path:
 
 def segmenter(network: Compared, device: torch.device) -> Segmenter:
     if isinstance(network, MedSAM):
-        placed = network.to(device)
-        return lambda case: segment_by_medsam(case, placed, device)
+        there = on_device(network, device)
+        return lambda case: segment_by_medsam(case, there, device)
     return segmenter_of(OnDevice(network, device))
 
 

@@ -13,7 +13,8 @@ import torch
 
 from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.system.cpu import this_processor
-from repmedsam_train.table4.networks import Compared, frame_side, placed
+from repmedsam_train.table4.networks import Compared, frame_side
+from repmedsam_train.weights.networks import on_device
 
 ROUNDS = 5
 TIMES = "times.json"
@@ -35,7 +36,7 @@ def time_networks(networks: Mapping[str, Compared], device: torch.device, rounds
     A first round, in which buffers are made, is not counted.
     """
     taken: dict[str, list[Times]] = {name: [] for name in networks}
-    prepared = {name: placed(network, device) for name, network in networks.items()}
+    prepared = {name: on_device(network, device).eval() for name, network in networks.items()}
     for turn in range(rounds + 1):
         for name, network in prepared.items():
             once = time_once(network, device)
