@@ -190,7 +190,7 @@ def test_both_engines_have_the_same_model(openvino_engine: Engine, torch_engine:
 def test_loose_boxes_give_better_masks_than_without_it(
     openvino_engine: OpenVINOEngine, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from repmedsam_train.data.loose_boxes import loosened
+    from repmedsam_train.comparison.loose_boxes import loosened
 
     scores: dict[bool, list[float]] = {True: [], False: []}
     for path in sorted(samples.glob("2D*.npz")):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repmedsam_infer.errors import UsageError
-from repmedsam_train.data.loose_boxes import loosen_cases, loosened
+from repmedsam_train.comparison.loose_boxes import loosen_cases, loosened
 from tests.conftest import write_npz
 
 

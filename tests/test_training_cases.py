@@ -18,7 +18,7 @@ from repmedsam_infer.evaluation.evaluate import read_ground_truth
 from repmedsam_infer.formats.scan import Scan
 from repmedsam_train.cases.make import Made
 from repmedsam_train.cases.objects import Marking, colours_to_numbers, objects_on, parts_of
-from repmedsam_train.cases.reduction import reduced_labels, reduced_shape
+from repmedsam_train.data.reduction import reduced_labels, reduced_shape
 from tests.conftest import good_image
 from tests.scans import affines
 

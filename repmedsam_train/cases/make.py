@@ -21,7 +21,7 @@ from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.io.npz import write_npz
 from repmedsam_train.cases.objects import Labels, Marking, objects_on
 from repmedsam_train.cases.pairs import PARTS, Pair, check_usable
-from repmedsam_train.cases.reduction import reduced_images, reduced_labels, reduced_shape, reduced_spacing
+from repmedsam_train.data.reduction import reduced_image, reduced_labels, reduced_shape, reduced_spacing
 from repmedsam_train.data.split import GROUPS, read_groups, split
 
 NO_WORD = re.compile(r"[\W_]+")  # underscores part the words of a case's name
@@ -167,7 +167,9 @@ def reduce_arrays(arrays: dict[str, NDArray[Any]], side: int, *, is_volume: bool
     """Make imgs and gts `side` pixels on the longer side of a slice, in place; spacing follows."""
     before = arrays["gts"].shape[-2:]
     shape = reduced_shape((before[0], before[1]), side)
-    arrays["imgs"] = reduced_images(arrays["imgs"], shape, is_volume=is_volume)
+    images = arrays["imgs"] if is_volume else arrays["imgs"][None]
+    reduced = np.stack([reduced_image(image, shape) for image in images])
+    arrays["imgs"] = reduced if is_volume else reduced[0]
     arrays["gts"] = reduced_labels(arrays["gts"], shape)
     if "spacing" in arrays:
         arrays["spacing"] = reduced_spacing(arrays["spacing"], before, shape)

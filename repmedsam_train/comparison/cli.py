@@ -79,7 +79,7 @@ def loosen(
 
     Example: repmedsam-train loosen data/val data/val10 --sides 0.1
     """
-    from repmedsam_train.data.loose_boxes import loosen_cases
+    from repmedsam_train.comparison.loose_boxes import loosen_cases
 
     try:
         count = loosen_cases(cases, out, sides, slices)

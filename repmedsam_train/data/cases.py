@@ -4,8 +4,9 @@ from pathlib import Path
 
 from repmedsam_infer.io.case_files import find_cases
 from repmedsam_infer.io.npz import open_npz
-from repmedsam_train.data.labelled import LabelledCase, read_labelled, reduced_shape
+from repmedsam_train.data.labelled import LabelledCase, read_labelled
 from repmedsam_train.data.packing.shards import cases_in, find_shards, is_packed, read_packed
+from repmedsam_train.data.reduction import reduced_shape
 
 
 def find_training_cases(folder: Path) -> list[Path]:
@@ -50,5 +51,5 @@ def size_in_pool(path: Path, side: int) -> int:
             shape = npz.declared("gts").shape
             channels = 3 if len(npz.declared("imgs").shape) > len(shape) else 1
         depth, height, width = (1, 1, 1, *shape)[-3:]
-    rows, columns = reduced_shape(height, width, side)
+    rows, columns = reduced_shape((height, width), side)
     return depth * rows * columns * (channels + 2)

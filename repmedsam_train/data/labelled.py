@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +11,7 @@ from repmedsam_infer.boxes import MAX_BOXES, bottom_to_top, find_extents
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.io.case_files import is_volume_name
 from repmedsam_infer.io.npz import open_npz
+from repmedsam_train.data.reduction import reduced_image, reduced_labels, reduced_shape, reduced_spacing
 
 U8 = NDArray[np.uint8]
 U16 = NDArray[np.uint16]
@@ -70,30 +70,19 @@ def labelled(name: str, imgs: NDArray[Any], gts: NDArray[Any], spacing: tuple[fl
     return LabelledCase(name, np.ascontiguousarray(colour), np.ascontiguousarray(gts, np.uint16), spacing)
 
 
-def reduced_shape(height: int, width: int, side: int) -> tuple[int, int]:
-    """Height and width with a longest side of `side`; unchanged where they are no longer."""
-    scale = min(1.0, side / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
 def reduced(case: LabelledCase, side: int) -> LabelledCase:
     """Reduce the longest side of every slice to `side`: pixels by area, labels by the nearest centre.
 
     Objects that are thinner than a pixel then may vanish.
     """
     height, width = case.gts.shape[1:]
-    rows, columns = reduced_shape(height, width, side)
-    if (rows, columns) == (height, width):
+    shape = reduced_shape((height, width), side)
+    if shape == (height, width):
         return case
-    imgs = np.stack([cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA) for image in case.imgs])
-    gts = np.stack([cv2.resize(label, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT) for label in case.gts])
-    spacing = (*case.spacing[:1], *(mm * height / rows for mm in case.spacing[1:]))
-    return replace(
-        case,
-        imgs=np.asarray(imgs, np.uint8).reshape(*gts.shape, -1),
-        gts=np.asarray(gts, np.uint16),
-        spacing=spacing,
-    )
+    gts = np.asarray(reduced_labels(case.gts, shape), np.uint16)
+    imgs = np.stack([reduced_image(image, shape) for image in case.imgs]).reshape(*gts.shape, -1)
+    spacing = reduced_spacing(np.array(case.spacing), (height, width), shape)
+    return replace(case, imgs=imgs, gts=gts, spacing=tuple(spacing.tolist()))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from repmedsam_infer.segmentation.features import volume_features
 from repmedsam_infer.segmentation.follow import OnSlice, Start, follow
 from repmedsam_infer.segmentation.open_ended import way_features
 from repmedsam_infer.system.stopwatch import Stopwatch
-from repmedsam_train.data.loose_boxes import moved_outwards
+from repmedsam_train.comparison.loose_boxes import moved_outwards
 from repmedsam_train.data.split import some_of_each_dataset
 
 F32 = NDArray[np.float32]

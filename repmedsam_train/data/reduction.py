@@ -10,20 +10,16 @@ U8 = NDArray[np.uint8]
 
 
 def reduced_shape(shape: tuple[int, int], side: int) -> tuple[int, int]:
-    """Return (H, W) in proportion, so that the longer side is `side` pixels."""
+    """Return (H, W) in proportion, so that the longer side is `side` pixels; unchanged where it is no longer."""
     longest = max(shape)
+    if longest <= side:
+        return shape
     height, width = (max(1, round(length * side / longest)) for length in shape)
     return height, width
 
 
-def reduced_images(imgs: U8, shape: tuple[int, int], *, is_volume: bool) -> U8:
-    """Return means over the areas of the new pixels: (H, W, 3), or (D, H, W) slice by slice, -> `shape` in H and W."""
-    if not is_volume:
-        return resized(imgs, shape)
-    return np.stack([resized(one, shape) for one in imgs])
-
-
-def resized(image: U8, shape: tuple[int, int]) -> U8:
+def reduced_image(image: U8, shape: tuple[int, int]) -> U8:
+    """(H, W) or (H, W, 3) -> the same of `shape`: means over the areas of the new pixels."""
     return np.asarray(cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
