@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from repmedsam_infer.network.focus import inside_rois
 from repmedsam_train.data.batch import Batch
+from repmedsam_train.data.sampler.chance import on_host
 from repmedsam_train.losses import segmentation_loss
 from repmedsam_train.recipe import Recipe
 from repmedsam_train.weights.networks import Network
@@ -34,7 +35,7 @@ def batch_loss(model: Network, batch: Batch, recipe: Recipe) -> tuple[Tensor, Te
 
 def filled_on_cpu(batch: Batch) -> Batch:
     """Return the batch without empty places where that costs nothing; on a GPU shapes stay fixed and nothing waits."""
-    return batch.filled() if batch.valid.device.type == "cpu" else batch
+    return batch.filled() if on_host(batch.valid) else batch
 
 
 def predict(model: Network, batch: Batch, recipe: Recipe) -> Prediction:

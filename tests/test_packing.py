@@ -16,12 +16,12 @@ from repmedsam_infer.errors import CaseReadError, UsageError  # noqa: E402
 from repmedsam_infer.io.case_files import find_cases  # noqa: E402
 from repmedsam_train.cli import main  # noqa: E402
 from repmedsam_train.data.augmentation import NO_AUGMENTATION  # noqa: E402
-from repmedsam_train.data.cases import find_training_cases, read_training_case, size_in_pool  # noqa: E402
 from repmedsam_train.data.dataset import TrainingSet  # noqa: E402
 from repmedsam_train.data.labelled import labelled, read_labelled, reduced  # noqa: E402
 from repmedsam_train.data.packing.encoding import decoded, encoded, known_of  # noqa: E402
 from repmedsam_train.data.packing.pack import pack  # noqa: E402
 from repmedsam_train.data.split import split  # noqa: E402
+from repmedsam_train.data.stored_cases import find_training_cases, read_training_case, size_in_pool  # noqa: E402
 from tests.labelled_cases import arrays, write_case  # noqa: E402
 
 

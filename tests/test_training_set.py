@@ -13,9 +13,9 @@ from repmedsam_infer.errors import CaseReadError, UsageError  # noqa: E402
 from repmedsam_train.data import stream  # noqa: E402
 from repmedsam_train.data.augmentation import NO_AUGMENTATION  # noqa: E402
 from repmedsam_train.data.batch import Batch  # noqa: E402
-from repmedsam_train.data.cases import find_training_cases  # noqa: E402
 from repmedsam_train.data.dataset import TrainingSet  # noqa: E402
 from repmedsam_train.data.packing.pack import pack  # noqa: E402
+from repmedsam_train.data.stored_cases import find_training_cases  # noqa: E402
 from repmedsam_train.data.stream import Parts  # noqa: E402
 from tests.labelled_cases import arrays, write_case  # noqa: E402
 

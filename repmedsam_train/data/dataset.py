@@ -8,13 +8,13 @@ import torch
 
 from repmedsam_train.data.augmentation import Augmentation
 from repmedsam_train.data.batch import Batch
-from repmedsam_train.data.cases import find_training_cases
 from repmedsam_train.data.frequency import draw_probabilities
 from repmedsam_train.data.labelled import SIDE
 from repmedsam_train.data.pool import Pool, build_pool
 from repmedsam_train.data.sampler.chance import Chance
 from repmedsam_train.data.sampler.entries import draw_entries
 from repmedsam_train.data.sampler.sample import draw_batch
+from repmedsam_train.data.stored_cases import find_training_cases
 from repmedsam_train.data.stream import Part, Parts, PoolStream
 
 POOL_MB = 8000  # of pixels and labels in memory, without variants of mammograms and drawn cases (pool.py)

@@ -18,10 +18,10 @@ from torch import Tensor
 from repmedsam_infer.errors import CaseReadError, UsageError
 from repmedsam_infer.io.case_files import modality_of
 from repmedsam_train.data.augmentation import Augmentation
-from repmedsam_train.data.cases import read_training_case
 from repmedsam_train.data.drawn import draw_case
 from repmedsam_train.data.labelled import LabelledCase, Layers, in_layers, labelled, reduced
 from repmedsam_train.data.mammogram import findings
+from repmedsam_train.data.stored_cases import read_training_case
 
 READERS = 2  # threads that read and decode cases
 VARIANTS = 16  # draws of what to mark on a mammogram

@@ -14,10 +14,10 @@ import numpy as np
 
 from repmedsam_infer.errors import UsageError
 from repmedsam_infer.io.case_files import modality_of
-from repmedsam_train.data.cases import find_training_cases, groups_in_shards
+from repmedsam_train.data.stored_cases import find_training_cases, groups_in_shards
 
 GROUPS = "groups.csv"
-PARTS = 5  # one of them is held out
+ONE_OF = 5  # groups is held out
 
 
 def parts_of(cases: Path, val: Path | None, seed: int) -> tuple[list[Path], list[Path]]:
@@ -41,7 +41,7 @@ def split(folder: Path, seed: int) -> tuple[list[Path], list[Path]]:
     shuffled = np.random.default_rng(seed).permutation(sorted(members)).tolist()
     ordered = sorted(shuffled, key=lambda group: modality_of(members[group][0].name))
     # Every fifth of a list that is ordered by modality; but one at least.
-    held_out = set(ordered[PARTS // 2 :: PARTS] or ordered[-1:])
+    held_out = set(ordered[ONE_OF // 2 :: ONE_OF] or ordered[-1:])
     parts: tuple[list[Path], list[Path]] = ([], [])
     for group in sorted(members):
         parts[group in held_out].extend(members[group])

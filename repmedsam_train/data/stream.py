@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from repmedsam_train.data.cases import size_in_pool
 from repmedsam_train.data.frequency import EPOCHS, visit_order, visits_of
 from repmedsam_train.data.packing.shards import is_packed
 from repmedsam_train.data.pool import Pool
+from repmedsam_train.data.stored_cases import size_in_pool
 
 Numbers = NDArray[np.int64]
 

@@ -6,6 +6,7 @@ distilled one splits its seconds between the paper's two stages as the paper spl
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -27,6 +28,9 @@ CELL = 4  # pixels of an image that a place of LiteMedSAM's grid covers, and of 
 DISTILLING, FINE_TUNING = 10, 30  # the paper's epochs
 VALIDATED = 8  # slices, to see that a network learns; it takes of its seconds
 OF_ROWS = ("network", "grid", "focus", "seconds")  # what a TOML file cannot change
+
+
+Show = Callable[[str], None]  # says how far it is
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from repmedsam_infer.evaluation.evaluate import BASELINES
 from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.io.case_files import find_cases
 from repmedsam_train.comparison.medsam import MedSAM, segment_by_medsam
-from repmedsam_train.data.cases import find_training_cases
 from repmedsam_train.data.split import some_of_each_dataset
+from repmedsam_train.data.stored_cases import find_training_cases
 from repmedsam_train.recipe import SEED
 from repmedsam_train.run.processes import device_of, variable
 from repmedsam_train.table4.networks import (
@@ -28,7 +27,7 @@ from repmedsam_train.table4.networks import (
     parameters,
     untrained_medsam,
 )
-from repmedsam_train.table4.plan import DISTILLED, MEDSAM, TRAINED, described, plain_recipe, recipes
+from repmedsam_train.table4.plan import DISTILLED, MEDSAM, TRAINED, Show, described, plain_recipe, recipes
 from repmedsam_train.table4.report import Result, Table, write
 from repmedsam_train.table4.scoring import (
     MASKS,
@@ -46,8 +45,6 @@ from repmedsam_train.weights.networks import on_device
 
 MADE_WITH = "made_with.json"
 TITLES = {"box": "the filled box", "ellipse": "the ellipse in the box"}
-
-Show = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 from repmedsam_train.table4.networks import OnDevice
+from repmedsam_train.table4.plan import Show
 
 SCORES = "scores.json"
 MASKS = "masks"
@@ -19,7 +20,6 @@ NETWORK = "network"  # the method of what is in MASKS; the others are BASELINES
 SHOWN_EVERY = 20  # cases
 
 Segmenter = Callable[[Case], Segmentation]
-Show = Callable[[str], None]
 
 
 @dataclass(frozen=True)

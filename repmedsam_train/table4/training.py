@@ -7,12 +7,10 @@ from repmedsam_infer.errors import UsageError
 from repmedsam_train.distill import distill
 from repmedsam_train.finetune import finetune
 from repmedsam_train.recipe import Recipe
-from repmedsam_train.table4.plan import DISTILLED, FOCUS, LITEMEDSAM, SCRATCH
+from repmedsam_train.table4.plan import DISTILLED, FOCUS, LITEMEDSAM, SCRATCH, Show
 
 AT_THE_END = "last.safetensors"  # the averaged network after the last step: none is chosen by how it does on val
 STUDENT = "student"
-
-Show = Callable[[str], None]
 
 
 def train_rows(

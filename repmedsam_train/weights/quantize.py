@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.network.repvit import STAGES
 from repmedsam_infer.preprocess import View
-from repmedsam_train.data.cases import find_training_cases, read_training_case
+from repmedsam_train.data.stored_cases import find_training_cases, read_training_case
 
 F32 = NDArray[np.float32]
 # Convolutions that are left as they are, by parts of their names.

@@ -1,4 +1,4 @@
-"""Training cases where they lie: npz files of a folder, or cases of its shards."""
+"""Training cases where they are stored: npz files of a folder, or cases of its shards."""
 
 from pathlib import Path
 
