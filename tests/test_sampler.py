@@ -26,7 +26,7 @@ from repmedsam_train.data.sampler.chance import Chance  # noqa: E402
 from repmedsam_train.data.sampler.entries import draw_entries  # noqa: E402
 from repmedsam_train.data.sampler.placing import Resizing, by_matrices, by_taps, sizes_in_frame  # noqa: E402
 from repmedsam_train.data.sampler.sample import draw_batch  # noqa: E402
-from repmedsam_train.data.sampler.source import Window, copied, crop, fetch, flip, gathered  # noqa: E402
+from repmedsam_train.data.sampler.source import View, copied, crop, fetch, flip, gathered  # noqa: E402
 from tests import reference_sampler as reference  # noqa: E402
 from tests.labelled_cases import arrays  # noqa: E402
 
@@ -102,12 +102,12 @@ def test_what_is_shorter_on_a_cpu_gives_the_same(
     for ours, theirs in zip(copied(pool, pool.slices[slices]), gathered(pool, pool.slices[slices]), strict=True):
         torch.testing.assert_close(ours, theirs)
     source = crop(fetch(pool, slices), anchors, STILL, chance)
-    window = flip(source.window, STILL, chance)
-    rows, columns = sizes_in_frame(window, size)
-    smaller = (window.height >= rows) & (window.width >= columns)
+    view = flip(source.view, STILL, chance)
+    rows, columns = sizes_in_frame(view, size)
+    smaller = (view.height >= rows) & (view.width >= columns)
     axes = (
-        Resizing(size, window.top, window.height, rows, window.flip_y, smaller),
-        Resizing(size, window.left, window.width, columns, window.flip_x, smaller),
+        Resizing(size, view.top, view.height, rows, view.flip_y, smaller),
+        Resizing(size, view.left, view.width, columns, view.flip_x, smaller),
     )
     torch.testing.assert_close(by_taps(source, *axes), by_matrices(source, *axes), atol=1e-3, rtol=0)
 
@@ -272,17 +272,17 @@ def test_boxes_are_jittered_as_on_the_host() -> None:
         np.testing.assert_allclose((host[part] == 0).mean(), (device[part] == 0).mean(), atol=0.03)
 
 
-def test_a_window_is_what_a_crop_shows() -> None:
+def test_a_view_is_what_a_crop_shows() -> None:
     """Labels outside are gone, and the anchor is always in sight."""
     pool = pool_of(arrays(1, (1, 150, 90), 5, colour=False))
     chance = Chance(CPU, 3)
     slices, anchors = draw_entries(pool, 200, chance)
     source = crop(fetch(pool, slices), anchors, replace(NO_AUGMENTATION, crop=1), chance)
-    window: Window = source.window
+    view: View = source.view
     assert (source.labels == anchors[:, None, None]).flatten(1).any(1).all()
     rows = source.labels.any(2)
-    assert not (rows & (torch.arange(source.side) < window.top[:, None])).any()
-    assert not (rows & (torch.arange(source.side) >= (window.top + window.height)[:, None])).any()
-    assert window.height.min() < 100
-    assert (window.top + window.height <= 150).all()
-    assert (window.left + window.width <= 90).all()
+    assert not (rows & (torch.arange(source.side) < view.top[:, None])).any()
+    assert not (rows & (torch.arange(source.side) >= (view.top + view.height)[:, None])).any()
+    assert view.height.min() < 100
+    assert (view.top + view.height <= 150).all()
+    assert (view.left + view.width <= 90).all()

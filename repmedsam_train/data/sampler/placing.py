@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from repmedsam_train.data.sampler.chance import on_host
-from repmedsam_train.data.sampler.source import Source, Window
+from repmedsam_train.data.sampler.source import Source, View
 
 
-def sizes_in_frame(window: Window, size: int) -> tuple[Tensor, Tensor]:
-    """(B,) rows and columns int64 that a window takes in an image of `size` pixels, its axes not exchanged yet."""
-    scale = size / torch.maximum(window.height, window.width).double()
-    rows, columns = ((length * scale + 0.5).long().clamp(min=1) for length in (window.height, window.width))
+def sizes_in_frame(view: View, size: int) -> tuple[Tensor, Tensor]:
+    """(B,) rows and columns int64 that a view takes in an image of `size` pixels, its axes not exchanged yet."""
+    scale = size / torch.maximum(view.height, view.width).double()
+    rows, columns = ((length * scale + 0.5).long().clamp(min=1) for length in (view.height, view.width))
     return rows, columns
 
 
@@ -20,15 +20,15 @@ def placed(source: Source, size: int) -> tuple[Tensor, Tensor]:
     """Images (B, 3, size, size) float32, whole numbers from 0 to 255, and where they are (B, 1, size, size) bool; 0
     elsewhere.
     """
-    window = source.window
-    rows, columns = sizes_in_frame(window, size)
-    smaller = (window.height >= rows) & (window.width >= columns)
-    down = Resizing(size, window.top, window.height, rows, window.flip_y, smaller)
-    across = Resizing(size, window.left, window.width, columns, window.flip_x, smaller)
+    view = source.view
+    rows, columns = sizes_in_frame(view, size)
+    smaller = (view.height >= rows) & (view.width >= columns)
+    down = Resizing(size, view.top, view.height, rows, view.flip_y, smaller)
+    across = Resizing(size, view.left, view.width, columns, view.flip_x, smaller)
     images = (by_taps if on_host(source.pixels) else by_matrices)(source, down, across)
     at = torch.arange(size, device=rows.device)[None]
     shown = ((at < rows[:, None])[:, :, None] & (at < columns[:, None])[:, None, :])[:, None]
-    exchanged = window.transpose[:, None, None, None]
+    exchanged = view.transpose[:, None, None, None]
     return torch.where(exchanged, images.mT, images).round(), torch.where(exchanged, shown.mT, shown)
 
 
@@ -85,7 +85,7 @@ def by_matrices(source: Source, down: Resizing, across: Resizing) -> Tensor:
 def by_taps(source: Source, down: Resizing, across: Resizing) -> Tensor:
     """Do the same as `by_matrices`, slice by slice from the few pixels that count: on a CPU several times as fast."""
     images = []
-    spans = torch.stack([source.window.left, source.window.top], 1).tolist()
+    spans = torch.stack([source.view.left, source.view.top], 1).tolist()
     (rows, row_weights), (columns, column_weights) = down.taps(), across.taps()
     for b, (grey, (left, top)) in enumerate(zip(source.grey.tolist(), spans, strict=True)):
         shown = source.pixels[b, : 1 if grey else 3, top:, left:]

@@ -11,7 +11,7 @@ from repmedsam_train.data.augmentation import LOOSE, Augmentation
 from repmedsam_train.data.pool import DEPTH, EXTENTS, Pool, Z
 from repmedsam_train.data.sampler.chance import Chance, constant
 from repmedsam_train.data.sampler.objects import Objects
-from repmedsam_train.data.sampler.source import Window
+from repmedsam_train.data.sampler.source import View
 
 LATEST = 2  # slices by which a box is too long in z
 
@@ -40,24 +40,24 @@ def edges(device: torch.device) -> Tensor:
     return constant((0.0, 0.0, 1.0, 1.0), device)
 
 
-def frame_scale(window: Window) -> Tensor:
+def frame_scale(view: View) -> Tensor:
     """(B,) float64, frame pixels per pixel of the slice."""
-    return FRAME_SIZE / torch.maximum(window.height, window.width).double()
+    return FRAME_SIZE / torch.maximum(view.height, view.width).double()
 
 
-def shown_boxes(boxes: Tensor, window: Window) -> Tensor:
-    """(N, 4) inclusive boxes in pixels of slices -> in pixels of what the window (N,) shows, clipped to it, its sides
+def shown_boxes(boxes: Tensor, view: View) -> Tensor:
+    """(N, 4) inclusive boxes in pixels of slices -> in pixels of what the view (N,) shows, clipped to it, its sides
     and axes exchanged.
     """
-    corner = torch.stack([window.left, window.top] * 2, 1)
-    last = torch.stack([window.width, window.height] * 2, 1) - 1
+    corner = torch.stack([view.left, view.top] * 2, 1)
+    last = torch.stack([view.width, view.height] * 2, 1) - 1
     local = torch.minimum((boxes - corner).clamp(min=0), last.float())
     x0, y0, x1, y1 = local.unbind(1)
     right, bottom = last[:, 0], last[:, 1]
-    x0, x1 = torch.where(window.flip_x, right - x1, x0), torch.where(window.flip_x, right - x0, x1)
-    y0, y1 = torch.where(window.flip_y, bottom - y1, y0), torch.where(window.flip_y, bottom - y0, y1)
+    x0, x1 = torch.where(view.flip_x, right - x1, x0), torch.where(view.flip_x, right - x0, x1)
+    y0, y1 = torch.where(view.flip_y, bottom - y1, y0), torch.where(view.flip_y, bottom - y0, y1)
     straight, exchanged = torch.stack([x0, y0, x1, y1], 1), torch.stack([y0, x0, y1, x1], 1)
-    return torch.where(window.transpose[:, None], exchanged, straight)
+    return torch.where(view.transpose[:, None], exchanged, straight)
 
 
 def jittered(boxes: Tensor, chances: BoxChances, augmentation: Augmentation) -> Tensor:
@@ -73,14 +73,14 @@ def jittered(boxes: Tensor, chances: BoxChances, augmentation: Augmentation) -> 
     return torch.cat([torch.minimum(moved[:, :2], centre - 0.25), torch.maximum(moved[:, 2:], centre + 0.25)], 1)
 
 
-def framed(boxes: Tensor, window: Window, chances: BoxChances, augmentation: Augmentation) -> Tensor:
-    """(N, 4) inclusive boxes in pixels of slices, window (N,) -> in frame pixels, jittered, within the image."""
-    edge, scale = edges(boxes.device), frame_scale(window)
-    home = (shown_boxes(boxes, window) + edge) * scale[:, None].float() - edge
-    height = (window.height * scale + 0.5).long().clamp(min=1)
-    width = (window.width * scale + 0.5).long().clamp(min=1)
+def framed(boxes: Tensor, view: View, chances: BoxChances, augmentation: Augmentation) -> Tensor:
+    """(N, 4) inclusive boxes in pixels of slices, view (N,) -> in frame pixels, jittered, within the image."""
+    edge, scale = edges(boxes.device), frame_scale(view)
+    home = (shown_boxes(boxes, view) + edge) * scale[:, None].float() - edge
+    height = (view.height * scale + 0.5).long().clamp(min=1)
+    width = (view.width * scale + 0.5).long().clamp(min=1)
     straight, exchanged = torch.stack([width, height] * 2, 1), torch.stack([height, width] * 2, 1)
-    limit = torch.where(window.transpose[:, None], exchanged, straight).float() - edge
+    limit = torch.where(view.transpose[:, None], exchanged, straight).float() - edge
     return torch.minimum(torch.maximum(jittered(home, chances, augmentation), -edge), limit)
 
 

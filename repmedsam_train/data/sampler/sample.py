@@ -15,7 +15,7 @@ from repmedsam_train.data.sampler.intensity import Placed, normalised, vary
 from repmedsam_train.data.sampler.objects import Objects, choose, extents_of, in_each
 from repmedsam_train.data.sampler.placing import placed
 from repmedsam_train.data.sampler.prompts import BoxChances, edges, framed, rois_of, sections, whole_frame
-from repmedsam_train.data.sampler.source import Source, Window, crop, fetch, flip
+from repmedsam_train.data.sampler.source import Source, View, crop, fetch, flip
 from repmedsam_train.data.sampler.targets import targets
 from repmedsam_train.data.sampler.turning import turn
 
@@ -49,9 +49,9 @@ def draw_batch(
     whole = whole & (pool.slices[slices, DEPTH] > 1)[objects.image]  # prompted by a section of their 3D box
     whole = whole | ~objects.shown
     source = turn(source, objects, pool.most_labels, in_each(count, objects, whole), augmentation, chance)
-    source = replace(source, window=flip(source.window, augmentation, chance))
+    source = replace(source, view=flip(source.view, augmentation, chance))
     images, where = placed(source, size)
-    longer = torch.maximum(source.window.height, source.window.width)
+    longer = torch.maximum(source.view.height, source.view.width)
     levels = vary(Placed(images / 255, where, source.grey, size / longer.float()), augmentation, chance)
     prompted = prompt(pool, slices, source, objects, whole, augmentation, chance, focus=focus)
     return Batch(normalised(levels, where), *prompted, objects.image, objects.valid)
@@ -75,14 +75,14 @@ def prompt(
     if on_host(objects.valid):  # where it costs nothing to ask, what is not there is not worked out
         keep = objects.valid.nonzero()[:, 0]
         objects, chances, whole = objects.some(keep), chances.some(keep), whole[keep]
-    window = of_objects(source.window, objects)
+    view = of_objects(source.view, objects)
     extents = pool.extents[pool.slices[slices, EXTENTS][objects.image] + objects.label]
     boxes = torch.where(whole[:, None], torch.cat([extents[:, :2], extents[:, 3:5]], 1), extents_of(source, objects))
-    clipped = framed(boxes, window, chances, augmentation)
+    clipped = framed(boxes, view, chances, augmentation)
     prompts = sections(clipped, pool, slices, objects, chances, augmentation)
     rois = rois_of(clipped, focus=focus)
     boxes = torch.where(whole[:, None], prompts, clipped)
-    masks, covered = targets(source, window, objects, rois, side)
+    masks, covered = targets(source, view, objects, rois, side)
 
     frame = whole_frame(count, boxes.device)
     if keep is not None:
@@ -102,6 +102,6 @@ def prompt(
     )
 
 
-def of_objects(window: Window, objects: Objects) -> Window:
-    """Return the window (N,) of each object's slice."""
-    return Window(*(getattr(window, entry.name)[objects.image] for entry in fields(window)))
+def of_objects(view: View, objects: Objects) -> View:
+    """Return the view (N,) of each object's slice."""
+    return View(*(getattr(view, entry.name)[objects.image] for entry in fields(view)))

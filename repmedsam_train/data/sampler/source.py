@@ -13,7 +13,7 @@ SMALLEST = 16  # pixels of a side of a crop
 
 
 @dataclass(frozen=True)
-class Window:
+class View:
     """What is shown of each of B slices: `height` rows from `top` on, `width` columns from `left` on, all (B,) int64;
     then left and right exchanged (flip_x), top and bottom (flip_y), rows and columns (transpose), all (B,) bool.
     """
@@ -30,13 +30,13 @@ class Window:
 @dataclass(frozen=True)
 class Source:
     """B slices in the upper left corners of a square: pixels (B, 3, side, side) float32 from 0 to 255, labels
-    (B, side, side) int16, 0 outside the window; grey (B,) bool: three channels alike.
+    (B, side, side) int16, 0 outside the view; grey (B,) bool: three channels alike.
     """
 
     pixels: Tensor
     labels: Tensor
     grey: Tensor
-    window: Window
+    view: View
 
     @property
     def side(self) -> int:
@@ -49,9 +49,9 @@ def fetch(pool: Pool, slices: Tensor) -> Source:
     height, width = rows[:, HEIGHT], rows[:, WIDTH]
     none = torch.zeros_like(height)
     never = none.bool()
-    window = Window(none, none, height, width, never, never, never)
+    view = View(none, none, height, width, never, never, never)
     copy = copied if on_host(pool.labels) else gathered
-    return Source(*copy(pool, rows), rows[:, CHANNELS] == 1, window)
+    return Source(*copy(pool, rows), rows[:, CHANNELS] == 1, view)
 
 
 def gathered(pool: Pool, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,17 +90,17 @@ def crop(source: Source, anchor: Tensor, augmentation: Augmentation, chance: Cha
     y, x, there = random_pixel(source.labels == anchor[:, None, None], chance)
     common = chance.uniform(count, low=augmentation.smallest_crop)
     some = chance.happens(count, probability=augmentation.crop) & there
-    tops = random_span(source.window.height, y, common, some, chance)
-    lefts = random_span(source.window.width, x, common, some, chance)
-    window = replace(source.window, top=tops[0], height=tops[1], left=lefts[0], width=lefts[1])
-    return replace(source, labels=source.labels * inside(window, source.side), window=window)
+    tops = random_span(source.view.height, y, common, some, chance)
+    lefts = random_span(source.view.width, x, common, some, chance)
+    view = replace(source.view, top=tops[0], height=tops[1], left=lefts[0], width=lefts[1])
+    return replace(source, labels=source.labels * inside(view, source.side), view=view)
 
 
-def inside(window: Window, side: int) -> Tensor:
-    """(B, side, side) bool: what a window shows."""
-    at = torch.arange(side, device=window.top.device)[None]
-    rows = (at >= window.top[:, None]) & (at < (window.top + window.height)[:, None])
-    columns = (at >= window.left[:, None]) & (at < (window.left + window.width)[:, None])
+def inside(view: View, side: int) -> Tensor:
+    """(B, side, side) bool: what a view shows."""
+    at = torch.arange(side, device=view.top.device)[None]
+    rows = (at >= view.top[:, None]) & (at < (view.top + view.height)[:, None])
+    columns = (at >= view.left[:, None]) & (at < (view.left + view.width)[:, None])
     return rows[:, :, None] & columns[:, None, :]
 
 
@@ -127,11 +127,11 @@ def random_span(
     return torch.where(some, start, 0), torch.where(some, count, length)
 
 
-def flip(window: Window, augmentation: Augmentation, chance: Chance) -> Window:
-    """Exchange sides and axes of some windows."""
-    count = len(window.top)
+def flip(view: View, augmentation: Augmentation, chance: Chance) -> View:
+    """Exchange sides and axes of some views."""
+    count = len(view.top)
     return replace(
-        window,
+        view,
         flip_x=chance.happens(count, probability=augmentation.flip),
         flip_y=chance.happens(count, probability=augmentation.flip),
         transpose=chance.happens(count, probability=augmentation.transpose),

@@ -5,25 +5,25 @@ from torch import Tensor
 
 from repmedsam_train.data.sampler.objects import Objects
 from repmedsam_train.data.sampler.prompts import frame_scale
-from repmedsam_train.data.sampler.source import Source, Window
+from repmedsam_train.data.sampler.source import Source, View
 
 
-def targets(source: Source, window: Window, objects: Objects, rois: Tensor, side: int) -> tuple[Tensor, Tensor]:
+def targets(source: Source, view: View, objects: Objects, rois: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Masks (N, side, side) float32 in [0, 1] and, likewise, where a higher label lies over the object.
 
     Of the four pixels around each point of a region those count, by linear interpolation, that show the object; what
-    lies beyond the window shows none. window: (N,), of each object's slice.
+    lies beyond the view shows none. view: (N,), of each object's slice.
     """
-    scale = frame_scale(window).float()[:, None]
+    scale = frame_scale(view).float()[:, None]
     edges = rois / scale
     step = (edges[:, 2:] - edges[:, :2]) / side
     place = torch.arange(side, device=rois.device) + 0.5
     across, down = (edges[:, k, None] + place * step[:, k, None] - 0.5 for k in (0, 1))
     # What is shown from left to right lies from top to bottom in the slice, where axes were exchanged.
-    transpose = window.transpose[:, None]
+    transpose = view.transpose[:, None]
     columns, rows = torch.where(transpose, down, across), torch.where(transpose, across, down)
-    columns = along(columns, window.left, window.width, window.flip_x)
-    rows = along(rows, window.top, window.height, window.flip_y)
+    columns = along(columns, view.left, view.width, view.flip_x)
+    rows = along(rows, view.top, view.height, view.flip_y)
 
     labels, size = source.labels.flatten(), source.side
     first = (objects.image * size * size)[:, None, None]
@@ -36,7 +36,7 @@ def targets(source: Source, window: Window, objects: Objects, rois: Tensor, side
             weight = row_weight[:, :, None] * column_weight[:, None, :]
             masks += weight * (found == own)
             covered += weight * (found > own)
-    exchanged = window.transpose[:, None, None]
+    exchanged = view.transpose[:, None, None]
     return torch.where(exchanged, masks.mT, masks), torch.where(exchanged, covered.mT, covered)
 
 
