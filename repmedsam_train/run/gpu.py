@@ -22,13 +22,18 @@ def set_up(model: nn.Module, device: torch.device, *, compiled: bool) -> None:
 
     """
     if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.allow_tf32 = True
+        allow_tf32(allowed=True)
     if compiled:
         if device.type != "cuda":
             raise UsageError("--compile is for GPUs: leave it out, or train with --device cuda")
         if not compile_blocks(model):
             raise UsageError(f"{type(model).__name__} has no blocks that --compile compiles: leave it out")
+
+
+def allow_tf32(*, allowed: bool) -> None:
+    """Have GPUs of this process take fp32 for TF32, which is faster and has 10 bits of fraction, or not."""
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
 
 
 def compile_blocks(model: nn.Module, backend: str = "inductor") -> int:

@@ -17,6 +17,7 @@ from repmedsam_train.comparison.medsam import MedSAM, segment_by_medsam
 from repmedsam_train.data.split import some_of_each_dataset
 from repmedsam_train.data.stored_cases import find_training_cases
 from repmedsam_train.recipe import SEED
+from repmedsam_train.run.gpu import allow_tf32
 from repmedsam_train.run.processes import device_of, variable
 from repmedsam_train.table4.networks import (
     Compared,
@@ -89,6 +90,7 @@ def table4(job: Job, show: Show) -> Table:
         load_medsam(job.medsam)  # refused now, not in an hour
     claim(job.out, made_with)
     weights = train_rows(job.train, job.val, job.out, by_key, job.device, show)
+    allow_tf32(allowed=False)  # whatever was trained in this process before: masks and times are of fp32
     networks: dict[str, Compared] = {key: load_row(path, by_key[key]) for key, path in weights.items()}
     networks[MEDSAM.key] = untrained_medsam() if job.medsam is None else load_medsam(job.medsam)
     times = times_of(networks, job, device, show)
