@@ -25,6 +25,10 @@ from repmedsam_infer.shards.array_job import SYSTEMS
 
 settings.register_profile("untimed", deadline=None)  # speed lives in benchmarks
 settings.load_profile("untimed")
+# Workers share the cores: torch, which is not loaded yet, would start as many threads in each, and they would wait for
+# each other.
+if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 PARITY = Path(__file__).parent / "parity"
 

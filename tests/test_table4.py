@@ -20,6 +20,8 @@ from repmedsam_infer.io.case_files import find_cases
 from repmedsam_infer.network import RepMedSAM, reparameterize
 from repmedsam_train.cli import main
 from repmedsam_train.comparison.litemedsam import LiteMedSAM
+from repmedsam_train.comparison.medsam import MedSAM
+from repmedsam_train.comparison.vit import ViT
 from repmedsam_train.loop import save_weights
 from repmedsam_train.recipe import Recipe
 from repmedsam_train.table4.networks import OnDevice, load_row, parameters
@@ -152,12 +154,36 @@ def test_weights_of_another_row_are_refused(tmp_path: Path) -> None:
             load_row(tmp_path / "last.safetensors", by_key()[key])
 
 
+class Waiting(MedSAM):
+    """Takes at least so many seconds for encoding, and for decoding."""
+
+    def __init__(self, encode: float, decode: float) -> None:
+        super().__init__(ViT(64, channels=8, depth=1, heads=1))
+        self.seconds = encode, decode
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        time.sleep(self.seconds[0])
+        return torch.zeros(len(images), 256, 4, 4)
+
+    def decode(
+        self,
+        embedding: torch.Tensor,
+        boxes: torch.Tensor,
+        image_index: torch.Tensor | None = None,
+        rois: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        time.sleep(self.seconds[1])
+        return super().decode(embedding, boxes, image_index, rois)
+
+
 def test_times_are_of_every_network_and_kept_for_this_machine(tmp_path: Path) -> None:
-    networks = {"scratch": reparameterize(RepMedSAM(64)), "focus": reparameterize(RepMedSAM(16, focus=True))}
+    networks = {"scratch": Waiting(encode=0.06, decode=0.02), "focus": Waiting(encode=0.02, decode=0.06)}
     times = time_networks(networks, CPU, rounds=1)
     assert times.keys() == networks.keys()
-    assert all(one.decode > 0 and 0 < one.encode < 60_000 for one in times.values())
-    assert times["scratch"].decode > times["focus"].decode  # 4096 positions, not 256
+    assert 60 <= times["scratch"].encode < 60_000  # ms
+    assert 20 <= times["scratch"].decode < 60_000
+    assert 20 <= times["focus"].encode < 60_000
+    assert 60 <= times["focus"].decode < 60_000
     path = tmp_path / "times.json"
     assert kept_times(path, "machine", set(networks)) is None
     write_times(path, "machine", times)
