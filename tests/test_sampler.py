@@ -109,7 +109,8 @@ def test_what_is_shorter_on_a_cpu_gives_the_same(
         Resizing(size, view.top, view.height, rows, view.flip_y, smaller),
         Resizing(size, view.left, view.width, columns, view.flip_x, smaller),
     )
-    torch.testing.assert_close(by_taps(source, *axes), by_matrices(source, *axes), atol=1e-3, rtol=0)
+    # Grey levels from 0 to 255; by matrices pixels count, too, whose share is but a rounding of float32.
+    torch.testing.assert_close(by_taps(source, *axes), by_matrices(source, *axes), atol=1e-2, rtol=0)
 
 
 @pytest.mark.parametrize("focus", [True, False])
