@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from repmedsam_infer.errors import CaseReadError, UsageError  # noqa: E402
+from repmedsam_train.data import dataset as dataset_module  # noqa: E402
 from repmedsam_train.data import stream  # noqa: E402
 from repmedsam_train.data.augmentation import NO_AUGMENTATION  # noqa: E402
 from repmedsam_train.data.batch import Batch  # noqa: E402
@@ -107,8 +108,9 @@ def test_the_next_pool_is_read_ahead(packed: Path, monkeypatch: pytest.MonkeyPat
     assert sorted(part.number for part in pools.pools) == [1, 2]
 
 
-def test_drawn_cases_are_drawn_as_often_as_asked_for(folder: Path) -> None:
+def test_drawn_cases_are_drawn_as_often_as_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawn ones are square; the real ones here end before the image does."""
+    monkeypatch.setattr(dataset_module, "DRAWN_CASES", 24)
     dataset = TrainingSet(folder, CPU, 0, NO_AUGMENTATION, drawn=True)
     for share in (0.0, 0.3):
         batch = dataset.batch(0, 200, 32, 1, drawn=share)
@@ -116,8 +118,11 @@ def test_drawn_cases_are_drawn_as_often_as_asked_for(folder: Path) -> None:
         assert abs(float(square.float().mean()) - share) < 0.12
 
 
-def test_a_run_that_is_taken_up_later_has_the_batches_that_it_would_have_had(folder: Path) -> None:
+def test_a_run_that_is_taken_up_later_has_the_batches_that_it_would_have_had(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Drawn cases are larger than the real ones here, and in the pool also where no more of them are asked for."""
+    monkeypatch.setattr(dataset_module, "DRAWN_CASES", 24)
     whole, later = (TrainingSet(folder, CPU, 0, drawn=True) for _ in range(2))
     whole.batch(0, 8, 64, 4, drawn=0.5)
     assert same(whole.batch(1, 8, 64, 4), later.batch(1, 8, 64, 4))
