@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 
 from repmedsam_infer.case import read_case
 from repmedsam_infer.decoder_roi import rois_around
+from repmedsam_infer.engines import openvino_networks
 from repmedsam_infer.engines.calibration import Calibration
 from repmedsam_infer.engines.engine import Engine
-from repmedsam_infer.engines.weights import Weights
+from repmedsam_infer.engines.openvino_networks import with_settings
+from repmedsam_infer.engines.weights import STORE, Weights
 from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 from tests.conftest import write_npz
@@ -47,6 +50,34 @@ def test_same_masks_of_real_pictures(real_cases: Path, openvino_engine: Engine, 
     assert paths
     for path in paths[:: max(1, len(paths) // 12)]:
         assert_same_masks(path, openvino_engine, torch_engine)
+
+
+def test_the_encoder_in_bf16_is_as_close_to_fp32_as_that_in_fp32_computed_in_bf16(weights: Weights) -> None:
+    """Where the processor has no bf16, OpenVINO computes both in fp32."""
+    core = openvino.Core()
+    computes = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    image = np.random.default_rng(0).random((1, 3, 256, 256), np.float32)
+    embeddings = []
+    for graph, arithmetic in (("encoder", "f32"), ("encoder_bf16", "bf16"), ("encoder", "bf16")):
+        model = core.read_model(*weights.verified(f"{graph}.xml", STORE))
+        network = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": arithmetic if computes else "f32"})
+        embeddings.append(network(image)[0])
+    exact, ours, theirs = embeddings
+    scale = np.abs(exact).mean()
+    assert np.abs(ours - exact).mean() < max(1.2 * np.abs(theirs - exact).mean(), 1e-5 * scale) < 0.02 * scale
+
+
+def test_a_setting_that_openvino_may_lack_is_left_out_where_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = openvino.opset13.parameter([1, 3], openvino.Type.f32)
+    graph = openvino.Model([openvino.opset13.relu(node)], [node])
+
+    def compile_with(settings: dict[str, str]) -> openvino.CompiledModel:
+        return openvino.Core().compile_model(graph, "CPU", settings)
+
+    monkeypatch.setattr(openvino_networks, "QUICKER", {"NO_SUCH_SETTING": "1"})
+    assert with_settings(compile_with, {"NUM_STREAMS": "1", "NO_SUCH_SETTING": "1"})
+    with pytest.raises(RuntimeError):
+        with_settings(compile_with, {"ANOTHER": "1"})
 
 
 def test_both_engines_predict_the_same_iou_of_every_mask(openvino_engine: Engine, torch_engine: Engine) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from repmedsam_infer.case import read_case
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.engines.load import check_engine, load_engine
-from repmedsam_infer.engines.precision import VARIABLE, choose_precision, unquantized
+from repmedsam_infer.engines.precision import VARIABLE, choose_precision, encoder_of, unquantized
 from repmedsam_infer.engines.weights import Weights
 from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_infer.segmentation.segment import segment
@@ -289,3 +289,9 @@ def test_auto_runs_on_lesser_processors_and_is_right_there(
 def test_other_engines_are_in_fp32_whatever_is_named_for_auto(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "pictures=bf16,volumes=int8")
     assert check_engine(engine, WITHOUT, "auto", volumes=True).precision == "fp32"
+
+
+def test_weights_without_an_encoder_in_bf16_have_that_in_fp32_for_it() -> None:
+    both = Weights(Path("weights"), {"encoder.xml": "", "encoder_bf16.xml": ""})
+    assert [encoder_of(precision, both) for precision in ("fp32", "bf16")] == ["encoder", "encoder_bf16"]
+    assert [encoder_of(precision, WITH_INT8) for precision in ("bf16", "int8")] == ["encoder", "encoder_int8"]

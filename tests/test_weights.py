@@ -15,12 +15,14 @@ import pytest
 from repmedsam_infer.engines.load import load_engine
 from repmedsam_infer.engines.weights import (
     CONFIDENCE,
+    GRAPH_CONSTANTS,
     HEADER_LENGTH,
     METADATA,
     STORE,
     SUMS,
     Weights,
     find_weights,
+    read_header,
 )
 from repmedsam_infer.errors import SetupError, UsageError
 from tests.conftest import Repmedsam
@@ -30,7 +32,7 @@ MAX_FILE_BYTES = 95 << 20
 
 def test_the_shipped_weights_are_whole_and_small(weights: Weights) -> None:
     paths = weights.verified(*weights.sums)
-    assert {p.name for p in paths} >= {STORE, "encoder.xml", "decoder.xml", "prompts.xml"}
+    assert {p.name for p in paths} >= {STORE, "encoder.xml", "encoder_bf16.xml", "decoder.xml", "prompts.xml"}
     assert all(p.stat().st_size < MAX_FILE_BYTES for p in paths)
 
 
@@ -80,6 +82,8 @@ def test_no_number_is_stored_twice(weights: Weights) -> None:
     }
     large = {name for name, size in numbers.items() if size > 1 << 20}
     assert large == {STORE, "encoder_int8.bin"}
+    constants, end = read_header(weights.folder / STORE)[GRAPH_CONSTANTS]["data_offsets"]
+    assert end - constants < 1 << 20
     assert numbers["encoder_int8.bin"] < 0.5 * numbers[STORE]
 
 

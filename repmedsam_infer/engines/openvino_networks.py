@@ -16,7 +16,7 @@ from repmedsam_infer.engines.compiled_cache import Compiled, CompiledNetworks
 from repmedsam_infer.engines.confidence import ConfidenceModel
 from repmedsam_infer.engines.openvino_import import import_openvino
 from repmedsam_infer.engines.ports import DECODER, PROMPTS, check_ports, go_together
-from repmedsam_infer.engines.precision import ENCODERS, Precision, unquantized
+from repmedsam_infer.engines.precision import ENCODERS, Precision, encoder_of, unquantized
 from repmedsam_infer.engines.weights import STORE, Weights
 from repmedsam_infer.errors import SetupError, UsageError, printable
 
@@ -25,6 +25,8 @@ HINTS: dict[Arithmetic, str] = {"fp32": "f32", "bf16": "bf16"}  # said aloud: Op
 NOTHING_TO_KEEP = "this OpenVINO cannot export compiled networks for this processor: every start compiles them"
 NUMBERS = "WEIGHTS_PATH"  # where an imported network has its constants: they are not exported with
 SMALL_CACHE = {"CACHE_MODE": "OPTIMIZE_SIZE"}
+# Of the encoder in bf16: that OpenVINO compiles chains of small operations takes 20 ms and saves none. Not documented.
+QUICKER = {"SNIPPETS_MODE": "DISABLE"}
 # What OpenVINO raises for graphs that are damaged, most of it as RuntimeError.
 FAULTS = (RuntimeError, ValueError, TypeError, IndexError, KeyError, OverflowError)
 NO_CACHE = CompiledNetworks(None)
@@ -109,7 +111,7 @@ class Loader:
         """
         arithmetic = unquantized(precision)
         encoder, (prompts, decoder) = in_parallel(
-            lambda: self.load(ENCODERS[precision], arithmetic),
+            lambda: self.load(encoder_of(precision, self.weights), arithmetic),
             lambda: (self.load(PROMPTS, "fp32"), self.load(DECODER, arithmetic)),
         )
         return encoder, prompts, decoder
@@ -117,6 +119,8 @@ class Loader:
     def load(self, part: str, arithmetic: Arithmetic) -> Any:
         names = f"{part}.xml", numbers_of(part)
         settings = {**self.settings, "INFERENCE_PRECISION_HINT": HINTS[arithmetic]}
+        if part == ENCODERS["bf16"]:
+            settings |= QUICKER
         identity = str(self.openvino.__version__), arithmetic, *(self.weights.sums.get(name, "") for name in names)
         numbers = self.weights.folder / names[1]
         compiled = self.cache.read(numbers, *identity)
@@ -144,7 +148,7 @@ class Loader:
 
     def compiled(self, part: str, graph: Any, settings: dict[str, str]) -> tuple[Any, bytes | None]:
         """Return the network, and what a cache keeps of it, unless that is not needed or cannot be had."""
-        network = self.core.compile_model(graph, "CPU", settings)
+        network = with_settings(lambda given: self.core.compile_model(graph, "CPU", given), settings)
         if part != DECODER and self.cache.folder is None:
             return self.ready(part, network), None
         try:
@@ -158,7 +162,8 @@ class Loader:
     def imported(self, part: str, blob: bytes, settings: dict[str, str]) -> Any:
         if SMALL_CACHE.items() <= settings.items():
             settings = {**settings, NUMBERS: str(self.weights.folder / numbers_of(part))}
-        return self.core.import_model(self.openvino.Tensor(np.frombuffer(blob, np.uint8)), "CPU", settings)
+        compiled = self.openvino.Tensor(np.frombuffer(blob, np.uint8))
+        return with_settings(lambda given: self.core.import_model(compiled, "CPU", given), settings)
 
     def ready(self, part: str, network: Any) -> Any:
         """Return the network, found to be one of `part`; but for an encoder it is run once."""
@@ -169,6 +174,16 @@ class Loader:
 def numbers_of(graph: str) -> str:
     """Return the file that the constants of a graph lie in."""
     return f"{graph}.bin" if graph == ENCODERS["int8"] else STORE
+
+
+def with_settings(load: Callable[[dict[str, str]], Any], settings: dict[str, str]) -> Any:
+    """Return what `load` makes of the settings; without QUICKER where it fails: OpenVINO may have no such setting."""
+    try:
+        return load(settings)
+    except FAULTS:
+        if not QUICKER.items() <= settings.items():
+            raise
+        return load({name: value for name, value in settings.items() if name not in QUICKER})
 
 
 def reason(error: Exception) -> str:

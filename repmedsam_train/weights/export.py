@@ -1,4 +1,4 @@
-"""A trained network to weights/: re-parameterized, rounded to fp16, one file of numbers for all engines, checksums."""
+"""A trained network to weights/: re-parameterized, in 16 bits, one file of numbers for all engines, checksums."""
 
 import hashlib
 import math
@@ -23,7 +23,7 @@ from repmedsam_infer.network.focus import rois_around
 from repmedsam_infer.network.repmedsam import IMAGE_SIZE
 from repmedsam_train.weights.quantize import quantized
 from repmedsam_train.weights.shared_constants import write_graph_over, write_weights
-from repmedsam_train.weights.shipped_form import Encoder, shipped_form
+from repmedsam_train.weights.shipped_form import Encoder, EncoderInBf16, shipped_form, stored
 
 # Operations whose constants are the weights that take up the room.
 MULTIPLIED = {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"}
@@ -63,11 +63,15 @@ def export(
     """
     folder.mkdir(parents=True, exist_ok=True)
     fused = shipped_form(model)
-    state = {name: tensor.half().contiguous() for name, tensor in fused.state_dict().items()}
+    state = stored(fused.state_dict())
     metadata = {**fused.settings, **(calibration or Calibration()).metadata()}
 
     image_shape = (1, 3, IMAGE_SIZE, IMAGE_SIZE)
-    encoder = to_openvino(Encoder(fused), (torch.zeros(image_shape),), [("image", image_shape)])
+    in_bf16 = EncoderInBf16(fused)  # has to be there as long as its graph, which has the same memory
+    encoder, encoder_in_bf16 = (
+        to_openvino(module, (torch.zeros(image_shape),), [("image", image_shape)])
+        for module in (Encoder(fused), in_bf16)
+    )
     given = example_prompts(fused)
     inputs = [(name, (-1, 4)) for name, _ in zip(PROMPT_INPUTS, given, strict=False)]
     prompts = to_openvino(Prompts(fused), given, inputs)
@@ -75,7 +79,8 @@ def export(
     if images:
         path = folder / f"{ENCODERS['int8']}.xml"
         openvino.save_model(quantized(encoder, images), path, compress_to_fp16=False)
-    write_weights(folder, state, metadata, {ENCODERS["fp32"]: encoder, PROMPTS: prompts, DECODER: decoder})
+    graphs = {ENCODERS["fp32"]: encoder, ENCODERS["bf16"]: encoder_in_bf16, PROMPTS: prompts, DECODER: decoder}
+    write_weights(folder, state, metadata, graphs)
     write_sums(folder, int8=bool(images))
 
 
@@ -111,13 +116,13 @@ def decoder_graph(fused: RepMedSAM) -> openvino.Model:
 def to_openvino(
     module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[tuple[str, tuple[int, ...]]]
 ) -> openvino.Model:
-    """Return the traced module with its weights as fp16; -1 marks a side of any length."""
+    """Return the traced module with its weights in 16 bits; -1 marks a side of any length."""
     with torch.inference_mode():
         converted = convert_model(module.eval(), example_input=example, input=[shape for _, shape in inputs])
     for port, (name, _) in zip(converted.inputs, inputs, strict=True):
         port.tensor.set_names({name})
     split_convolutions(converted)
-    store_weights_as_fp16(converted)
+    store_weights_in_16_bits(converted)
     return converted
 
 
@@ -166,23 +171,29 @@ def like(convolution: openvino.Node, data: openvino.Output, weights: openvino.No
     )
 
 
-def store_weights_as_fp16(converted: openvino.Model) -> None:
-    """Halve the room that weights take. All else stays fp32: it is small, and among it are positions that the converter
-    worked out, which no other engine rounds to fp16. (compress_to_fp16 of `save_model` would round those, too.)
+def store_weights_in_16_bits(converted: openvino.Model) -> None:
+    """Halve the room that weights take: bf16 where that changes nothing (shipped_form.py), else fp16. All else stays
+    fp32: it is small, and among it are positions that the converter worked out, which no other engine rounds.
+    (compress_to_fp16 of `save_model` would round those, too.)
     """
     for constant in converted.get_ops():
         if constant.get_type_name() == "Constant" and constant.get_element_type() == openvino.Type.f32:
             users = constant.output(0).get_target_inputs()
             if any(user.get_node().get_type_name() in MULTIPLIED for user in users):
-                half = openvino.opset13.constant(constant.data.astype(np.float16))
-                widened = openvino.opset13.convert(half, "f32")
+                kind = openvino.Type.bf16 if is_in_bf16(constant.data) else openvino.Type.f16
+                widened = openvino.opset13.convert(openvino.opset13.constant(constant.data, kind), "f32")
                 for user in users:
                     user.replace_source_output(widened.output(0))
 
 
+def is_in_bf16(numbers: NDArray[np.float32]) -> bool:
+    """Return whether bf16, which is the upper half of fp32, holds all of these."""
+    return not np.any(np.ascontiguousarray(numbers).view(np.uint32) & 0xFFFF)
+
+
 def write_sums(folder: Path, *, int8: bool) -> None:
     """SHA256SUMS of every weight file, in the format of sha256sum."""
-    graphs = [ENCODERS["fp32"], PROMPTS, DECODER, *([ENCODERS["int8"]] if int8 else [])]
+    graphs = [ENCODERS["fp32"], ENCODERS["bf16"], PROMPTS, DECODER, *([ENCODERS["int8"]] if int8 else [])]
     names = {f"{graph}.xml" for graph in graphs} | {numbers_of(graph) for graph in graphs}
     (folder / SUMS).write_text(listing(sums_of(folder, names)))
 

@@ -32,7 +32,7 @@ def write_weights(folder: Path, state: Mapping[str, Tensor], metadata: Mapping[s
 
     Constants of `graphs` that equal a parameter rounded to fp16 are made fp16; `graphs` are changed.
     """
-    parameters = {digest_of(tensor.numpy().tobytes()): name for name, tensor in state.items()}
+    parameters = {digest_of(bytes_of(tensor)): name for name, tensor in state.items()}
     parsed: dict[str, tuple[ET.ElementTree[ET.Element], bytes]] = {}
     for name, graph in graphs.items():
         store_parameters_as_fp16(graph, parameters)
@@ -150,6 +150,11 @@ def constants_of(tree: "ET.ElementTree[ET.Element]") -> list[ET.Element]:
 def content_of(data: ET.Element, numbers: bytes) -> bytes:
     start = int(data.attrib["offset"])
     return numbers[start : start + int(data.attrib["size"])]
+
+
+def bytes_of(tensor: Tensor) -> bytes:
+    """Return a tensor's numbers, of whatever type."""
+    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def digest_of(content: bytes) -> bytes:
