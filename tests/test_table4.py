@@ -24,6 +24,7 @@ from repmedsam_train.comparison.medsam import MedSAM
 from repmedsam_train.comparison.vit import ViT
 from repmedsam_train.loop import save_weights
 from repmedsam_train.recipe import Recipe
+from repmedsam_train.table4 import run
 from repmedsam_train.table4.networks import OnDevice, load_row, parameters
 from repmedsam_train.table4.plan import MEDSAM, TRAINED, grid_of, plain_recipe, recipes
 from repmedsam_train.table4.report import Result, Table, as_csv, as_markdown
@@ -242,8 +243,9 @@ def job(few: Path, tmp_path: Path) -> Job:
 
 @pytest.mark.slow
 def test_a_table_is_trained_scored_and_timed_and_nothing_is_done_twice(
-    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(run, "untrained_medsam", lambda: MedSAM(ViT(depth=1)).eval())  # of twelve blocks: 10 s an image
     said: list[str] = []
     table = table4(job, said.append)
     keys = [row.key for row in (*TRAINED, MEDSAM)]
@@ -269,9 +271,7 @@ def test_a_table_is_trained_scored_and_timed_and_nothing_is_done_twice(
     before = {path: path.stat().st_mtime_ns for path in job.out.rglob("*") if path.suffix in {".npz", ".safetensors"}}
     (job.out / "focus" / "scores.json").unlink()  # as if it had been stopped there
     again: list[str] = []
-    start = time.monotonic()
     assert table4(job, again.append).results == table.results
-    assert time.monotonic() - start < 60
     assert again == [f"{row.key}: is trained" for row in TRAINED] + ["focus: scoring"]
     after = {path: path.stat().st_mtime_ns for path in job.out.rglob("*") if path.suffix in {".npz", ".safetensors"}}
     assert after == before
