@@ -131,6 +131,10 @@ def export(
 
     Example: repmedsam-train export runs/first/calibrated.safetensors weights --train data/train
     """
+    if like is not None and (onnx or decoder):
+        raise UsageError(
+            f"--like is for a whole folder of weights: leave it out with --{'onnx' if onnx else 'decoder'}"
+        )
     if onnx:
         from repmedsam_train.weights.onnx_folder import export_onnx
 

@@ -54,3 +54,12 @@ def test_networks_of_another_make_are_refused(weights: Weights, tmp_path: Path) 
     with pytest.raises(UsageError, match="another make"):
         export_like(RepMedSAM(64), tmp_path / "my", weights.folder)
     assert not (tmp_path / "my").exists()
+
+
+@pytest.mark.parametrize("option", ["--onnx", "--decoder"])
+def test_what_writes_no_folder_of_weights_takes_nothing_over(option: str, weights: Weights, tmp_path: Path) -> None:
+    arguments = ["export", weights.folder / STORE, tmp_path / "my", "--like", weights.folder, option]
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert isinstance(done.exception, UsageError)
+    assert f"leave it out with {option}" in str(done.exception)
+    assert not (tmp_path / "my").exists()

@@ -415,5 +415,6 @@ def test_overlapping_objects_of_several_files_leave_no_gaps(tmp_path: Path) -> N
     one[1:3, 1:3] = 1
     paths = [picture(tmp_path / f"{i}.png", one) for i in range(2)]
     scan = Scan("x", np.zeros((4, 4), np.uint8), is_volume=False)
-    labels = objects_on(scan, paths, Marking())
+    labels, hidden = objects_on(scan, paths, Marking())
     assert np.unique(labels).tolist() == [0, 1]
+    assert hidden == 1

@@ -10,8 +10,8 @@ from repmedsam_infer.system.cpu import Processor, fast_formats, this_processor
 Precision = Literal["fp32", "bf16", "int8"]
 Wanted = Literal["auto", "fp32", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-# Graphs of the encoder, .xml. Those in fp32 and in bf16 have the same numbers. That in fp32 could be computed in bf16,
-# too, but its numbers would become fp32 first, which takes a third of the time of loading it.
+# Graphs of the encoder, .xml. Those in fp32 and in bf16 have the same kernels. That in fp32 could be computed in bf16,
+# too, but its kernels would become fp32 first, which takes a third of the time of loading it.
 ENCODERS: dict[Precision, str] = {"fp32": "encoder", "bf16": "encoder_bf16", "int8": "encoder_int8"}
 VARIABLE = "REPMEDSAM_PRECISION"  # what auto takes, where it is set
 KINDS = ("pictures", "volumes")

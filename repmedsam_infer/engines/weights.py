@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # `info` reads metadata, and imports nothing heavy
     from repmedsam_infer.engines.confidence import ConfidenceModel
 
 SUMS = "SHA256SUMS"
-STORE = "repmedsam.safetensors"  # the re-parameterized network, fp16
+STORE = "repmedsam.safetensors"  # the re-parameterized network in 16 bits (repmedsam_train/weights/shipped_form.py)
 CONFIDENCE = "confidence.safetensors"  # engines/confidence.py; weights may lack it
 GRAPH_CONSTANTS = "openvino.constants"  # the tensor of what the graphs need besides the network's own
 HEADER_LENGTH = struct.Struct("<Q")  # a safetensors file: this, so many bytes of JSON, the tensors

@@ -54,7 +54,7 @@ def cases(
     from repmedsam_infer.commands.files.reading import make_reading
     from repmedsam_infer.io.case_files import modality_of
     from repmedsam_infer.system.streams import complain
-    from repmedsam_train.cases.make import Wanted, check_unsplit, make_cases, split_folder, write_groups
+    from repmedsam_train.cases.make import Wanted, check_unsplit, make_cases, split_folder
     from repmedsam_train.cases.objects import Marking
 
     pairs = find_pairs(images, labels, make_reading(window, modality, None), group_by)
@@ -66,14 +66,10 @@ def cases(
         check_unsplit(out)
     make_writable_folder(out)
     made: list[Made] = []
-    try:
-        for one in make_cases(pairs, out, wanted):
-            made.append(one)
-            show(one)
-    finally:  # also where it is stopped: cases without their groups could part a patient's
-        good = [one for one in made if one.case]
-        if good:
-            write_groups(out, good)
+    for one in make_cases(pairs, out, wanted):
+        made.append(one)
+        show(one)
+    good = [one for one in made if one.case]
     if any(modality_of(one.case) == UNKNOWN for one in good):
         complain("note: the modality is not stated, and training draws cases by it: give --modality, or a column of it")
     if good:

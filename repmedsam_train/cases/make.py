@@ -1,7 +1,5 @@
 """Pairs of images and masks to npz cases in a folder, with groups.csv; each is whole or not there."""
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,8 +15,8 @@ from repmedsam_infer.errors import CaseReadError, CaseWriteError, RepMedSAMError
 from repmedsam_infer.formats.intensity import to_grey
 from repmedsam_infer.formats.label_grid import renumbered
 from repmedsam_infer.formats.scan_case import CaseLayout, layout_of
-from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_infer.io.npz import write_npz
+from repmedsam_train.cases.groups import GroupsFile, write_table
 from repmedsam_train.cases.objects import Labels, Marking, objects_on
 from repmedsam_train.cases.pairs import PARTS, Pair, check_usable
 from repmedsam_train.data.reduction import reduced_image, reduced_labels, reduced_shape, reduced_spacing
@@ -71,14 +69,19 @@ def make_cases(pairs: Sequence[Pair], folder: Path, wanted: Wanted) -> Iterator[
 
     Args:
         pairs: images, masks, groups.
-        folder: where the cases go; it is there.
+        folder: where the cases and groups.csv go; it is there.
         wanted: what they are to be like.
 
+    Raises:
+        UsageError: the groups.csv that is there cannot be read; no case is made then.
+        SetupError: groups.csv cannot be written.
+
     """
+    groups = GroupsFile(folder)
     taken: dict[str, str] = {} if wanted.overwrite else {path.name: "" for path in folder.glob("*.npz")}
     for pair in pairs:
         try:
-            made = make_training_case(pair, folder, wanted, taken)
+            made = make_training_case(pair, folder, wanted, taken, groups)
         except RepMedSAMError as error:
             made = Made(pair.image.name, error=str(error))
         except MemoryError:
@@ -86,9 +89,10 @@ def make_cases(pairs: Sequence[Pair], folder: Path, wanted: Wanted) -> Iterator[
         else:
             taken[made.case] = pair.image.name
         yield made
+    groups.finish()
 
 
-def make_training_case(pair: Pair, folder: Path, wanted: Wanted, taken: dict[str, str]) -> Made:
+def make_training_case(pair: Pair, folder: Path, wanted: Wanted, taken: dict[str, str], groups: GroupsFile) -> Made:
     """Write imgs, gts, boxes, and for volumes spacing.
 
     Args:
@@ -96,6 +100,7 @@ def make_training_case(pair: Pair, folder: Path, wanted: Wanted, taken: dict[str
         folder: where to.
         wanted: what it is to be like.
         taken: names of cases that there are, and of which image each is; empty where it was there before.
+        groups: of the folder; the case's is added.
 
     Raises:
         CaseReadError: image or masks cannot be read, or nothing is marked.
@@ -116,7 +121,7 @@ def make_training_case(pair: Pair, folder: Path, wanted: Wanted, taken: dict[str
         other = f"of {taken[case]}" if taken[case] else f"in {folder} already: use --overwrite, or another folder"
         advice = "" if not taken[case] else "; name them in a manifest (column name)"
         raise CaseWriteError(f"{pair.image.name}: {case} is {other}{advice}")
-    labels = objects_on(scan, pair.labels, wanted.marking)
+    labels, hidden = objects_on(scan, pair.labels, wanted.marking)
     grey, notes = to_grey(scan, pair.reading.window)
     imgs = layout.images(grey)
     arrays = {"imgs": three_channels(scan.name, imgs, layout), **labels_and_spacing(layout, labels, scan.spacing)}
@@ -128,12 +133,16 @@ def make_training_case(pair: Pair, folder: Path, wanted: Wanted, taken: dict[str
         lost = f" that is more than a pixel: all {before} are lost" if before else ""
         raise CaseReadError(f"{pair.image.name}: nothing is marked in its masks{lost}")
     dropped = [] if kept == before else [f"left out, as they are a pixel or less: {before - kept} of {before} objects"]
+    if hidden:
+        dropped.append(f"left out, as smaller ones cover them wholly: {hidden} of {before + hidden} objects")
+    group = pair.group or case.removesuffix(".npz")
+    groups.add(case, group)
     try:
         write_npz(folder / case, **arrays)
     except OSError as error:
         raise CaseWriteError(f"{case}: could not be written to {folder} ({error.strerror})") from error
     warnings = (*scan.warnings, *notes, *dropped)
-    return Made(pair.image.name, case, kept, pair.group or case.removesuffix(".npz"), pair.part, warnings)
+    return Made(pair.image.name, case, kept, group, pair.part, warnings)
 
 
 def word(text: str) -> str:
@@ -188,30 +197,6 @@ def with_boxes(arrays: dict[str, NDArray[Any]]) -> int:
     return len(keep)
 
 
-def write_groups(folder: Path, made: Sequence[Made]) -> None:
-    """Write which case is of which group; what groups.csv says of other cases stays.
-
-    Raises:
-        UsageError: the groups.csv that is there cannot be read.
-        SetupError: it cannot be written.
-
-    """
-    known = read_groups(folder / GROUPS) | {one.case: one.group for one in made}
-    write_table(folder / GROUPS, known)
-
-
-def write_table(path: Path, group_of: dict[str, str]) -> None:
-    """Write cases, by name, and their groups. Raise SetupError where it cannot be written."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("case", "group"))
-    table.writerows(sorted((case.removesuffix(".npz"), group) for case, group in group_of.items()))
-    try:
-        write_atomic(path, text.getvalue().encode())
-    except OSError as error:
-        raise SetupError(f"{path} cannot be written ({error.strerror})") from error
-
-
 def check_unsplit(folder: Path) -> None:
     """Raise UsageError where cases were split into this folder before: added ones could part a patient's."""
     for part in PARTS:
@@ -221,6 +206,8 @@ def check_unsplit(folder: Path) -> None:
 
 def split_folder(folder: Path, seed: int, part_of: dict[str, str] | None = None) -> tuple[int, int]:
     """Move all cases of a folder into train/ and val/ in it, each with its groups.csv; return how many went where.
+
+    What groups.csv says of cases that stay in the folder stays, too.
 
     Args:
         folder: cases and groups.csv.
@@ -232,18 +219,25 @@ def split_folder(folder: Path, seed: int, part_of: dict[str, str] | None = None)
         SetupError: a file cannot be moved.
 
     """
+    groups = read_groups(folder / GROUPS)
     if part_of is None:
+        if len({groups.get(path.name, path.name) for path in folder.glob("*.npz")}) < 2:
+            raise UsageError(f"all cases in {folder} are of one group, and none can be held out: leave out --split")
         chosen: dict[str, Sequence[Path]] = dict(zip(PARTS, split(folder, seed), strict=True))
     else:
         chosen = {part: [folder / case for case, of_it in part_of.items() if of_it == part] for part in PARTS}
-    groups = read_groups(folder / GROUPS)
+    moved = {path.name for paths in chosen.values() for path in paths}
+    left = {case: group for case, group in groups.items() if case not in moved}
     try:
         for part, paths in chosen.items():
             (folder / part).mkdir(exist_ok=True)
             write_table(folder / part / GROUPS, {path.name: groups.get(path.name, path.stem) for path in paths})
             for path in paths:
                 path.replace(folder / part / path.name)
-        (folder / GROUPS).unlink(missing_ok=True)
+        if left:
+            write_table(folder / GROUPS, left)
+        else:
+            (folder / GROUPS).unlink(missing_ok=True)
     except OSError as error:
         raise SetupError(f"cases of {folder} cannot be moved ({error.strerror})") from error
     return len(chosen["train"]), len(chosen["val"])

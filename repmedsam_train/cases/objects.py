@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -37,8 +37,15 @@ class Marking:
     threshold: float | None = None
 
 
-def objects_on(scan: Scan, paths: Sequence[Path], marking: Marking) -> Labels:
-    """Return the objects in label maps of a scan, as labels 1..N on its voxels; where they overlap, the smaller on top.
+class Marked(NamedTuple):
+    """Objects as labels 1..N on a scan's voxels, and how many more are not to be seen, as others cover them wholly."""
+
+    labels: Labels
+    hidden: int
+
+
+def objects_on(scan: Scan, paths: Sequence[Path], marking: Marking) -> Marked:
+    """Return the objects in label maps of a scan; where they overlap, the smaller on top.
 
     Args:
         scan: picture or volume; the voxels' order of the result is its own.
@@ -51,7 +58,7 @@ def objects_on(scan: Scan, paths: Sequence[Path], marking: Marking) -> Labels:
     """
     maps = [objects_in(path, scan, marking) for path in paths]
     if len(maps) == 1:
-        return renumbered(maps[0], present_labels(maps[0]))
+        return Marked(renumbered(maps[0], present_labels(maps[0])), 0)
     found = [(int(count), i, label) for i, one in enumerate(maps) for label, count in counted(one)]
     if len(found) > MAX_BOXES:
         raise CaseReadError(f"{scan.name}: has {len(found)} objects; at most {MAX_BOXES} can be labelled")
@@ -59,7 +66,8 @@ def objects_on(scan: Scan, paths: Sequence[Path], marking: Marking) -> Labels:
     together = np.zeros(scan.shape, np.uint16)
     for _, i, label in sorted(found, key=lambda one: -one[0]):
         together[maps[i] == label] = numbers[i, label]
-    return renumbered(together, present_labels(together))
+    present = present_labels(together)
+    return Marked(renumbered(together, present), len(found) - len(present))
 
 
 def counted(labels: U16) -> list[tuple[int, int]]:

@@ -78,7 +78,8 @@ def pairs_of_folders(images: Path, labels: Path, reading: Reading, group_by: str
     of_labels = found if images.resolve() == labels.resolve() else entries_of(labels)
     if of_labels is found:
         of_labels = [path for path in found if OF_MASKS.search(name_of(path))]
-        found = [path for path in found if path not in set(of_labels)]
+        masks = set(of_labels)
+        found = [path for path in found if path not in masks]
     if not found:
         raise UsageError(f"there are no images in {images}")
     for path in of_labels:
@@ -183,11 +184,13 @@ def listed_pair(row: ManifestRow, manifest: Path, reading: Reading) -> Pair:
 def split_paths(cell: str, folder: Path) -> Iterator[Path]:
     """Yield the files of a cell, by name those of a pattern (masks/*.png), joined to `folder`."""
     for one in filter(None, map(str.strip, cell.split(BETWEEN))):
-        path = folder / one
-        if "*" in one:
+        path = Path(one)
+        if "*" not in one:
+            yield folder / one
+        elif path.anchor:
             yield from sorted(Path(path.anchor).glob(path.relative_to(path.anchor).as_posix()))
-        else:
-            yield path
+        else:  # the folder's own name is no pattern
+            yield from sorted(folder.glob(one))
 
 
 def refuse(manifest: Path, line: int, why: str) -> NoReturn:

@@ -57,7 +57,12 @@ def some_of_each_dataset(paths: Sequence[Path], most: int, seed: int) -> list[Pa
 
 
 def read_groups(path: Path) -> dict[str, str]:
-    """Of each case (file name, with or without .npz) its group; empty where there is no such file."""
+    """Of each case (file name) its group, but of those whose cell is empty; empty where there is no such file.
+
+    Raises:
+        UsageError: it is no table of the columns case and group.
+
+    """
     if not path.exists():
         return {}
     try:
@@ -68,4 +73,5 @@ def read_groups(path: Path) -> dict[str, str]:
         raise UsageError(f"{path} cannot be read as a table: {error}") from error
     if not {"case", "group"} <= columns:
         raise UsageError(f"{path} has no columns case and group")
-    return {f"{(row['case'] or '').removesuffix('.npz')}.npz": row["group"] for row in rows}
+    stated = [row for row in rows if row["case"] and (row["group"] or "").strip()]
+    return {f"{row['case'].removesuffix('.npz')}.npz": row["group"] for row in stated}

@@ -3,9 +3,9 @@
 import copy
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
+from repmedsam_infer.errors import SetupError
 from repmedsam_infer.network import RepMedSAM, reparameterize
 
 ENCODER = "image_encoder."
@@ -16,10 +16,19 @@ def stored(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     The encoder's kernels are bf16: where the processor multiplies bf16 they are used as they lie there, which saves an
     eighth of the time that a small picture takes from start to end. All else is fp16, which is closer to fp32.
+    Kernels are rounded to fp16 first, so that fp16 holds them as well: ONNX files have them so (onnx_export.py).
+
+    Raises:
+        SetupError: a number is not finite, or too large for fp16.
+
     """
+    halves = {name: tensor.half().contiguous() for name, tensor in state.items()}
+    for name, tensor in halves.items():
+        if not tensor.isfinite().all():
+            raise SetupError(f"{name} has numbers that are not finite or beyond fp16: use a network that trained well")
     return {
-        name: tensor.to(torch.bfloat16 if name.startswith(ENCODER) and tensor.ndim == 4 else torch.float16).contiguous()
-        for name, tensor in state.items()
+        name: tensor.bfloat16() if name.startswith(ENCODER) and tensor.ndim == 4 else tensor
+        for name, tensor in halves.items()
     }
 
 
