@@ -45,7 +45,9 @@ def pool_of(*cases: Case, augmentation: Augmentation = NO_AUGMENTATION) -> Pool:
         dimension = "3D" if len(gts) > 1 else "2D"
         case = labelled(f"{dimension}Box_CT_a_{number}.npz", imgs, gts)
         builder.add(prepare(case, augmentation, 0))
-    return builder.finished(np.full(len(cases), 1 / len(cases)), CPU)
+    pool = builder.finished(np.full(len(cases), 1 / len(cases)), CPU)
+    assert pool is not None
+    return pool
 
 
 def draw(pool: Pool, count: int, size: int, boxes: int, augmentation: Augmentation, seed: int = 0) -> Batch:

@@ -1,5 +1,7 @@
 """Batches of a data set: the same whenever asked for, other ones for each rank, from pools that follow each other."""
 
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import fields
 from pathlib import Path
@@ -9,6 +11,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from hypothesis import given  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
 from repmedsam_infer.errors import CaseReadError, UsageError  # noqa: E402
 from repmedsam_train.data import dataset as dataset_module  # noqa: E402
 from repmedsam_train.data import stream  # noqa: E402
@@ -17,7 +22,7 @@ from repmedsam_train.data.batch import Batch  # noqa: E402
 from repmedsam_train.data.dataset import TrainingSet  # noqa: E402
 from repmedsam_train.data.packing.pack import pack  # noqa: E402
 from repmedsam_train.data.stored_cases import find_training_cases  # noqa: E402
-from repmedsam_train.data.stream import Parts  # noqa: E402
+from repmedsam_train.data.stream import Parts, even_parts  # noqa: E402
 from tests.labelled_cases import arrays, write_case  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -78,6 +83,49 @@ def test_parts_of_a_round_hold_every_case_once_and_fit(
         count = len(parts.round(0, rank)) + len(parts.round(1, rank))
         assert sorted(np.concatenate(cases[:count])) == sorted([*range(20), *range(20)])
     assert len(set(orders)) == 4
+
+
+@given(sizes=st.lists(st.integers(0, 50), min_size=1, max_size=40), most=st.integers(1, 300))
+def test_parts_are_as_few_as_fit_and_about_even(sizes: list[int], most: int) -> None:
+    parts = even_parts(sizes, most)
+    assert sorted(place for part in parts for place in part) == list(range(len(sizes)))
+    totals = [sum(sizes[place] for place in part) for part in parts]
+    assert all(total <= most or len(part) == 1 for part, total in zip(parts, totals, strict=True))
+    shared = [total for total in totals if total <= most]
+    assert not shared or max(shared) - min(shared) <= max(size for size in sizes if size <= most)
+
+
+def test_a_little_more_than_fits_is_two_halves() -> None:
+    assert sorted(map(len, even_parts([64] * 127, 8000))) == [63, 64]
+    assert sorted(map(len, even_parts([64] * 100 + [9000], 8000))) == [1, 100]
+
+
+def test_a_part_without_objects_does_not_end_a_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "STEPS", 1)
+    monkeypatch.setattr(stream, "TOGETHER", 1)
+    nothing = (np.ones((1, 40, 30), np.uint8), np.zeros((1, 40, 30), np.uint8))
+    empty = [write_case(tmp_path / f"2DBox_US_b_{i:04}.npz", *nothing) for i in range(4)]
+    paths = [folder / "2DBox_US_a_0000.npz", *empty]
+    for epochs in (False, True):
+        dataset, again = (TrainingSet(paths, CPU, 0, epochs=epochs, pool_mb=0.005) for _ in range(2))
+        batches = [dataset.batch(step, 1, 64, 1) for step in range(8)]
+        assert all(bool(batch.valid.all()) for batch in batches)
+        assert same(batches[6], again.batch(6, 1, 64, 1))
+    with pytest.raises(UsageError, match="none of the cases holds an object"):
+        TrainingSet(empty, CPU, 0, pool_mb=0.005).batch(0, 1, 64, 1)
+
+
+def test_a_process_does_not_wait_at_its_end_for_the_pool_that_comes_next() -> None:
+    """The first pool is there at once; the second takes a minute."""
+    program = """
+import time
+from repmedsam_train.data.stream import Part, PoolStream
+first, second = (Part(number, 0, None) for number in range(2))
+PoolStream(lambda part: time.sleep(60 * part.number)).pool(first, second)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=40, cwd=Path(__file__).parent.parent)
 
 
 @pytest.mark.parametrize("most_bytes", [10**9, 20_000])

@@ -6,18 +6,19 @@ from types import MappingProxyType
 
 import torch
 
+from repmedsam_infer.errors import UsageError
 from repmedsam_train.data.augmentation import Augmentation
 from repmedsam_train.data.batch import Batch
 from repmedsam_train.data.frequency import draw_probabilities
 from repmedsam_train.data.labelled import SIDE
-from repmedsam_train.data.pool import Pool, build_pool
+from repmedsam_train.data.pool import VARIANTS, Pool, build_pool
 from repmedsam_train.data.sampler.chance import Chance
 from repmedsam_train.data.sampler.entries import draw_entries
 from repmedsam_train.data.sampler.sample import draw_batch
 from repmedsam_train.data.stored_cases import find_training_cases
 from repmedsam_train.data.stream import Part, Parts, PoolStream
 
-POOL_MB = 8000  # of pixels and labels in memory, without variants of mammograms and drawn cases (pool.py)
+POOL_MB = 8000  # of pixels and labels in memory, without drawn cases (pool.py)
 DRAWN_CASES = 256  # of drawn.py
 
 
@@ -64,9 +65,11 @@ class TrainingSet:
         self.epochs = epochs
         self.side = side
         self.probabilities = draw_probabilities(self.paths, balance, emphasis)
-        self.parts = Parts(self.paths, side, seed, int(pool_mb * 1e6))
+        ways = VARIANTS if self.augmentation.skin or self.augmentation.dense else 1
+        self.parts = Parts(self.paths, side, seed, int(pool_mb * 1e6), ways)
         self.drawn_cases = DRAWN_CASES if drawn else 0
         self.pools = PoolStream(self.build)
+        self.instead: dict[Part, int] = {}  # of each part that turned out to hold no object the one that is drawn from
 
     def batch(
         self,
@@ -98,12 +101,29 @@ class TrainingSet:
                 visited = visited.pin_memory().to(self.device, non_blocking=True)
         else:
             part, following = self.parts.at(step, rank)
-        pool = self.pools.pool(part, following)
+        pool = None if part in self.instead else self.pools.pool(part, following)
+        if pool is None:
+            pool, visited = self.another(part), None
         chance = Chance(self.device, self.seed, step, rank)
         slices, anchors = draw_entries(pool, batch_size, chance, drawn, visited)
         return draw_batch(pool, slices, anchors, size, boxes_per_image, self.augmentation, chance, focus=self.focus)
 
-    def build(self, part: Part) -> Pool:
+    def another(self, part: Part) -> Pool:
+        """Return the pool of the first part with an object after `part`, which has none.
+
+        Raises:
+            UsageError: there is none in two rounds.
+
+        """
+        first = self.instead.get(part, part.number + 1)
+        for number in range(first, first + (1 if self.parts.whole else 2 * len(self.parts.units))):
+            pool = self.pools.pool(self.parts.part(number, part.rank), self.parts.part(number + 1, part.rank))
+            if pool is not None:
+                self.instead[part] = number
+                return pool
+        raise UsageError("none of the cases holds an object: there is nothing to train on")
+
+    def build(self, part: Part) -> Pool | None:
         """Read the cases of a part."""
         return build_pool(
             [self.paths[i] for i in part.cases],

@@ -53,6 +53,7 @@ def read_labelled(path: Path) -> LabelledCase:
 
 def labelled(name: str, imgs: NDArray[Any], gts: NDArray[Any], spacing: tuple[float, ...] = (1.0,) * 3) -> LabelledCase:
     """imgs: (D, H, W) or (D, H, W, 3) uint8; three channels that are alike become one. gts: (D, H, W) integers.
+    spacing: three numbers.
 
     Raises:
         CaseReadError: they are something else, or do not belong together.
@@ -64,6 +65,8 @@ def labelled(name: str, imgs: NDArray[Any], gts: NDArray[Any], spacing: tuple[fl
         raise CaseReadError(f"{name}: gts is {gts.dtype} {gts.shape}; a label map of the image's shape is needed")
     if gts.min() < 0 or gts.max() > MAX_BOXES:
         raise CaseReadError(f"{name}: gts has labels from {gts.min()} to {gts.max()}; 0 to {MAX_BOXES} are possible")
+    if len(spacing) != 3 or not np.isfinite(spacing).all():
+        raise CaseReadError(f"{name}: spacing is {spacing}; three finite numbers are needed (mm along z, y and x)")
     colour = imgs if imgs.ndim == 4 else imgs[..., None]
     if (colour == colour[..., :1]).all():
         colour = colour[..., :1]

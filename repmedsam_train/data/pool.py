@@ -5,8 +5,9 @@ the host.
 """
 
 import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from repmedsam_infer.errors import CaseReadError, UsageError
+from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.io.case_files import modality_of
 from repmedsam_train.data.augmentation import Augmentation
 from repmedsam_train.data.drawn import draw_case
@@ -24,7 +25,8 @@ from repmedsam_train.data.mammogram import findings
 from repmedsam_train.data.stored_cases import read_training_case
 
 READERS = 2  # threads that read and decode cases
-VARIANTS = 16  # draws of what to mark on a mammogram
+AHEAD = 4 * READERS  # cases that are read before they are needed
+VARIANTS = 16  # draws of what to mark on a mammogram, which has no more ways to label it than these
 DRAWN = "drawn"  # name of a drawn case
 DRAWN_SEED = 77
 MOST_LABELS = np.iinfo(np.int16).max
@@ -113,7 +115,13 @@ def read_prepared(paths: Sequence[Path], side: int, augmentation: Augmentation, 
         return prepare(reduced(read_training_case(path), side), augmentation, seed)
 
     with ThreadPoolExecutor(READERS) as executor:
-        yield from executor.map(read, paths)
+        reading: deque[Future[Prepared]] = deque()
+        for path in paths:  # no more are asked for than are soon needed: a process that ends waits for those only
+            reading.append(executor.submit(read, path))
+            if len(reading) > AHEAD:
+                yield reading.popleft().result()
+        while reading:
+            yield reading.popleft().result()
 
 
 @dataclass
@@ -158,18 +166,16 @@ class PoolBuilder:
             self.entries.append(together)
         self.first_entry.append(self.first_entry[-1] + sum(len(some) for some in entries))
 
-    def finished(self, chances: NDArray[np.float64], device: torch.device) -> Pool:
+    def finished(self, chances: NDArray[np.float64], device: torch.device) -> Pool | None:
         """Return the pool of all cases that were added; `chances` of the first of them, the others are drawn ones.
 
-        Raises:
-            UsageError: none of the first holds an object.
-
+        None where none of the first holds an object.
         """
         holding = np.diff(self.first_entry) > 0
         real = len(chances)
         weights = np.where(holding[:real], chances, 0)
         if not weights.sum():
-            raise UsageError("none of the cases holds an object: there is nothing to train on")
+            return None
         drawn = holding[real:] / max(1, holding[real:].sum())
         entries = np.concatenate(self.entries)
 
@@ -227,12 +233,12 @@ def build_pool(
     augmentation: Augmentation,
     seed: int,
     drawn: int = 0,
-) -> Pool:
-    """Read cases into a pool on `device`, followed by `drawn` drawn ones.
+) -> Pool | None:
+    """Read cases into a pool on `device`, followed by `drawn` drawn ones; None where no case holds an object.
 
     Raises:
         CaseReadError: a case cannot be read.
-        UsageError: a shard cannot be read, or no case holds an object.
+        UsageError: a shard cannot be read.
 
     """
     builder = PoolBuilder()

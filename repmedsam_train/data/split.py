@@ -35,17 +35,22 @@ def split(folder: Path, seed: int) -> tuple[list[Path], list[Path]]:
     groups = groups_in_shards(folder) | read_groups(folder / GROUPS)
     members: defaultdict[str, list[Path]] = defaultdict(list)
     for path in find_training_cases(folder):
-        members[groups.get(path.name, path.name)].append(path)
+        members[groups.get(path.name, own_group(path))].append(path)
     if len(members) < 2:
         raise UsageError(f"all cases in {folder} are of one group and cannot be split; name held-out cases with --val")
     shuffled = np.random.default_rng(seed).permutation(sorted(members)).tolist()
-    ordered = sorted(shuffled, key=lambda group: modality_of(members[group][0].name))
+    ordered = sorted(shuffled, key=lambda group: modality_of(min(path.name for path in members[group])))
     # Every fifth of a list that is ordered by modality; but one at least.
     held_out = set(ordered[ONE_OF // 2 :: ONE_OF] or ordered[-1:])
     parts: tuple[list[Path], list[Path]] = ([], [])
     for group in sorted(members):
         parts[group in held_out].extend(members[group])
     return parts
+
+
+def own_group(path: Path) -> str:
+    """Return the group of a case of which none is stated: itself."""
+    return path.name.removesuffix(".npz")
 
 
 def some_of_each_dataset(paths: Sequence[Path], most: int, seed: int) -> list[Path]:

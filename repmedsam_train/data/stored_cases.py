@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from repmedsam_infer.io.case_files import find_cases
+from repmedsam_infer.errors import UsageError
+from repmedsam_infer.io.case_files import find_cases, modality_of
 from repmedsam_infer.io.npz import open_npz
 from repmedsam_train.data.labelled import LabelledCase, read_labelled
 from repmedsam_train.data.packing.shards import cases_in, find_shards, is_packed, read_packed
@@ -13,11 +14,23 @@ def find_training_cases(folder: Path) -> list[Path]:
     """Return the cases of a folder's shards; its npz files where it has none.
 
     Raises:
-        UsageError: there are neither, or a shard cannot be read.
+        UsageError: there are neither, or both; a shard cannot be read, or holds no case.
 
     """
     shards = find_shards(folder)
-    return [shard / name for shard in shards for name in cases_in(shard)] if shards else find_cases(folder)
+    if not shards:
+        return find_cases(folder)
+    if has_files(folder):
+        raise UsageError(f"{folder} holds npz files and tar files ({shards[0].name}): move one kind to another folder")
+    for shard in shards:
+        if not cases_in(shard):
+            raise UsageError(f"{shard} holds no case of `repmedsam-train pack`: move it to another folder")
+    return [shard / name for shard in shards for name in cases_in(shard)]
+
+
+def has_files(folder: Path) -> bool:
+    """Whether there are npz files in a folder."""
+    return any(not path.name.startswith(".") for path in folder.glob("*.npz"))
 
 
 def groups_in_shards(folder: Path) -> dict[str, str]:
@@ -36,8 +49,10 @@ def read_training_case(path: Path) -> LabelledCase:
     return read_packed(path) if is_packed(path) else read_labelled(path)
 
 
-def size_in_pool(path: Path, side: int) -> int:
+def size_in_pool(path: Path, side: int, mammogram_ways: int = 1) -> int:
     """Return how many bytes a case takes in a pool (pool.py), at most; reads no more than what states its shape.
+
+    A mammogram has up to `mammogram_ways` label maps there, everything else one.
 
     Raises:
         CaseReadError, UsageError: as `read_training_case`.
@@ -52,4 +67,5 @@ def size_in_pool(path: Path, side: int) -> int:
             channels = 3 if len(npz.declared("imgs").shape) > len(shape) else 1
         depth, height, width = (1, 1, 1, *shape)[-3:]
     rows, columns = reduced_shape((height, width), side)
-    return depth * rows * columns * (channels + 2)
+    ways = mammogram_ways if modality_of(path.name) == "Mammography" else 1
+    return depth * rows * columns * (channels + 2 * ways)

@@ -6,10 +6,11 @@ from it the next one is read in a thread, so that two are in memory at times.
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,15 +39,18 @@ class Part:
 class Parts:
     """Which cases are in memory at which step: all, or where that is too much random parts of them.
 
-    A round is all shards once, in an order of its own, cut into parts of at most `most_bytes`; a shard that alone is
-    larger is a part. Every rank has rounds of its own, except in epochs, where ranks share visits to the same cases.
+    A round is all shards once, in an order of its own, shared out among as few parts of about even size as hold at most
+    `most_bytes` each; a shard that alone is larger is a part. Every rank has rounds of its own, except in epochs, where
+    ranks share visits to the same cases.
     """
 
-    def __init__(self, paths: Sequence[Path], side: int, seed: int, most_bytes: int) -> None:
+    def __init__(self, paths: Sequence[Path], side: int, seed: int, most_bytes: int, mammogram_ways: int = 1) -> None:
+        """`mammogram_ways`: how many label maps a mammogram has in a pool, at most."""
         self.paths = paths
         self.side = side
         self.seed = seed
         self.most_bytes = most_bytes
+        self.mammogram_ways = mammogram_ways
         self.last_round: tuple[tuple[int, int], list[Numbers]] | None = None
         self.parts_in: dict[tuple[int, int], int] = {}  # how many, of a round of a rank
         self.ends: dict[int, list[int]] = {}  # steps before each part's end, by visits of a step
@@ -55,12 +59,17 @@ class Parts:
     @cached_property
     def sizes(self) -> Numbers:
         """(C,) bytes of each case in a pool, at most."""
-        return np.array([size_in_pool(path, self.side) for path in self.paths], np.int64)
+        return np.array([size_in_pool(path, self.side, self.mammogram_ways) for path in self.paths], np.int64)
 
     @cached_property
     def whole(self) -> bool:
         """Whether all cases fit at once."""
         return bool(self.sizes.sum() <= self.most_bytes)
+
+    @cached_property
+    def visits(self) -> int:
+        """Visits of an epoch where all is one part."""
+        return visits_of(self.paths)
 
     @cached_property
     def units(self) -> list[Numbers]:
@@ -81,16 +90,8 @@ class Parts:
         key = (number, rank)
         if self.last_round is None or self.last_round[0] != key:
             order = np.random.default_rng([self.seed, ROUNDS, number, rank]).permutation(len(self.units))
-            parts: list[list[Numbers]] = []
-            room = 0
-            for unit in (self.units[i] for i in order):
-                size = int(self.sizes[unit].sum())
-                if size > room or not parts:
-                    parts.append([])
-                    room = self.most_bytes
-                parts[-1].append(unit)
-                room -= size
-            self.last_round = key, [np.concatenate(part) for part in parts]
+            parts = even_parts([int(self.sizes[self.units[i]].sum()) for i in order], self.most_bytes)
+            self.last_round = key, [np.concatenate([self.units[order[place]] for place in part]) for part in parts]
             self.parts_in[key] = len(parts)
         return self.last_round[1]
 
@@ -130,7 +131,7 @@ class Parts:
     def visits_of_all(self, first: int, count: int) -> Numbers:
         """Return visits from `first` on, counted through all epochs, to cases by number."""
         found: list[int] = []
-        visits = visits_of(self.paths)
+        visits = self.visits
         while len(found) < count:
             epoch, place = divmod(first + len(found), visits)
             found.extend(self.order(self.paths, epoch)[place : place + count - len(found)].tolist())
@@ -142,23 +143,65 @@ class Parts:
         return self.last_order[1]
 
 
+def even_parts(sizes: Sequence[int], most: int) -> list[list[int]]:
+    """Share places in `sizes` out among as few parts as hold at most `most` each; what alone is larger is a part.
+
+    Each in turn goes where there is least, so that parts are of about even size.
+    """
+    large = [[place] for place, size in enumerate(sizes) if size > most]
+    others = [(place, size) for place, size in enumerate(sizes) if size <= most]
+    parts: list[list[int]] = []
+    for count in range(-(-sum(size for _, size in others) // max(1, most)) or 1, len(others) + 1):
+        parts = [[] for _ in range(count)]
+        filled = [0] * count
+        for place, size in others:
+            least = filled.index(min(filled))
+            parts[least].append(place)
+            filled[least] += size
+        if max(filled) <= most:
+            break
+    return large + [part for part in parts if part]
+
+
 class PoolStream:
-    """Makes pools of parts by `build`; the next one is begun in a thread as soon as a part is asked for."""
+    """Makes pools of parts by `build`; the next one is begun in a thread as soon as a part is asked for.
 
-    def __init__(self, build: Callable[[Part], Pool]) -> None:
+    The process does not wait for these threads at its end.
+    """
+
+    def __init__(self, build: Callable[[Part], Pool | None]) -> None:
         self.build = build
-        self.executor = ThreadPoolExecutor(1)
-        self.pools: dict[Part, Future[Pool]] = {}
+        self.pools: dict[Part, Future[Pool | None]] = {}
+        self.last: Thread | None = None  # what was begun last
 
-    def pool(self, part: Part, following: Part) -> Pool:
+    def pool(self, part: Part, following: Part) -> Pool | None:
         """Return the pool of a part, read now if it was not read ahead; whatever is neither of both is given up.
+
+        None where `build` gives none: no case of the part holds an object.
 
         Raises:
             CaseReadError, UsageError: as `build_pool`.
 
         """
-        self.pools = {known: future for known, future in self.pools.items() if known in {part, following}}
+        for known in self.pools.keys() - {part, following}:
+            self.pools.pop(known).cancel()
         for wanted in (part, following):
             if wanted not in self.pools:
-                self.pools[wanted] = self.executor.submit(self.build, wanted)
+                future = self.pools[wanted] = Future()
+                self.last = Thread(target=make_pool, args=(self.build, wanted, future, self.last), daemon=True)
+                self.last.start()
         return self.pools[part].result()
+
+
+def make_pool(
+    build: Callable[[Part], Pool | None], part: Part, future: Future[Pool | None], before: Thread | None
+) -> None:
+    """Build a pool after the one before it, unless it was given up meanwhile."""
+    if before is not None:
+        before.join()
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(build(part))
+    except BaseException as error:
+        future.set_exception(error)

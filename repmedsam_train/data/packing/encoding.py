@@ -6,6 +6,7 @@ Slices of a volume lie side by side in one image, a mosaic, so that a case of an
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.io.case_files import modality_of
-from repmedsam_train.data.labelled import LabelledCase
+from repmedsam_train.data.labelled import LabelledCase, labelled
 
 LOSSLESS = 101  # OpenCV's WebP quality above which nothing is lost
 LARGEST_WEBP = 16_383  # pixels of a side
@@ -109,12 +110,14 @@ def known_of(content: bytes, where: str) -> PackedCase:
         depth, height, width = (int(x) for x in known["shape"])
         columns, channels = int(known["columns"]), int(known["channels"])
         whole = min(depth, height, width, columns) > 0 and channels in {1, 3}
+        name = str(known["name"])
+        whole = whole and name.endswith(".npz") and Path(name).name == name  # it becomes part of a path
         spacing = tuple(float(x) for x in known["spacing"])
         case = PackedCase(
-            str(known["name"]), str(known["modality"]), str(known["group"]), (depth, height, width), channels, columns,
+            name, str(known["modality"]), str(known["group"]), (depth, height, width), channels, columns,
             spacing, bool(known["lossless"]),
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CaseReadError(f"{where}: its JSON is not that of a packed case; pack it again") from error
     if not whole:
         raise CaseReadError(f"{where}: its JSON is not that of a packed case; pack it again")
@@ -125,7 +128,7 @@ def decoded(known: PackedCase, image: bytes, labels: bytes, where: str) -> Label
     """Undo `encoded`.
 
     Raises:
-        CaseReadError: the images cannot be decoded, or are not of the shape that the JSON says.
+        CaseReadError: the images cannot be decoded, are not of the shape that the JSON says, or are no `labelled` case.
 
     """
     pixels, gts = (decoded_image(content, where) for content in (image, labels))
@@ -133,9 +136,10 @@ def decoded(known: PackedCase, image: bytes, labels: bytes, where: str) -> Label
     expected = (-(-depth // known.columns) * height, known.columns * width)
     if pixels.shape[:2] != expected or gts.shape != expected:
         raise CaseReadError(f"{where}: its images are not of the shape {known.shape} that its JSON says; pack it again")
-    colour = pixels[..., None] if pixels.ndim == 2 else pixels[..., 2::-1]
-    imgs = from_mosaic(np.ascontiguousarray(colour[..., : known.channels]), known.shape, known.columns)
-    return LabelledCase(known.name, imgs, from_mosaic(gts, known.shape, known.columns).astype(np.uint16), known.spacing)
+    if pixels.ndim == 3:
+        pixels = pixels[..., 2] if known.channels == 1 else pixels[..., 2::-1]
+    imgs = from_mosaic(np.ascontiguousarray(pixels), known.shape, known.columns)
+    return labelled(known.name, imgs, from_mosaic(gts, known.shape, known.columns), known.spacing)
 
 
 def decoded_image(content: bytes, where: str) -> NDArray[Any]:

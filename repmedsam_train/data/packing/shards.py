@@ -14,6 +14,7 @@ from repmedsam_train.data.labelled import LabelledCase
 from repmedsam_train.data.packing.encoding import KINDS, PackedCase, decoded, known_of
 
 SHARD = ".tar"
+UNFINISHED = ".shard-*.tar"  # names of shards while others are still being packed
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,20 @@ class Place:
 
 
 def find_shards(folder: Path) -> list[Path]:
-    """Return the shards of a folder in order of name; none where there is no such folder."""
+    """Return the shards of a folder in order of name; none where there is no such folder.
+
+    Raises:
+        UsageError: `repmedsam-train pack` was stopped while it gave them their names: some are missing.
+
+    """
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix == SHARD and not path.name.startswith("."))
+        found = sorted(path for path in folder.iterdir() if path.suffix == SHARD)
     except OSError:
         return []
+    shards = [path for path in found if not path.name.startswith(".")]
+    if shards and any(path.match(UNFINISHED) for path in found):
+        raise UsageError(f"packing into {folder} was stopped before its end: delete what is in it and pack again")
+    return shards
 
 
 def is_packed(path: Path) -> bool:
