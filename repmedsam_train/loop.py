@@ -60,10 +60,13 @@ def train(
 
     Raises:
         UsageError: the loss is no longer finite, the checkpoint does not fit, or nothing can be compiled.
-        SetupError: another process has ended, or sees other files.
+        SetupError: another process has ended, or sees other files; or `out` cannot be written.
 
     """
-    return Run(task, recipe, out, processes, clock).through()
+    try:
+        return Run(task, recipe, out, processes, clock).through()
+    except OSError as error:
+        raise SetupError(f"{error.filename or out} cannot be used ({error.strerror or error}): see to --out") from error
 
 
 class Run(Generic[M]):
@@ -80,7 +83,7 @@ class Run(Generic[M]):
         self.averaged = cast(M, self.average.module)
         self.optimizer = optimizer_of(self.model, recipe)
         latest = out / "latest.pt"
-        self.first, self.now, self.best = load_checkpoint(latest, self.model, self.average, self.optimizer)
+        self.first, self.now, self.best = load_checkpoint(latest, recipe, self.model, self.average, self.optimizer)
         if processes.agreed(self.first) != self.first:
             raise SetupError(f"process {processes.rank} sees another {latest} than the first: all need the same files")
         set_up(self.model, processes.device, compiled=recipe.compiled)
@@ -100,6 +103,8 @@ class Run(Generic[M]):
         with self.log, Ahead(self.task.load) as ahead:
             if not self.schedule.over(self.step, self.now):
                 ahead.ask(self.step, self.schedule.phase(self.step, self.now))
+                ahead.wait()  # the cases are read for the first batch, which is not the run's time
+            self.begin = self.clock() - self.now
             while not self.schedule.over(self.step, self.now):
                 self.take_step(ahead)
             if self.step > self.first:
@@ -132,7 +137,7 @@ class Run(Generic[M]):
             self.sums.clear()
         if judges:
             self.judge()
-        if saves:
+        if judges or saves:  # else a killed run would forget how good its kept weights are
             self.save()
 
     def judge(self) -> None:
@@ -154,7 +159,7 @@ class Run(Generic[M]):
     def save(self) -> None:
         if self.processes.first:
             progress = Progress(self.step, self.now, self.best)
-            save_checkpoint(self.out / "latest.pt", progress, self.model, self.average, self.optimizer)
+            save_checkpoint(self.out / "latest.pt", progress, self.recipe, self.model, self.average, self.optimizer)
         self.saved = self.now
 
     def end(self) -> None:

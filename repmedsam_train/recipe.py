@@ -1,8 +1,9 @@
-"""Everything that can be adjusted about a training run, in one typed place; read from TOML, written beside the run."""
+"""Everything that can be adjusted about a training run, in one typed place; read from TOML, kept in checkpoints."""
 
 import math
 import tomllib
 from dataclasses import asdict, dataclass, field, replace
+from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -63,9 +64,16 @@ class Recipe:
     validation_samples: int = 128
 
     def __post_init__(self) -> None:
-        """Raise UsageError for a time that is none."""
+        """Raise UsageError for what no run can be of."""
         if self.seconds is not None and not 0 < self.seconds < math.inf:
             raise UsageError(f"seconds is {self.seconds:g}; it has to be more than 0")
+        if not self.phases:
+            raise UsageError("phases is empty; a recipe has at least one")
+        if self.seed < 0:
+            raise UsageError(f"seed is {self.seed}; it has to be 0 or more")
+        for name, least in (("boxes_per_image", self.boxes_per_image), ("validation_samples", self.validation_samples)):
+            if least < 1:
+                raise UsageError(f"{name} is {least}; it has to be 1 or more")
 
     @property
     def steps(self) -> int:
@@ -169,6 +177,11 @@ def changed(recipe: Recipe, path: Path) -> Recipe:
     known = asdict(recipe)
     if not all(isinstance(given.get(key, {}), dict) for key in ("loss", "augmentation", "emphasis")):
         raise UsageError(f"{path}: loss, augmentation and emphasis are tables, e.g. [loss] and below it dice = 2.0")
+    phases = given.get("phases", [])
+    odd = {name for phase in phases if isinstance(phase, dict) for name in phase} if isinstance(phases, list) else set()
+    odd -= {one.name for one in fields_of(Phase)}
+    if odd:
+        raise UsageError(f"{path}: a phase has no field {', '.join(sorted(odd))}")
     unknown = sorted(
         name
         for table, fields in ((given, known), *((given.get(key, {}), known[key]) for key in ("loss", "augmentation")))

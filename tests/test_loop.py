@@ -11,10 +11,10 @@ pytest.importorskip("torch")
 import torch
 from safetensors.torch import load_file
 
-from repmedsam_infer.errors import UsageError
+from repmedsam_infer.errors import SetupError, UsageError
 from repmedsam_train.data.batch import Batch
 from repmedsam_train.loop import Task, train
-from repmedsam_train.recipe import Phase
+from repmedsam_train.recipe import Phase, changed
 from repmedsam_train.run.average import moving_average
 from repmedsam_train.run.processes import Processes
 from repmedsam_train.run.schedule import VALIDATIONS
@@ -219,3 +219,59 @@ def test_frozen_and_unused_weights_stay(tmp_path: Path) -> None:
     before = Brightness().state_dict()
     same = {name for name in before if torch.equal(before[name], written[name])}
     assert same == {"unused", "frozen"}
+
+
+def test_reading_cases_is_not_the_runs_time(tmp_path: Path) -> None:
+    watched = Watched(step_seconds=10)
+
+    def load(step: int, phase: Phase) -> Batch:
+        watched.clock.seconds += 0 if watched.asked else 50
+        return watched.load(step, phase)
+
+    train(replace(watched.task(), load=load), replace(TINY, seconds=100), tmp_path, ALONE, watched.clock)
+    assert watched.losses == 10
+
+
+def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    train(Watched().task(), TINY, tmp_path, ALONE)
+    train(Watched().task(), replace(TINY, validate_every=3), tmp_path, ALONE)
+    with pytest.raises(UsageError, match=r"another learning_rate: name another --out"):
+        train(Watched().task(), replace(TINY, learning_rate=0.5), tmp_path, ALONE)
+
+
+@pytest.mark.parametrize("held", [[1, 2], {"step": 1, "model": 3}, 5])
+def test_a_checkpoint_of_something_else_is_one_line(tmp_path: Path, held: object) -> None:
+    torch.save(held, tmp_path / "latest.pt")
+    with pytest.raises(UsageError, match=r"latest\.pt is not a checkpoint"):
+        train(Watched().task(), TINY, tmp_path, ALONE)
+
+
+def test_a_validation_is_followed_by_a_checkpoint_and_the_log_has_no_step_twice(tmp_path: Path) -> None:
+    recipe = replace(TINY, checkpoint_every=100, phases=(Phase(8, 40, 4),), validate_every=15)
+    with pytest.raises(StoppedError):
+        train(stopping(Watched(), 27), recipe, tmp_path, ALONE)
+    state = torch.load(tmp_path / "latest.pt", weights_only=True)
+    assert state["step"] == 15
+    assert state["best"] > -float("inf")
+    train(Watched().task(), recipe, tmp_path, ALONE)
+    steps = [int(row["step"]) for row in rows_of(tmp_path) if row["loss"]]
+    assert steps == [10, 20, 30, 40]
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(SetupError, match="out cannot be used"):
+        train(Watched().task(), TINY, tmp_path / "out", ALONE)
+
+
+@pytest.mark.parametrize("text", ["phases = []", "seed = -1", "boxes_per_image = 0", "validation_samples = 0"])
+def test_values_that_no_run_can_have_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "odd.toml").write_text(text)
+    with pytest.raises(UsageError, match=text.split(" = ", maxsplit=1)[0]):
+        changed(TINY, tmp_path / "odd.toml")
+
+
+def test_a_misspelt_key_of_a_phase_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "odd.toml").write_text("phases = [{ size = 128, steps = 3, batch = 4, draw = 0.5 }]")
+    with pytest.raises(UsageError, match="a phase has no field draw"):
+        changed(TINY, tmp_path / "odd.toml")

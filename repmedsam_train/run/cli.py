@@ -1,5 +1,6 @@
 """Commands that train. Heavy imports happen inside the commands."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -111,8 +112,10 @@ def chosen(
     recipe = named_recipe(name, visits_of(trained_on), visits_of(held_out))
     if config is not None:
         recipe = changed(recipe, config)
+    if not 0 < shorten < math.inf:
+        raise UsageError(f"--shorten is {shorten:g}; it has to be more than 0")
     if shorten != 1:
-        if seconds is not None:
+        if seconds is not None or recipe.seconds is not None:
             raise UsageError("--shorten is for a number of steps, --seconds for a time: leave out one of them")
         recipe = shortened(recipe, shorten)
     return replace(

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from repmedsam_infer.io.atomic import write_atomic
 from repmedsam_train.recipe import Recipe
 from repmedsam_train.run.gpu import busy
 from repmedsam_train.run.processes import Processes
@@ -35,8 +36,8 @@ class RunLog:
         self.bar = bar(by_steps=recipe.seconds is None) if on_terminal else None
         total, done = (recipe.steps, first) if recipe.seconds is None else (recipe.seconds, int(seconds))
         self.task = self.bar.add_task("training", total=total, completed=done) if self.bar is not None else None
-        if processes.first and not first:
-            path.write_text(",".join(COLUMNS) + "\n")
+        if processes.first:
+            write_atomic(path, "".join([",".join(COLUMNS) + "\n", *rows_until(path, first)]).encode())
 
     def __enter__(self) -> "RunLog":
         if self.bar is not None:
@@ -87,6 +88,14 @@ class RunLog:
             print(f"[{step}/{self.recipe.steps}] {text} after {seconds:.0f} s", flush=True)
         else:
             print(f"[{seconds:.0f}/{limit:.0f} s] {text} after {step} steps", flush=True)
+
+
+def rows_until(path: Path, step: int) -> list[str]:
+    """Return the lines of a log up to `step`: a killed run is taken up there, and does the steps after it again."""
+    if not step or not path.exists():
+        return []
+    lines = path.read_text(errors="replace").splitlines()[1:]
+    return [line + "\n" for line in lines if (done := line.split(",")[0]).isdecimal() and int(done) <= step]
 
 
 def bar(*, by_steps: bool) -> "Progress":

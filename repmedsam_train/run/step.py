@@ -33,6 +33,11 @@ class Ahead:
     def ask(self, step: int, phase: Phase) -> None:
         self.next = phase, self.thread.submit(self.load, step, phase)
 
+    def wait(self) -> None:
+        """Return when the batch that was asked for is there; it stays to be taken."""
+        assert self.next is not None
+        self.next[1].result()
+
     def take(self) -> tuple[Batch, Phase]:
         """Return what was asked for last, when it is there, and the phase that it is of."""
         assert self.next is not None

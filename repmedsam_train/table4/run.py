@@ -167,7 +167,8 @@ def result(
     key: str, title: str, network: Compared, times: dict[str, Times], scores: dict[str, Scores], out: Path
 ) -> Result:
     trainings = [STUDENT, key] if key == DISTILLED.key else [] if key == MEDSAM.key else [key]
-    steps = tuple(steps_of(out / training) for training in trainings)
+    known = all((out / training / "log.csv").exists() for training in trainings)  # the student's folder may be gone
+    steps = tuple(steps_of(out / training) for training in trainings) if known else ()
     return Result(
         key,
         title,
