@@ -12,51 +12,29 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from repmedsam_infer.boxes import bottom_to_top
 from repmedsam_infer.case import Case, Segmentation
-from repmedsam_infer.network.mask_decoder import MaskDecoder, decode_frame
-from repmedsam_infer.network.prompt_encoder import PromptEncoder
 from repmedsam_infer.postprocess import paint, roi_logits
 from repmedsam_infer.preprocess import SMALLEST_RANGE, View
 from repmedsam_infer.segmentation.ellipsoid import volume_box_of
 from repmedsam_train.comparison.vit import ViT
+from repmedsam_train.comparison.whole_square import WholeSquareNetwork
 
 SIDE = 1024  # pixels of the square that is encoded
 AT_ONCE = 8  # boxes that are decoded together
 F32 = NDArray[np.float32]
 
 
-class MedSAM(nn.Module):
-    """Encode and decode as in `RepMedSAM`; embedding (M, 256, 64, 64), logits of 256 x 256 over the whole square."""
+class MedSAM(WholeSquareNetwork):
+    """The square has 1024 pixels a side."""
 
-    grid = 64
-    focus = False
     settings: ClassVar[dict[str, str]] = {"network": "medsam"}  # the metadata of a weight file
 
     def __init__(self, image_encoder: ViT | None = None, size: int = SIDE) -> None:
         """ViT-B, or another encoder of squares of `size` pixels."""
-        super().__init__()
-        self.size = size
-        self.image_encoder = ViT(size) if image_encoder is None else image_encoder
-        self.prompt_encoder = PromptEncoder()
-        self.mask_decoder = MaskDecoder()
-
-    def encode(self, images: Tensor) -> Tensor:
-        """(M, 3, size, size) float in [0, 1] -> (M, 256, size / 16, size / 16)."""
-        return self.image_encoder(images)
-
-    def decode(
-        self, embedding: Tensor, boxes: Tensor, image_index: Tensor | None = None, rois: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """(M, 256, G, G), boxes (N, 4) in pixels of the square, image_index (N,) -> logits (N, 1, 4G, 4G), iou (N, 1).
-
-        The logits always cover the whole square; `rois` is for networks that cover less.
-        """
-        del rois
-        box_tokens = self.prompt_encoder(boxes, self.size)
-        return decode_frame(self.prompt_encoder, self.mask_decoder, embedding, box_tokens, image_index)
+        super().__init__(ViT(size) if image_encoder is None else image_encoder, size)
 
 
 class SquareNetwork(Protocol):
