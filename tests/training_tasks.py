@@ -33,7 +33,7 @@ class Brightness(nn.Module):
 
 
 def random_batch(number: int, phase: Phase) -> Batch:
-    """Images, the later the brighter, with one place for an object on each; the tiny task looks at the images alone."""
+    """Images, the later the brighter, with one place for an object on each; the tiny task uses the images alone."""
     generator = torch.Generator().manual_seed(number)
     images = torch.rand(phase.batch, 3, phase.size, phase.size, generator=generator)
     boxes, masks = torch.zeros(phase.batch, 4), torch.zeros(phase.batch, phase.size, phase.size)

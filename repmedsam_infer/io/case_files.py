@@ -17,6 +17,11 @@ def modality_of(name: str) -> str:
     return parts[1] if len(parts) > 1 else "unknown"
 
 
+def dataset_of(name: str) -> str:
+    """Return a case's name without its number: 2DBox_CT_abdomen_0001.npz -> 2DBox_CT_abdomen."""
+    return Path(name).stem.rsplit("_", 1)[0]
+
+
 def is_manifest(path: Path) -> bool:
     """Whether a path has a manifest's ending, and is no folder."""
     return path.suffix.lower() in MANIFESTS and not path.is_dir()

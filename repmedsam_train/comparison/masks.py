@@ -16,7 +16,7 @@ from repmedsam_infer.errors import CaseReadError
 from repmedsam_infer.evaluation.evaluate import BASELINES, evaluate, read_ground_truth
 from repmedsam_infer.evaluation.evaluate import table as score_table
 from repmedsam_infer.evaluation.object_scores import score_objects
-from repmedsam_infer.io.case_files import find_cases, is_volume_name
+from repmedsam_infer.io.case_files import dataset_of, find_cases, is_volume_name
 from repmedsam_infer.io.npz import open_npz
 
 SCORES = ("DSC", "NSD")
@@ -35,7 +35,7 @@ class ObjectAgreement:
 
     @property
     def dataset(self) -> str:
-        return self.case.rsplit("_", 1)[0]
+        return dataset_of(self.case)
 
 
 def agreements(reference: Path, other: Path, gts: Path) -> Iterator[ObjectAgreement]:

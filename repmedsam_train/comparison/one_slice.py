@@ -13,7 +13,7 @@ from repmedsam_infer.case import Case, read_case
 from repmedsam_infer.engines.engine import Engine
 from repmedsam_infer.evaluation.evaluate import read_ground_truth
 from repmedsam_infer.evaluation.metrics import dsc
-from repmedsam_infer.io.case_files import find_cases, is_volume_name
+from repmedsam_infer.io.case_files import dataset_of, find_cases, is_volume_name
 from repmedsam_infer.segmentation.segment import segment
 from repmedsam_infer.system.stopwatch import Stopwatch
 
@@ -59,7 +59,7 @@ def score_one_slice_boxes(folder: Path, engine: Engine, where: Where) -> Iterato
             present = np.flatnonzero(truth.any((1, 2))).tolist()
             off = abs(round(corners[2]) - present[0]), abs(round(corners[5]) - present[-1])
             scores = [dsc(truth, labels == label) for labels in (found.labels, *whole)]
-            yield OneSliceScore(path.stem.rsplit("_", 1)[0], off, *scores)
+            yield OneSliceScore(dataset_of(path.name), off, *scores)
 
 
 def on_one_slice(case: Case, gts: Labels, where: Where) -> Case:

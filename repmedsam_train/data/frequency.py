@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repmedsam_infer.errors import UsageError
-from repmedsam_infer.io.case_files import is_volume_name, modality_of
+from repmedsam_infer.io.case_files import dataset_of, is_volume_name, modality_of
 
 EPOCHS = 1 << 31  # a step that no run reaches: random numbers of epochs are apart from those of steps
 VISITS = 4  # of a volume for one of a picture
@@ -39,7 +39,7 @@ def draw_probabilities(
         UsageError: `emphasis` names a modality that no case is of.
 
     """
-    datasets = [p.stem.rsplit("_", 1)[0] for p in paths]
+    datasets = [dataset_of(p.name) for p in paths]
     visits = visits_each(paths)
     in_dataset: defaultdict[str, int] = defaultdict(int)
     for dataset, count in zip(datasets, visits.tolist(), strict=True):

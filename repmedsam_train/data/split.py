@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from repmedsam_infer.errors import UsageError
-from repmedsam_infer.io.case_files import modality_of
+from repmedsam_infer.io.case_files import dataset_of, modality_of
 from repmedsam_train.data.stored_cases import find_training_cases, groups_in_shards
 
 GROUPS = "groups.csv"
@@ -57,7 +57,7 @@ def some_of_each_dataset(paths: Sequence[Path], most: int, seed: int) -> list[Pa
     """Draw up to `most` cases of each data set (the names before their numbers), in order of name."""
     by_dataset: defaultdict[str, list[Path]] = defaultdict(list)
     for index in np.random.default_rng(seed).permutation(len(paths)):
-        by_dataset[paths[index].stem.rsplit("_", 1)[0]].append(paths[index])
+        by_dataset[dataset_of(paths[index].name)].append(paths[index])
     return sorted(path for of_one in by_dataset.values() for path in of_one[:most])
 
 

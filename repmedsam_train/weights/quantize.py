@@ -16,6 +16,7 @@ import openvino
 from nncf.quantization.advanced_parameters import AdvancedSmoothQuantParameters
 from numpy.typing import NDArray
 
+from repmedsam_infer.io.case_files import dataset_of
 from repmedsam_infer.network.repvit import STAGES
 from repmedsam_infer.preprocess import View
 from repmedsam_train.data.stored_cases import find_training_cases, read_training_case
@@ -68,7 +69,7 @@ def calibration_images(cases: Path) -> list[F32]:
     rng = np.random.default_rng(0)
     by_dataset: defaultdict[str, list[Path]] = defaultdict(list)
     for path in find_training_cases(cases):
-        by_dataset[path.stem.rsplit("_", 1)[0]].append(path)
+        by_dataset[dataset_of(path.name)].append(path)
     images = []
     for paths in by_dataset.values():
         for index in rng.permutation(len(paths))[:CASES]:
